@@ -1,0 +1,153 @@
+//! Time as numbers: milliseconds since 1970, days, and a campaign's local day and hour.
+//!
+//! The core never reads a clock: time is passed in. [`SystemClock`] is the only place that asks the machine.
+
+use std::fmt;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use jiff::tz::TimeZone;
+use jiff::{Timestamp, civil};
+
+/// Milliseconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnixMs(pub i64);
+
+impl UnixMs {
+    pub const MAX: UnixMs = UnixMs(i64::MAX);
+
+    pub fn plus(self, ms: i64) -> UnixMs {
+        UnixMs(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds from `earlier` to `self`; negative when `earlier` is later.
+    pub fn since(self, earlier: UnixMs) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+
+    pub fn minutes(self) -> u32 {
+        (self.0 / 60_000).clamp(0, i64::from(u32::MAX)) as u32
+    }
+
+    /// Parses an RFC 3339 instant.
+    pub fn parse(text: &str) -> Option<UnixMs> {
+        text.parse::<Timestamp>().ok().map(|t| UnixMs(t.as_millisecond()))
+    }
+}
+
+impl fmt::Display for UnixMs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Timestamp::from_millisecond(self.0) {
+            Ok(t) => t.fmt(f),
+            Err(_) => write!(f, "{} ms", self.0),
+        }
+    }
+}
+
+/// A calendar date as days since 1970-01-01, in whatever zone it was taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Day(pub i32);
+
+impl fmt::Display for Day {
+    /// `YYYY-MM-DD`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match Timestamp::from_second(i64::from(self.0) * 86_400) {
+            Ok(t) => t.to_zoned(TimeZone::UTC).date().fmt(f),
+            Err(_) => write!(f, "day {}", self.0),
+        }
+    }
+}
+
+impl Day {
+    fn of(date: civil::Date) -> Day {
+        let span = civil::date(1970, 1, 1).until(date);
+        Day(span.map_or(0, |s| s.get_days()))
+    }
+}
+
+/// A time zone.
+#[derive(Clone, Debug)]
+pub struct Zone(TimeZone);
+
+/// What the clocks of a zone show, and until when that stays so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LocalHour {
+    pub day: Day,
+    /// Hours since Monday 00:00, 0 to 167.
+    pub hour_of_week: u8,
+    /// The first instant at which another hour begins or the zone's offset changes.
+    pub until: UnixMs,
+}
+
+impl Zone {
+    pub fn utc() -> Zone {
+        Zone(TimeZone::UTC)
+    }
+
+    /// An IANA name such as `Europe/Berlin`, from the bundled database.
+    pub fn named(name: &str) -> Option<Zone> {
+        TimeZone::get(name).ok().map(Zone)
+    }
+
+    /// The local day and hour at `now`. Costs about a microsecond: callers keep it until `until`.
+    pub fn local_hour(&self, now: UnixMs) -> LocalHour {
+        let at = Timestamp::from_millisecond(now.0).unwrap_or(Timestamp::UNIX_EPOCH);
+        let local = at.to_zoned(self.0.clone());
+        let into_hour_ms =
+            i64::from(local.minute()) * 60_000 + i64::from(local.second()) * 1_000 + i64::from(local.millisecond());
+        let next_hour = at.as_millisecond() + 3_600_000 - into_hour_ms;
+        let next_change = self.0.following(at).next().map_or(i64::MAX, |t| t.timestamp().as_millisecond());
+        let hour_of_week = local.weekday().to_monday_zero_offset().unsigned_abs() * 24 + local.hour().unsigned_abs();
+        LocalHour { day: Day::of(local.date()), hour_of_week, until: UnixMs(next_hour.min(next_change)) }
+    }
+}
+
+/// The machine's clock: wall time at start plus monotonic time since, so that a stepped wall clock cannot move
+/// deadlines of money within one run.
+#[derive(Clone, Copy, Debug)]
+pub struct SystemClock {
+    wall_at_start: UnixMs,
+    started: Instant,
+}
+
+impl SystemClock {
+    pub fn start() -> SystemClock {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        SystemClock { wall_at_start: UnixMs(since_1970.as_millis() as i64), started: Instant::now() }
+    }
+
+    pub fn now(&self) -> UnixMs {
+        self.wall_at_start.plus(self.started.elapsed().as_millis() as i64)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn local_days_follow_the_zone() {
+        // 2026-11-22 is a Sunday. 23:30 UTC is Monday 00:30 in Berlin.
+        let now = UnixMs::parse("2026-11-22T23:30:00Z").unwrap();
+        let utc = Zone::utc().local_hour(now);
+        assert_eq!((utc.day.to_string().as_str(), utc.hour_of_week), ("2026-11-22", 6 * 24 + 23));
+        assert_eq!(utc.until, UnixMs::parse("2026-11-23T00:00:00Z").unwrap());
+        let berlin = Zone::named("Europe/Berlin").unwrap().local_hour(now);
+        assert_eq!((berlin.day.to_string().as_str(), berlin.hour_of_week), ("2026-11-23", 0));
+        assert!(Zone::named("Mars/Olympus").is_none());
+    }
+
+    #[test]
+    fn an_hour_ends_where_the_offset_changes() {
+        // Lord Howe shifts by half an hour: at 2026-04-04T15:00Z clocks go from 02:00 back to 01:30.
+        let zone = Zone::named("Australia/Lord_Howe").unwrap();
+        let before = zone.local_hour(UnixMs::parse("2026-04-04T14:59:00Z").unwrap());
+        assert_eq!(before.until, UnixMs::parse("2026-04-04T15:00:00Z").unwrap());
+    }
+
+    #[test]
+    fn half_hour_zones_start_their_hours_at_half_past() {
+        let zone = Zone::named("Asia/Kolkata").unwrap();
+        let hour = zone.local_hour(UnixMs::parse("2026-11-22T10:00:00Z").unwrap());
+        assert_eq!(hour.until, UnixMs::parse("2026-11-22T10:30:00Z").unwrap());
+    }
+}

@@ -1,0 +1,493 @@
+//! Events: everything that changes state, as it stands in the log.
+//!
+//! An event is encoded as one kind byte, one version byte and its fields. Its offset and its time of writing belong
+//! to the log ([`Stamped`]). Decoding refuses unknown kinds and versions: an old binary must not fold a newer log.
+
+use crate::clock::{Day, UnixMs};
+use crate::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId, ReservationId};
+use crate::money::{Nanos, Quantity, Rate};
+use crate::wire::{Put, Take};
+
+/// Position of an event in its log; the first is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Offset(pub u64);
+
+/// An event as the log holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stamped {
+    pub offset: Offset,
+    /// When the log wrote it; never decreases along the log. Time in the ledger is this time.
+    pub at: UnixMs,
+    pub event: Event,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A node started. Everything leased in earlier epochs and not accounted for is withheld from here on.
+    EpochStarted { node: NodeId, epoch: Epoch },
+    /// A campaign's budget came into force: gives its id a number, or changes what it may spend.
+    CampaignSet(CampaignSet),
+    /// A campaign was deleted: no more bids; its account stays.
+    CampaignDeleted { campaign: CampaignNo },
+    /// Money a node may now spend from.
+    LeaseGranted { campaign: CampaignNo, lease: LeaseId, slot: Slot, amount: Nanos },
+    /// Money given back from the leases of one epoch.
+    LeaseReturned { campaign: CampaignNo, epoch: Epoch, slot: Slot, amount: Nanos, why: ReturnReason },
+    /// A bid was made and its price reserved.
+    Bid(Facts),
+    /// An exchange told how a bid ended.
+    Notice(Notice),
+    /// Something that a served ad reported; never money.
+    Track { what: Track, facts: Facts },
+    /// The reconciler made a hot account equal to the books.
+    Correction { campaign: CampaignNo, drift: Nanos },
+}
+
+/// Which budget a lease was cut from: the whole budget, or one day's part of it for a campaign with a daily cap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Slot {
+    Whole,
+    Day(Day),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReturnReason {
+    /// Not needed any more: shutdown, end of day, a lowered budget.
+    Unused,
+    /// Left over from an earlier start, and no bill can come for it any more.
+    Reclaimed,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CampaignSet {
+    pub campaign: CampaignNo,
+    pub id: String,
+    pub currency: Currency,
+    pub total: Nanos,
+    pub daily: Option<Nanos>,
+    /// The whole campaign as JSON when it came by REST; it then beats catalog files at the next start.
+    pub json: Option<String>,
+}
+
+/// What was fixed when a bid was made. The bid event and the signed tokens in its notice URLs hold the same facts,
+/// so a notice can be booked without looking anything up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    pub reservation: ReservationId,
+    pub campaign: CampaignNo,
+    /// Number within `reservation.epoch` of the newest lease the money came from.
+    pub lease_seq: u32,
+    /// The campaign-local date of the bid.
+    pub day: Day,
+    /// The money was taken from this day's lease; otherwise from the whole budget's.
+    pub daily: bool,
+    /// Position of the creative in its campaign.
+    pub creative: u16,
+    /// [`crate::ids::name_hash`] of the exchange's name.
+    pub exchange: u32,
+    pub bid_at: UnixMs,
+    /// Until when the money is set aside with the auction unknown; milliseconds after `bid_at`.
+    pub auction_ms: u32,
+    /// Until when it stays set aside once won; milliseconds after `bid_at`.
+    pub bill_ms: u32,
+    /// What was set aside, in the campaign's currency.
+    pub reserved: Nanos,
+    /// The bid per impression, in the bid's currency.
+    pub price: Nanos,
+    pub currency: Currency,
+    pub campaign_currency: Currency,
+    /// Frozen at the bid: of the bid's currency and of the campaign's.
+    pub rate: Rate,
+    pub campaign_rate: Rate,
+    pub quantity: Quantity,
+    /// Hash of the user for frequency caps; 0 is unknown.
+    pub user: u64,
+    /// A win is what is paid; a bill books nothing.
+    pub spend_on_win: bool,
+    /// The request said `test: 1`: nothing was reserved and nothing is ever booked.
+    pub test: bool,
+}
+
+impl Facts {
+    pub fn slot(&self) -> Slot {
+        if self.daily { Slot::Day(self.day) } else { Slot::Whole }
+    }
+    pub fn lease(&self) -> LeaseId {
+        LeaseId { epoch: self.reservation.epoch, seq: self.lease_seq }
+    }
+    pub fn auction_until(&self) -> UnixMs {
+        self.bid_at.plus(i64::from(self.auction_ms))
+    }
+    pub fn bill_until(&self) -> UnixMs {
+        self.bid_at.plus(i64::from(self.bill_ms))
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum NoticeKind {
+    Win,
+    Bill,
+    Loss,
+}
+
+impl NoticeKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NoticeKind::Win => "win",
+            NoticeKind::Bill => "bill",
+            NoticeKind::Loss => "loss",
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Notice {
+    pub kind: NoticeKind,
+    pub facts: Facts,
+    pub price: PriceClaim,
+    /// OpenRTB LossReason (list 5.25), 0 when none was given.
+    pub loss_reason: u16,
+    /// `${AUCTION_MIN_TO_WIN}` per impression in the bid's currency; negative when none was given.
+    pub min_to_win: Nanos,
+}
+
+/// What a notice's price parameter came to, already in the campaign's currency and for all impressions of the bid.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PriceClaim {
+    /// Books `amount`, which is at most what was reserved; `excess` is what was claimed above the bid.
+    Amount { amount: Nanos, excess: Nanos },
+    /// In a currency the token has no rate for: books the whole bid.
+    NoRate { amount: Nanos },
+    /// Malformed, negative, empty, `AUDIT` or unsubstituted: the notice has no effect.
+    Unusable,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Track {
+    Impression,
+    Click,
+    Conversion,
+}
+
+const VERSION: u8 = 1;
+
+impl Event {
+    /// Appends the event's bytes.
+    pub fn encode(&self, out: &mut Vec<u8>) {
+        let kind = match self {
+            Event::EpochStarted { .. } => 1,
+            Event::CampaignSet(_) => 2,
+            Event::CampaignDeleted { .. } => 3,
+            Event::LeaseGranted { .. } => 4,
+            Event::LeaseReturned { .. } => 5,
+            Event::Bid(_) => 6,
+            Event::Notice(_) => 7,
+            Event::Track { .. } => 8,
+            Event::Correction { .. } => 9,
+        };
+        out.put(&[kind, VERSION]);
+        match self {
+            Event::EpochStarted { node, epoch } => {
+                out.put_u16(node.0);
+                out.put_u32(epoch.0);
+            }
+            Event::CampaignSet(set) => {
+                out.put_u32(set.campaign.0);
+                out.put_bytes(set.id.as_bytes());
+                out.put(&set.currency.0);
+                out.put_i64(set.total.0);
+                out.put_i64(set.daily.map_or(-1, |n| n.0));
+                out.put_u8(u8::from(set.json.is_some()));
+                out.put_bytes(set.json.as_deref().unwrap_or("").as_bytes());
+            }
+            Event::CampaignDeleted { campaign } => out.put_u32(campaign.0),
+            Event::LeaseGranted { campaign, lease, slot, amount } => {
+                out.put_u32(campaign.0);
+                out.put_u32(lease.epoch.0);
+                out.put_u32(lease.seq);
+                put_slot(out, *slot);
+                out.put_i64(amount.0);
+            }
+            Event::LeaseReturned { campaign, epoch, slot, amount, why } => {
+                out.put_u32(campaign.0);
+                out.put_u32(epoch.0);
+                put_slot(out, *slot);
+                out.put_i64(amount.0);
+                out.put_u8(match why {
+                    ReturnReason::Unused => 0,
+                    ReturnReason::Reclaimed => 1,
+                });
+            }
+            Event::Bid(facts) => facts.encode(out),
+            Event::Notice(notice) => {
+                out.put_u8(match notice.kind {
+                    NoticeKind::Win => 0,
+                    NoticeKind::Bill => 1,
+                    NoticeKind::Loss => 2,
+                });
+                notice.facts.encode(out);
+                let (tag, amount, excess) = match notice.price {
+                    PriceClaim::Amount { amount, excess } => (0, amount, excess),
+                    PriceClaim::NoRate { amount } => (1, amount, Nanos::ZERO),
+                    PriceClaim::Unusable => (2, Nanos::ZERO, Nanos::ZERO),
+                };
+                out.put_u8(tag);
+                out.put_i64(amount.0);
+                out.put_i64(excess.0);
+                out.put_u16(notice.loss_reason);
+                out.put_i64(notice.min_to_win.0);
+            }
+            Event::Track { what, facts } => {
+                out.put_u8(match what {
+                    Track::Impression => 0,
+                    Track::Click => 1,
+                    Track::Conversion => 2,
+                });
+                facts.encode(out);
+            }
+            Event::Correction { campaign, drift } => {
+                out.put_u32(campaign.0);
+                out.put_i64(drift.0);
+            }
+        }
+    }
+
+    /// Reads an event back; `None` for an unknown kind, another version, a short or an over-long buffer.
+    pub fn decode(bytes: &[u8]) -> Option<Event> {
+        let mut t = Take(bytes);
+        let (kind, version) = (t.u8()?, t.u8()?);
+        if version != VERSION {
+            return None;
+        }
+        let event = match kind {
+            1 => Event::EpochStarted { node: NodeId(t.u16()?), epoch: Epoch(t.u32()?) },
+            2 => {
+                let campaign = CampaignNo(t.u32()?);
+                let id = t.string()?;
+                let currency = Currency(t.three()?);
+                let total = Nanos(t.i64()?);
+                let daily = t.i64()?;
+                let (has_json, json) = (t.u8()? == 1, t.string()?);
+                Event::CampaignSet(CampaignSet {
+                    campaign,
+                    id,
+                    currency,
+                    total,
+                    daily: (daily >= 0).then_some(Nanos(daily)),
+                    json: has_json.then_some(json),
+                })
+            }
+            3 => Event::CampaignDeleted { campaign: CampaignNo(t.u32()?) },
+            4 => Event::LeaseGranted {
+                campaign: CampaignNo(t.u32()?),
+                lease: LeaseId { epoch: Epoch(t.u32()?), seq: t.u32()? },
+                slot: take_slot(&mut t)?,
+                amount: Nanos(t.i64()?),
+            },
+            5 => Event::LeaseReturned {
+                campaign: CampaignNo(t.u32()?),
+                epoch: Epoch(t.u32()?),
+                slot: take_slot(&mut t)?,
+                amount: Nanos(t.i64()?),
+                why: match t.u8()? {
+                    0 => ReturnReason::Unused,
+                    1 => ReturnReason::Reclaimed,
+                    _ => return None,
+                },
+            },
+            6 => Event::Bid(Facts::decode(&mut t)?),
+            7 => {
+                let kind = match t.u8()? {
+                    0 => NoticeKind::Win,
+                    1 => NoticeKind::Bill,
+                    2 => NoticeKind::Loss,
+                    _ => return None,
+                };
+                let facts = Facts::decode(&mut t)?;
+                let (tag, amount, excess) = (t.u8()?, Nanos(t.i64()?), Nanos(t.i64()?));
+                let price = match tag {
+                    0 => PriceClaim::Amount { amount, excess },
+                    1 => PriceClaim::NoRate { amount },
+                    2 => PriceClaim::Unusable,
+                    _ => return None,
+                };
+                Event::Notice(Notice { kind, facts, price, loss_reason: t.u16()?, min_to_win: Nanos(t.i64()?) })
+            }
+            8 => {
+                let what = match t.u8()? {
+                    0 => Track::Impression,
+                    1 => Track::Click,
+                    2 => Track::Conversion,
+                    _ => return None,
+                };
+                Event::Track { what, facts: Facts::decode(&mut t)? }
+            }
+            9 => Event::Correction { campaign: CampaignNo(t.u32()?), drift: Nanos(t.i64()?) },
+            _ => return None,
+        };
+        t.end()?;
+        Some(event)
+    }
+}
+
+const DAILY: u8 = 1;
+const SPEND_ON_WIN: u8 = 2;
+const TEST: u8 = 4;
+
+impl Facts {
+    /// Bytes of the longest encoding.
+    pub const MAX_LEN: usize = 116;
+
+    pub fn encode(&self, out: &mut impl Put) {
+        let mut flags = 0;
+        flags |= if self.daily { DAILY } else { 0 };
+        flags |= if self.spend_on_win { SPEND_ON_WIN } else { 0 };
+        flags |= if self.test { TEST } else { 0 };
+        out.put_u8(flags);
+        out.put_u16(self.reservation.node.0);
+        out.put_u32(self.reservation.epoch.0);
+        out.put_u32(self.reservation.bucket);
+        out.put_u32(self.reservation.seq);
+        out.put_u32(self.campaign.0);
+        out.put_u32(self.lease_seq);
+        out.put_i32(self.day.0);
+        out.put_u16(self.creative);
+        out.put_u32(self.exchange);
+        out.put_i64(self.bid_at.0);
+        out.put_u32(self.auction_ms);
+        out.put_u32(self.bill_ms);
+        out.put_i64(self.reserved.0);
+        out.put_i64(self.price.0);
+        out.put(&self.currency.0);
+        out.put(&self.campaign_currency.0);
+        out.put_i64(self.rate.0);
+        out.put_i64(self.campaign_rate.0);
+        out.put_u32(self.quantity.0);
+        out.put_u64(self.user);
+    }
+
+    pub fn decode(t: &mut Take) -> Option<Facts> {
+        let flags = t.u8()?;
+        if flags & !(DAILY | SPEND_ON_WIN | TEST) != 0 {
+            return None;
+        }
+        Some(Facts {
+            reservation: ReservationId {
+                node: NodeId(t.u16()?),
+                epoch: Epoch(t.u32()?),
+                bucket: t.u32()?,
+                seq: t.u32()?,
+            },
+            campaign: CampaignNo(t.u32()?),
+            lease_seq: t.u32()?,
+            day: Day(t.i32()?),
+            daily: flags & DAILY != 0,
+            creative: t.u16()?,
+            exchange: t.u32()?,
+            bid_at: UnixMs(t.i64()?),
+            auction_ms: t.u32()?,
+            bill_ms: t.u32()?,
+            reserved: Nanos(t.i64()?),
+            price: Nanos(t.i64()?),
+            currency: Currency(t.three()?),
+            campaign_currency: Currency(t.three()?),
+            rate: Rate(t.i64()?),
+            campaign_rate: Rate(t.i64()?),
+            quantity: Quantity(t.u32()?),
+            user: t.u64()?,
+            spend_on_win: flags & SPEND_ON_WIN != 0,
+            test: flags & TEST != 0,
+        })
+    }
+}
+
+fn put_slot(out: &mut Vec<u8>, slot: Slot) {
+    match slot {
+        Slot::Whole => out.put_i32(i32::MIN),
+        Slot::Day(day) => out.put_i32(day.0),
+    }
+}
+
+fn take_slot(t: &mut Take) -> Option<Slot> {
+    Some(match t.i32()? {
+        i32::MIN => Slot::Whole,
+        day => Slot::Day(Day(day)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    pub fn facts() -> Facts {
+        Facts {
+            reservation: ReservationId { node: NodeId(1), epoch: Epoch(2), bucket: 3, seq: 4 },
+            campaign: CampaignNo(5),
+            lease_seq: 6,
+            day: Day(20_000),
+            daily: true,
+            creative: 1,
+            exchange: crate::ids::name_hash("demo"),
+            bid_at: UnixMs(1_700_000_000_000),
+            auction_ms: 120_000,
+            bill_ms: 3_600_000,
+            reserved: Nanos(2_500_000),
+            price: Nanos(2_304_147),
+            currency: Currency(*b"EUR"),
+            campaign_currency: Currency::USD,
+            rate: Rate(1_085_000_000),
+            campaign_rate: Rate::USD,
+            quantity: Quantity::ONE,
+            user: 99,
+            spend_on_win: false,
+            test: true,
+        }
+    }
+
+    #[test]
+    fn every_kind_round_trips_and_no_prefix_decodes() {
+        let notice = |kind, price| {
+            Event::Notice(Notice { kind, facts: facts(), price, loss_reason: 102, min_to_win: Nanos(-1) })
+        };
+        let (campaign, epoch, amount) = (CampaignNo(5), Epoch(2), Nanos(77));
+        let set = CampaignSet {
+            campaign,
+            id: "c-42".into(),
+            currency: Currency::USD,
+            total: Nanos(5),
+            daily: None,
+            json: Some("{}".into()),
+        };
+        let events = [
+            Event::EpochStarted { node: NodeId(1), epoch },
+            Event::CampaignSet(set.clone()),
+            Event::CampaignSet(CampaignSet { daily: Some(Nanos(1)), json: None, ..set }),
+            Event::CampaignDeleted { campaign },
+            Event::LeaseGranted { campaign, lease: LeaseId { epoch, seq: 9 }, slot: Slot::Whole, amount },
+            Event::LeaseReturned { campaign, epoch, slot: Slot::Day(Day(-1)), amount, why: ReturnReason::Reclaimed },
+            Event::Bid(facts()),
+            notice(NoticeKind::Win, PriceClaim::Unusable),
+            notice(NoticeKind::Bill, PriceClaim::Amount { amount, excess: Nanos(3) }),
+            notice(NoticeKind::Loss, PriceClaim::NoRate { amount }),
+            Event::Track { what: Track::Click, facts: facts() },
+            Event::Correction { campaign, drift: Nanos(-4) },
+        ];
+        for event in events {
+            let mut bytes = Vec::new();
+            event.encode(&mut bytes);
+            assert_eq!(Event::decode(&bytes), Some(event));
+            for cut in 0..bytes.len() {
+                assert_eq!(Event::decode(&bytes[..cut]), None);
+            }
+            bytes.push(0);
+            assert_eq!(Event::decode(&bytes), None);
+        }
+    }
+
+    #[test]
+    fn facts_stay_within_their_bound() {
+        let mut bytes = Vec::new();
+        facts().encode(&mut bytes);
+        assert!(bytes.len() <= Facts::MAX_LEN, "{}", bytes.len());
+    }
+}

@@ -3,5 +3,6 @@
 pub mod clock;
 pub mod event;
 pub mod ids;
+pub mod ledger;
 pub mod money;
 pub mod wire;

@@ -7,6 +7,7 @@
 //! | `reservation` | two bits per reservation and the one table of what a notice does to them |
 //! | `fold` | the books: a pure fold of the log |
 //! | `hot` | this node's money: the fold, and the accounts it keeps in step |
+//! | `sequence` | ids for reservations |
 //! | `lease` | how much a node takes from a budget before it may spend |
 //! | `reconcile` | books against hot state |
 //! | `invariants` | what must always hold |
@@ -22,6 +23,7 @@ pub mod invariants;
 pub mod lease;
 pub mod reconcile;
 pub mod reservation;
+pub mod sequence;
 
 pub use account::{Account, SlotAccount};
 pub use fold::{Books, fold};

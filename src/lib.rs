@@ -1,9 +1,12 @@
 //! gavel: a decision server. See ARCHITECTURE.md for the map and the invariants.
 
 pub mod bidding;
+pub mod bookstore;
 pub mod clock;
 pub mod event;
 pub mod ids;
 pub mod ledger;
 pub mod money;
+pub mod openrtb;
+pub mod window;
 pub mod wire;

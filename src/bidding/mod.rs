@@ -1,8 +1,28 @@
-//! Bidding: campaigns as they were typed and as they were checked. Pure: no IO, no clock, no randomness.
+//! Bidding: from a request and a catalog to bids. Pure: no IO, no clock, no unseeded randomness.
+//!
+//! | file | what |
+//! |---|---|
+//! | `campaign`, `creative`, `vast`, `check`, `fault`, `demo` | campaigns as they were typed and as they were checked |
+//! | `compiled`, `key`, `live`, `catalog`, `index` | campaigns made ready: keys, templates, bitmaps, live prices |
+//! | `subject`, `fit`, `decide` | a request as targeting sees it, what fits it, and the decision |
+//! | `reason` | the no-bid funnel |
 
 pub mod campaign;
+pub mod catalog;
 mod check;
+pub mod compiled;
 pub mod creative;
+pub mod decide;
 pub mod demo;
 pub mod fault;
+pub mod fit;
+pub mod index;
+pub mod key;
+pub mod live;
+pub mod reason;
+pub mod subject;
 pub mod vast;
+
+pub use catalog::Catalog;
+pub use decide::{BidDecision, ExchangeTerms, Scratch, Shared, Snapshot, decide};
+pub use reason::Reason;

@@ -18,7 +18,7 @@ pub struct Books {
     pub campaigns: HashMap<CampaignNo, CampaignBook>,
     pub bits: Bits,
     /// What changed since the last [`Books::take_dirty`].
-    dirty: Dirty,
+    pub(crate) dirty: Dirty,
 }
 
 /// What a book store has to write.

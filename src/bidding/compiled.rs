@@ -1,0 +1,184 @@
+//! A campaign made ready for the bid path: keys instead of strings, creatives already written as JSON.
+
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::campaign::{BidPrice, Campaign, Lists, TextSet};
+use super::creative::{Creative, Kind, Markup};
+use super::index::{ATTRIBUTES, Accepts, Attribute};
+use super::key::{KeySet, category_keys, domain_keys, key, size_key};
+use super::vast;
+use crate::ids::CampaignNo;
+use crate::money::Nanos;
+use crate::openrtb::escape::escape_json;
+
+/// Values of [`Attribute::Format`] that are not banner sizes.
+pub const VIDEO: u64 = 2;
+pub const AUDIO: u64 = 3;
+pub const NATIVE: u64 = 4;
+
+#[derive(Debug)]
+pub struct Compiled {
+    pub no: CampaignNo,
+    pub campaign: Arc<Campaign>,
+    pub regions: Keys,
+    pub cities: Keys,
+    pub inventory: Keys,
+    pub categories: Keys,
+    pub segments_any: KeySet,
+    pub segments_none: KeySet,
+    pub deals: KeySet,
+    pub creatives: Box<[CompiledCreative]>,
+}
+
+/// [`Lists`] as keys.
+#[derive(Clone, Debug, Default)]
+pub struct Keys {
+    pub include: KeySet,
+    pub exclude: KeySet,
+}
+
+impl Keys {
+    fn of(lists: &Lists) -> Keys {
+        Keys { include: set(&lists.include), exclude: set(&lists.exclude) }
+    }
+
+    /// Whether something with these keys is wanted; nothing known has none.
+    pub fn allow(&self, keys: &[u64]) -> bool {
+        (self.include.is_empty() || self.include.any_of(keys)) && !self.exclude.any_of(keys)
+    }
+}
+
+#[derive(Debug)]
+pub struct CompiledCreative {
+    /// The bid's members that depend on the creative alone, as JSON without the braces. A native creative's lacks
+    /// `adm`: its assets carry the request's ids.
+    pub fragment: Box<[u8]>,
+    pub format: u64,
+    /// `adomain` and the domains it lies in.
+    pub domains: SmallVec<[u64; 8]>,
+    pub categories: SmallVec<[u64; 4]>,
+}
+
+fn set(texts: &TextSet) -> KeySet {
+    KeySet::of(texts.iter())
+}
+
+impl Compiled {
+    pub fn new(no: CampaignNo, campaign: Arc<Campaign>) -> Compiled {
+        let t = &campaign.targeting;
+        Compiled {
+            no,
+            regions: Keys::of(&t.regions),
+            cities: Keys::of(&t.cities),
+            inventory: Keys::of(&t.inventory),
+            categories: Keys::of(&t.categories),
+            segments_any: set(&t.segments_any),
+            segments_none: set(&t.segments_none),
+            deals: set(&t.deals),
+            creatives: campaign.creatives.iter().map(|c| CompiledCreative::new(&campaign.id, c)).collect(),
+            campaign,
+        }
+    }
+
+    /// The price its JSON names, per impression or per click.
+    pub fn price(&self) -> Nanos {
+        match self.campaign.bid {
+            BidPrice::Cpm { price } | BidPrice::Cpc { price, .. } => price,
+        }
+    }
+
+    /// What it accepts of each attribute of the index.
+    pub fn accepts(&self) -> [Accepts; ATTRIBUTES.len()] {
+        let t = &self.campaign.targeting;
+        let only = |values: Vec<u64>| if values.is_empty() { Accepts::AllBut(values) } else { Accepts::Only(values) };
+        let keys = |texts: &TextSet| texts.iter().map(key).collect::<Vec<_>>();
+        let bits = |bits: u32| (0..32u64).filter(|b| bits & 1 << b != 0).collect::<Vec<_>>();
+        let mut accepts = std::array::from_fn(|_| Accepts::AllBut(Vec::new()));
+        accepts[Attribute::Format as usize] = Accepts::Only(self.creatives.iter().map(|c| c.format).collect());
+        accepts[Attribute::Country as usize] = if t.countries.include.is_empty() {
+            Accepts::AllBut(keys(&t.countries.exclude))
+        } else {
+            let wanted = t.countries.include.iter().filter(|c| !t.countries.exclude.contains(c));
+            Accepts::Only(wanted.map(key).collect())
+        };
+        accepts[Attribute::Device as usize] = only(bits(u32::from(t.devices.0)));
+        accepts[Attribute::Os as usize] = only(bits(u32::from(t.os.0)));
+        accepts[Attribute::Language as usize] = only(keys(&t.languages));
+        accepts[Attribute::Exchange as usize] = only(keys(&t.exchanges));
+        accepts
+    }
+}
+
+impl CompiledCreative {
+    fn new(campaign_id: &str, creative: &Creative) -> CompiledCreative {
+        let mut domains = SmallVec::new();
+        creative.adomain.iter().for_each(|d| domain_keys(d, &mut domains));
+        CompiledCreative {
+            fragment: fragment(campaign_id, creative).into(),
+            format: match creative.kind {
+                Kind::Banner { w, h, .. } => size_key(w, h),
+                Kind::Video { .. } => VIDEO,
+                Kind::Audio { .. } => AUDIO,
+                Kind::Native { .. } => NATIVE,
+            },
+            domains,
+            categories: creative.cat.iter().flat_map(|c| category_keys(c)).collect(),
+        }
+    }
+}
+
+/// Bid members of section 4.2.3 of OpenRTB 2.6 that never change for a creative.
+fn fragment(campaign_id: &str, creative: &Creative) -> Vec<u8> {
+    let mut out = Vec::new();
+    let text = |out: &mut Vec<u8>, name: &str, value: &str| {
+        out.extend_from_slice(format!("\"{name}\":\"").as_bytes());
+        escape_json(value, out);
+        out.extend_from_slice(b"\",");
+    };
+    let list = |out: &mut Vec<u8>, name: &str, values: &[Box<str>]| {
+        out.extend_from_slice(format!("\"{name}\":[").as_bytes());
+        for (i, value) in values.iter().enumerate() {
+            out.extend_from_slice(if i == 0 { b"\"" } else { b",\"" });
+            escape_json(value, out);
+            out.push(b'"');
+        }
+        out.extend_from_slice(b"],");
+    };
+    match &creative.kind {
+        Kind::Banner { w, h, adm } => {
+            text(&mut out, "adm", adm);
+            out.extend_from_slice(format!("\"w\":{w},\"h\":{h},").as_bytes());
+        }
+        Kind::Video { w, h, spot } => {
+            text(&mut out, "adm", &markup(creative, &spot.markup));
+            out.extend_from_slice(format!("\"w\":{w},\"h\":{h},\"dur\":{},", spot.duration_s).as_bytes());
+        }
+        Kind::Audio { spot } => {
+            text(&mut out, "adm", &markup(creative, &spot.markup));
+            out.extend_from_slice(format!("\"dur\":{},", spot.duration_s).as_bytes());
+        }
+        Kind::Native { .. } => {}
+    }
+    list(&mut out, "adomain", &creative.adomain);
+    if !creative.cat.is_empty() {
+        list(&mut out, "cat", &creative.cat);
+    }
+    if !creative.attr.is_empty() {
+        let codes: Vec<String> = creative.attr.iter().map(u16::to_string).collect();
+        out.extend_from_slice(format!("\"attr\":[{}],", codes.join(",")).as_bytes());
+    }
+    text(&mut out, "crid", &creative.id);
+    text(&mut out, "cid", campaign_id);
+    out.extend_from_slice(format!("\"mtype\":{}", creative.mtype()).as_bytes());
+    out
+}
+
+/// The VAST that was given, or one built around the media files.
+fn markup(creative: &Creative, markup: &Markup) -> String {
+    match markup {
+        Markup::Vast(text) => text.clone(),
+        Markup::Media(_) => vast::build(creative, None, None).unwrap_or_default(),
+    }
+}

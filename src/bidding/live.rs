@@ -1,0 +1,38 @@
+//! What of a campaign changes without a new catalog: status, price, and the account it spends from.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+
+use crate::ledger::Account;
+use crate::money::Nanos;
+
+/// Shared by all catalogs that hold the campaign, so an edit is in force at once and rebuilds nothing.
+#[derive(Debug)]
+pub struct Live {
+    pub account: Arc<Account>,
+    active: AtomicBool,
+    price: AtomicI64,
+}
+
+impl Live {
+    pub fn new(account: Arc<Account>, active: bool, price: Nanos) -> Live {
+        Live { account, active: AtomicBool::new(active), price: AtomicI64::new(price.0) }
+    }
+
+    pub fn active(&self) -> bool {
+        self.active.load(Ordering::Relaxed)
+    }
+
+    pub fn set_active(&self, active: bool) {
+        self.active.store(active, Ordering::Relaxed);
+    }
+
+    /// Per impression, or per click.
+    pub fn price(&self) -> Nanos {
+        Nanos(self.price.load(Ordering::Relaxed))
+    }
+
+    pub fn set_price(&self, price: Nanos) {
+        self.price.store(price.0, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,247 @@
+//! Every metric, in one place.
+//!
+//! Handles are resolved at start. What workers count is read when somebody scrapes; everything else is a gauge or a
+//! counter held here.
+
+use std::fmt::Error;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use super::latency::Merged;
+use super::worker::{Count, WorkerStats};
+use crate::bidding::Reason;
+use crate::eventlog::{EventLog, LogState};
+use crate::window::impressions::ImpressionStore;
+
+type Labels = [(&'static str, &'static str); 1];
+type NoticeLabels = [(&'static str, &'static str); 2];
+
+/// What is counted outside the workers.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// By `rule`: bid requests refused with 400.
+    pub bad_requests: Family<Labels, Counter>,
+    /// By `kind` and `outcome`: notices once they are durable.
+    pub notices: Family<NoticeLabels, Counter>,
+    /// By `kind` and `fault`: notices whose token or price was not taken as it came.
+    pub odd_notices: Family<NoticeLabels, Counter>,
+    /// By `code` class: LossReasons told to us.
+    pub losses: Family<Vec<(&'static str, String)>, Counter>,
+    /// By `kind`: impressions, clicks, conversions.
+    pub tracks: Family<Labels, Counter>,
+    pub admin_requests: Family<Labels, Counter>,
+}
+
+/// The reconciler's and the catalog's gauges.
+#[derive(Debug, Default)]
+pub struct Gauges {
+    /// Events that the books are behind the log.
+    pub lag_events: AtomicU64,
+    /// Milliseconds since the books were last level with the log.
+    pub lag_ms: AtomicI64,
+    /// Sum of the absolute drift found in the last comparison, in nanos.
+    pub drift_nanos: AtomicI64,
+    pub corrections: AtomicU64,
+    pub book_errors: AtomicU64,
+    pub campaigns: AtomicU64,
+    pub catalog_version: AtomicU64,
+    pub catalog_build_us: AtomicU64,
+    pub ready: AtomicU64,
+}
+
+pub struct Metrics {
+    registry: Registry,
+    pub counters: Counters,
+    pub gauges: Arc<Gauges>,
+    pub workers: Arc<[WorkerStats]>,
+}
+
+impl Metrics {
+    pub fn new(workers: usize) -> Metrics {
+        let mut registry = Registry::default();
+        let counters = Counters::default();
+        let c = &counters;
+        registry.register(
+            "gavel_bad_requests",
+            "Bid requests refused with 400, by the rule they break",
+            c.bad_requests.clone(),
+        );
+        registry.register("gavel_notices", "Durable notices, by kind and by what they did", c.notices.clone());
+        registry.register(
+            "gavel_odd_notices",
+            "Notices whose token or price was not taken as it came, by kind and fault",
+            c.odd_notices.clone(),
+        );
+        registry.register("gavel_losses", "Loss notices by OpenRTB loss reason", c.losses.clone());
+        registry.register("gavel_tracks", "Impression pixels, clicks and conversions", c.tracks.clone());
+        registry.register("gavel_admin_requests", "Admin requests by status class", c.admin_requests.clone());
+        let workers: Arc<[WorkerStats]> = (0..workers).map(|_| WorkerStats::default()).collect();
+        registry.register_collector(Box::new(Workers(workers.clone())));
+        let gauges = Arc::new(Gauges::default());
+        registry.register_collector(Box::new(Books(gauges.clone())));
+        Metrics { registry, counters, gauges, workers }
+    }
+
+    /// Adds what the log and the frequency caps count for themselves.
+    pub fn watch(&mut self, log: Arc<dyn EventLog>, impressions: Arc<ImpressionStore>) {
+        self.registry.register_collector(Box::new(Stores { log, impressions }));
+    }
+
+    /// The text that Prometheus scrapes.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        // Writing into a String does not fail; the encoder's only error is the writer's.
+        let _infallible = prometheus_client::encoding::text::encode(&mut text, &self.registry);
+        text
+    }
+}
+
+fn counter(e: &mut DescriptorEncoder, name: &str, help: &str, value: u64) -> Result<(), Error> {
+    let metric = ConstCounter::new(value);
+    metric.encode(e.encode_descriptor(name, help, None, metric.metric_type())?)
+}
+
+fn gauge(e: &mut DescriptorEncoder, name: &str, help: &str, value: i64) -> Result<(), Error> {
+    let metric = ConstGauge::new(value);
+    metric.encode(e.encode_descriptor(name, help, None, metric.metric_type())?)
+}
+
+#[derive(Debug)]
+struct Workers(Arc<[WorkerStats]>);
+
+impl Workers {
+    fn sum(&self, of: impl Fn(&WorkerStats) -> &Count) -> u64 {
+        self.0.iter().map(|w| of(w).get()).sum()
+    }
+
+    fn by_reason(
+        &self,
+        e: &mut DescriptorEncoder,
+        name: &str,
+        help: &str,
+        of: fn(&WorkerStats) -> &[Count; Reason::COUNT],
+    ) -> Result<(), Error> {
+        let mut family = e.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for reason in Reason::ALL {
+            let metric = ConstCounter::new(self.sum(|w| &of(w)[reason as usize]));
+            metric.encode(family.encode_family(&[("reason", reason.as_str())])?)?;
+        }
+        Ok(())
+    }
+
+    fn latency(
+        &self,
+        e: &mut DescriptorEncoder,
+        name: &str,
+        help: &str,
+        of: fn(&WorkerStats) -> &super::latency::Latency,
+    ) -> Result<(), Error> {
+        let merged = Merged::of(self.0.iter().map(of));
+        let mut metric = e.encode_descriptor(name, help, None, MetricType::Histogram)?;
+        metric.encode_histogram::<NoLabelSet>(merged.sum_seconds, merged.count, &merged.buckets, None)
+    }
+}
+
+impl Collector for Workers {
+    fn encode(&self, mut e: DescriptorEncoder) -> Result<(), Error> {
+        let e = &mut e;
+        counter(e, "gavel_connections_opened", "Traffic connections accepted", self.sum(|w| &w.connections_opened))?;
+        counter(e, "gavel_connections_closed", "Traffic connections ended", self.sum(|w| &w.connections_closed))?;
+        counter(
+            e,
+            "gavel_connections_refused",
+            "Traffic connections closed at once: too many are open",
+            self.sum(|w| &w.connections_refused),
+        )?;
+        counter(e, "gavel_bid_requests", "Bid requests received", self.sum(|w| &w.bid_requests))?;
+        counter(e, "gavel_bid_responses", "Bid requests answered with a bid", self.sum(|w| &w.bid_responses))?;
+        counter(e, "gavel_bids", "Bids made", self.sum(|w| &w.bids))?;
+        self.by_reason(e, "gavel_no_bids", "Bid requests answered without a bid, by reason", |w| &w.no_bids)?;
+        self.by_reason(
+            e,
+            "gavel_campaigns_lost",
+            "Campaigns that the index let through and that then lost an impression, by reason",
+            |w| &w.campaigns_lost,
+        )?;
+        self.latency(e, "gavel_bid_seconds", "From a bid request's head to its answer", |w| &w.bid_latency)?;
+        self.latency(e, "gavel_notice_seconds", "From a notice's head to its durable answer", |w| &w.notice_latency)
+    }
+}
+
+#[derive(Debug)]
+struct Books(Arc<Gauges>);
+
+impl Collector for Books {
+    fn encode(&self, mut e: DescriptorEncoder) -> Result<(), Error> {
+        let (e, g) = (&mut e, &*self.0);
+        let unsigned = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        let signed = |n: &AtomicI64| n.load(Ordering::Relaxed);
+        gauge(e, "gavel_ready", "1 when bids are made", unsigned(&g.ready) as i64)?;
+        gauge(e, "gavel_campaigns", "Campaigns in the catalog", unsigned(&g.campaigns) as i64)?;
+        gauge(e, "gavel_catalog_version", "Version of the catalog in force", unsigned(&g.catalog_version) as i64)?;
+        gauge(
+            e,
+            "gavel_catalog_build_microseconds",
+            "What the last catalog took to build",
+            unsigned(&g.catalog_build_us) as i64,
+        )?;
+        gauge(e, "gavel_books_lag_events", "Events the books are behind the log", unsigned(&g.lag_events) as i64)?;
+        gauge(
+            e,
+            "gavel_books_lag_milliseconds",
+            "Since the books were last level with the log",
+            signed(&g.lag_ms),
+        )?;
+        gauge(
+            e,
+            "gavel_drift_nanos",
+            "Books less hot state in the last comparison, summed over campaigns",
+            signed(&g.drift_nanos),
+        )?;
+        counter(e, "gavel_corrections", "Hot accounts made equal to the books", unsigned(&g.corrections))?;
+        counter(e, "gavel_book_errors", "Failed writes of the books; they are tried again", unsigned(&g.book_errors))
+    }
+}
+
+struct Stores {
+    log: Arc<dyn EventLog>,
+    impressions: Arc<ImpressionStore>,
+}
+
+impl std::fmt::Debug for Stores {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Stores")
+    }
+}
+
+impl Collector for Stores {
+    fn encode(&self, mut e: DescriptorEncoder) -> Result<(), Error> {
+        let (e, log, caps) = (&mut e, self.log.stats(), self.impressions.stats());
+        let get = |n: &AtomicU64| n.load(Ordering::Relaxed);
+        counter(e, "gavel_log_events", "Events made durable since the start", get(&log.events))?;
+        counter(e, "gavel_log_bytes", "Bytes written to the log since the start", get(&log.bytes))?;
+        counter(e, "gavel_log_groups", "Commit groups written", get(&log.groups))?;
+        counter(e, "gavel_log_syncs", "Syncs of the log", get(&log.syncs))?;
+        counter(e, "gavel_log_sync_microseconds", "Time spent in syncs", get(&log.sync_sum_us))?;
+        gauge(e, "gavel_log_sync_max_microseconds", "The longest sync", get(&log.sync_max_us) as i64)?;
+        gauge(e, "gavel_log_segments", "Segment files", get(&log.segments) as i64)?;
+        gauge(e, "gavel_log_durable_end", "Offset after the last durable event", self.log.durable_end().0 as i64)?;
+        let state = match self.log.state() {
+            LogState::Open => 0,
+            LogState::Full => 1,
+            LogState::Failed => 2,
+        };
+        gauge(e, "gavel_log_state", "0 open, 1 disk full, 2 failed", state)?;
+        gauge(e, "gavel_cap_users", "Users remembered for frequency caps", caps.entries as i64)?;
+        counter(e, "gavel_cap_evicted_live", "Users forgotten while they still counted", caps.evicted_live)?;
+        counter(e, "gavel_cap_evicted_expired", "Users forgotten who no longer counted", caps.evicted_expired)
+    }
+}

@@ -5,4 +5,5 @@ mod check;
 pub mod creative;
 pub mod demo;
 pub mod fault;
+mod strict;
 pub mod vast;

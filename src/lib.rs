@@ -5,4 +5,5 @@ pub mod clock;
 pub mod event;
 pub mod ids;
 pub mod money;
+pub mod window;
 pub mod wire;

@@ -4,6 +4,7 @@ pub mod bidding;
 pub mod clock;
 pub mod event;
 pub mod ids;
+pub mod ledger;
 pub mod money;
 pub mod window;
 pub mod wire;

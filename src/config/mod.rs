@@ -1,0 +1,336 @@
+//! Configuration: what the user typed ([`RawConfig`]) and what was checked ([`Config`]), converted once.
+//!
+//! Order: defaults, then `gavel.toml`, then environment, then flags. Unknown keys are refused. Every fault is
+//! listed, with its line. Nothing needs to be set.
+
+mod exchange;
+mod section;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use toml::de::DeTable;
+
+pub use exchange::{Exchange, Rates};
+pub use section::Fault;
+use section::{Section, Source};
+
+use crate::ids::NodeId;
+
+/// What the user typed.
+#[derive(Clone, Debug, Default)]
+pub struct RawConfig {
+    /// Name and text of the config file, when there is one.
+    pub file: Option<(PathBuf, String)>,
+    /// `--listen` or `GAVEL_LISTEN`, and so on: they beat the file.
+    pub listen: Option<String>,
+    pub admin_listen: Option<String>,
+    pub data_dir: Option<PathBuf>,
+    pub admin_token: Option<String>,
+}
+
+/// A checked configuration. Units stand last in the names.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Address of the traffic listener. Default `127.0.0.1:8080`; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Address of the admin listener. Default `127.0.0.1:9090`.
+    pub admin_listen: SocketAddr,
+    /// What admin requests must bring as `Authorization: Bearer`. Required unless the admin listener is on loopback:
+    /// it can change budgets.
+    pub admin_token: Option<String>,
+    /// Where the log, the books and the keys live. Default `data`.
+    pub data_dir: PathBuf,
+    /// Campaign files; none serves the built-in demo.
+    pub catalog: Option<Vec<PathBuf>>,
+    /// Absolute https base of notice URLs. Default `https://localhost`.
+    pub public_url: String,
+    /// Number of this node, 1 to 65535; part of every reservation's id. Default 1.
+    pub node: NodeId,
+    pub exchanges: Vec<Exchange>,
+    pub rates: Rates,
+    pub limits: Limits,
+    pub ledger: Ledger,
+    pub log: Log,
+    pub caps: Caps,
+}
+
+/// `[limits]`: what a client may ask for.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Serving threads, each with its own listener. Default: one per core.
+    pub workers: usize,
+    /// Largest request body in bytes; larger is 413. Default 1 MiB. Keeps one client from taking the memory.
+    pub max_body_bytes: usize,
+    /// Largest request head in bytes; larger is 431. Default 16 KiB.
+    pub max_header_bytes: usize,
+    /// Open connections per worker; one more is closed at once. Default 10000. Keeps file descriptors for the log.
+    pub max_connections: usize,
+    /// How long a connection may take to send a request's head or body. Default 10 s. Ends slow clients.
+    pub read_timeout_ms: i64,
+    /// How long shutdown waits for open requests. Default 5 s.
+    pub shutdown_grace_ms: i64,
+}
+
+/// `[ledger]`
+#[derive(Clone, Debug)]
+pub struct Ledger {
+    /// Added to the lifetimes before the leases of an earlier start come back. Default 30 s. Covers notices that
+    /// were sent in time and arrived late.
+    pub lease_grace_ms: i64,
+}
+
+/// `[log]`
+#[derive(Clone, Debug)]
+pub struct Log {
+    /// Size of a segment file in bytes. Default 64 MiB.
+    pub segment_bytes: u64,
+    /// Largest size of all segments together in bytes; 0 is what the disk holds. Default 0. When it is reached bids stop,
+    /// as on a full disk.
+    pub max_bytes: u64,
+    /// Events waiting to be written, in bytes per worker; more than that and bids stop. Default 4 MiB.
+    pub lane_bytes: usize,
+}
+
+/// `[frequency]`
+#[derive(Clone, Debug)]
+pub struct Caps {
+    /// Memory for frequency caps in bytes. Default 256 MiB.
+    pub max_bytes: usize,
+    /// Whether a capped campaign bids for a user who cannot be told: unknown, or maybe evicted. Default false.
+    pub bid_for_unknown: bool,
+}
+
+const DAY_S: i64 = 86_400;
+
+impl RawConfig {
+    /// Reads `path`, or `gavel.toml` in the working directory if it is there.
+    pub fn read(path: Option<&Path>) -> Result<RawConfig, Fault> {
+        let (path, required) = match path {
+            Some(path) => (path, true),
+            None => (Path::new("gavel.toml"), false),
+        };
+        let file = match std::fs::read_to_string(path) {
+            Ok(text) => Some((path.to_owned(), text)),
+            Err(e) if !required && e.kind() == std::io::ErrorKind::NotFound => None,
+            Err(e) => {
+                let message = format!("cannot be read: {e}");
+                return Err(Fault { file: path.display().to_string(), line: None, key: String::new(), message });
+            }
+        };
+        Ok(RawConfig { file, ..RawConfig::default() })
+    }
+
+    /// Checks everything and lists every fault.
+    pub fn check(&self) -> Result<Config, Vec<Fault>> {
+        let (name, text) = match &self.file {
+            Some((path, text)) => (path.display().to_string(), text.as_str()),
+            None => ("defaults".to_owned(), ""),
+        };
+        let mut source = Source { file: &name, text, faults: Vec::new() };
+        let (document, errors) = DeTable::parse_recoverable(text);
+        for error in errors {
+            let line = error.span().and_then(|s| source.line(&s));
+            source.fault("", line, error.message());
+        }
+        let base = self.file.as_ref().and_then(|(path, _)| path.parent()).unwrap_or(Path::new(""));
+        let config = self.build(Section::new(Some(document.get_ref()), "", &mut source), base);
+        if source.faults.is_empty() { Ok(config) } else { Err(source.faults) }
+    }
+
+    fn build(&self, mut root: Section, base: &Path) -> Config {
+        let listen = root.text("listen", address);
+        let admin_listen = root.text("admin_listen", address);
+        let admin_token = root.text("admin_token", |t| token(t).map(str::to_owned));
+        let data_dir = root.text("data_dir", |t| Ok(base.join(t)));
+        let catalog = root.texts("catalog").map(|patterns| expand(&patterns, base, &mut root));
+        let public_url = root.text("public_url", public_url).unwrap_or_else(|| "https://localhost".to_owned());
+        let node = NodeId(root.number("node", 1..=65_535).unwrap_or(1) as u16);
+        let rates = Rates::read(root.table("rates"));
+        let exchanges = exchange::read(root.table("exchanges"), &rates);
+
+        let mut s = root.table("limits");
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let limits = Limits {
+            workers: s.number("workers", 1..=1_024).map_or(cores, |n| n as usize),
+            max_body_bytes: s.number("max_body_bytes", 1_024..=64 << 20).unwrap_or(1 << 20) as usize,
+            max_header_bytes: s.number("max_header_bytes", 8_192..=1 << 20).unwrap_or(16 << 10) as usize,
+            max_connections: s.number("max_connections", 1..=1_000_000).unwrap_or(10_000) as usize,
+            read_timeout_ms: s.seconds("read_timeout_s", 3_600).unwrap_or(10_000),
+            shutdown_grace_ms: s.seconds("shutdown_grace_s", 3_600).unwrap_or(5_000),
+        };
+        s.end();
+        let mut s = root.table("ledger");
+        let ledger = Ledger { lease_grace_ms: s.seconds("lease_grace_s", DAY_S).unwrap_or(30_000) };
+        s.end();
+        let mut s = root.table("log");
+        let log = Log {
+            segment_bytes: s.number("segment_bytes", 1 << 20..=1 << 30).unwrap_or(64 << 20) as u64,
+            max_bytes: s.number("max_bytes", 0..=i64::MAX).unwrap_or(0) as u64,
+            lane_bytes: s.number("lane_bytes", 64 << 10..=1 << 30).unwrap_or(4 << 20) as usize,
+        };
+        s.end();
+        let mut s = root.table("frequency");
+        let caps = Caps {
+            max_bytes: s.number("max_bytes", 1 << 20..=1 << 40).unwrap_or(256 << 20) as usize,
+            bid_for_unknown: s.boolean("bid_for_unknown").unwrap_or(false),
+        };
+        s.end();
+
+        let listen = self.over("GAVEL_LISTEN or --listen", &self.listen, listen, &mut root);
+        let admin_listen = self.over("GAVEL_ADMIN_LISTEN or --admin-listen", &self.admin_listen, admin_listen, &mut root);
+        let admin_listen = admin_listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9090)));
+        let admin_token = self.admin_token.clone().or(admin_token);
+        if !admin_listen.ip().is_loopback() && admin_token.is_none() {
+            root.fault(
+                "admin_token",
+                format!("is required because the admin listener is on {admin_listen}, not on loopback; set it here or in GAVEL_ADMIN_TOKEN"),
+            );
+        }
+        root.end();
+        Config {
+            listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            admin_listen,
+            admin_token,
+            data_dir: self.data_dir.clone().or(data_dir).unwrap_or_else(|| PathBuf::from("data")),
+            catalog,
+            public_url,
+            node,
+            exchanges,
+            rates,
+            limits,
+            ledger,
+            log,
+            caps,
+        }
+    }
+
+    /// The address from environment or flags, if given; else the file's.
+    fn over(
+        &self,
+        name: &str,
+        given: &Option<String>,
+        file: Option<SocketAddr>,
+        root: &mut Section,
+    ) -> Option<SocketAddr> {
+        match given.as_deref().map(address) {
+            None => file,
+            Some(Ok(address)) => Some(address),
+            Some(Err(message)) => {
+                root.fault(name, message);
+                None
+            }
+        }
+    }
+}
+
+impl Config {
+    /// The configuration with nothing set.
+    pub fn default_for_demo() -> Result<Config, Vec<Fault>> {
+        RawConfig::default().check()
+    }
+
+    /// How long after a start the leases of earlier starts are withheld: until no reservation of theirs can be billed.
+    pub fn reclaim_after_ms(&self) -> i64 {
+        let longest = self.exchanges.iter().map(|e| e.lifetimes.auction_ms.max(e.lifetimes.bill_ms)).max();
+        longest.unwrap_or(0) + self.ledger.lease_grace_ms
+    }
+
+    /// The longest life of a notice token.
+    pub fn token_lifetime_ms(&self) -> i64 {
+        self.exchanges.iter().map(|e| e.token_lifetime_ms).max().unwrap_or(0)
+    }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| format!("{text:?} is not an address such as \"127.0.0.1:8080\""))
+}
+
+fn token(text: &str) -> Result<&str, String> {
+    let fine = (16..=256).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+    if fine { Ok(text) } else { Err("must be 16 to 256 visible ASCII characters".to_owned()) }
+}
+
+fn public_url(text: &str) -> Result<String, String> {
+    let host = text.strip_prefix("https://").unwrap_or("").trim_end_matches('/');
+    if host.is_empty() || !host.bytes().all(|b| b.is_ascii_graphic() && !b"\"<>\\^`{|}?#".contains(&b)) {
+        return Err("must be an absolute https URL such as \"https://bids.example.com\"".to_owned());
+    }
+    Ok(format!("https://{host}"))
+}
+
+/// Files that the patterns name, in order, each once. A pattern that names none is a fault: it is a typing error.
+fn expand(patterns: &[String], base: &Path, root: &mut Section) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for pattern in patterns {
+        let full = base.join(pattern);
+        let before = files.len();
+        match glob::glob(&full.to_string_lossy()) {
+            Ok(paths) => files.extend(paths.filter_map(Result::ok).filter(|p| p.is_file())),
+            Err(e) => root.fault("catalog", format!("{pattern:?} is not a pattern: {e}")),
+        }
+        if files.len() == before {
+            root.fault("catalog", format!("{pattern:?} names no file"));
+        }
+    }
+    let mut seen = std::collections::HashSet::new();
+    files.retain(|f| seen.insert(f.clone()));
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn faults(text: &str) -> Vec<String> {
+        let raw = RawConfig { file: Some(("gavel.toml".into(), text.into())), ..RawConfig::default() };
+        raw.check().err().unwrap_or_default().iter().map(Fault::to_string).collect()
+    }
+
+    #[test]
+    fn nothing_needs_to_be_set() {
+        let config = Config::default_for_demo().unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
+        assert_eq!(config.exchanges[0].name, "demo");
+        assert_eq!(config.exchanges[0].tmax_default_ms, 100);
+    }
+
+    #[test]
+    fn every_fault_is_listed_with_its_line() {
+        let text = "listen = 8080\nlissten = \"x\"\n[exchanges.a]\nspend_on = \"click\"\nbill_lifetime_s = 0\n\
+                    currency = \"XYZ\"\n[rates]\nEUR = 1.085\n[limits]\nmax_body_bytes = 3\n";
+        assert_eq!(
+            faults(text),
+            [
+                "gavel.toml:1: listen: must be a text in quotes",
+                "gavel.toml:8: rates.EUR: must be a text in quotes",
+                "gavel.toml:4: exchanges.a.spend_on: must be \"bill\" or \"win\"",
+                "gavel.toml:5: exchanges.a.bill_lifetime_s: must be seconds, above 0 and at most 172800",
+                "gavel.toml:6: exchanges.a.currency: XYZ has no rate; add it to [rates]",
+                "gavel.toml:10: limits.max_body_bytes: must be a whole number from 1024 to 67108864",
+                "gavel.toml:2: lissten: is not a key here; known: listen, admin_listen, admin_token, data_dir, catalog, \
+                 public_url, node, rates, exchanges, limits, ledger, log, frequency",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_syntax_error_has_its_line() {
+        assert!(faults("a = 1\nb = = 2\n").iter().any(|f| f.starts_with("gavel.toml:2")));
+    }
+
+    #[test]
+    fn flags_beat_the_file_and_are_checked() {
+        let file = Some(("gavel.toml".into(), "listen = \"127.0.0.1:1\"".into()));
+        let raw = RawConfig { file, listen: Some("127.0.0.1:2".into()), ..RawConfig::default() };
+        assert_eq!(raw.check().unwrap().listen.port(), 2);
+        let raw = RawConfig { listen: Some("nonsense".into()), ..RawConfig::default() };
+        assert!(raw.check().is_err());
+    }
+
+    #[test]
+    fn an_open_admin_listener_needs_a_token() {
+        assert!(faults("admin_listen = \"0.0.0.0:9090\"")[0].contains("admin_token"));
+        assert!(faults("admin_listen = \"0.0.0.0:9090\"\nadmin_token = \"0123456789abcdef\"").is_empty());
+    }
+}

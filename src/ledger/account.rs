@@ -1,0 +1,198 @@
+//! The lock-free counters of one campaign on one node.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+
+use arc_swap::{ArcSwapOption, Guard};
+use std::sync::Arc;
+
+use super::bucket::{Grids, Ring};
+use crate::clock::{Day, UnixMs};
+use crate::event::Slot;
+use crate::ids::CampaignNo;
+use crate::money::Nanos;
+
+/// One campaign's money on this node, as the bid path sees it.
+#[derive(Debug)]
+pub struct Account {
+    pub campaign: CampaignNo,
+    /// What bids may reserve from now; none when nothing is leased.
+    open: ArcSwapOption<SlotAccount>,
+}
+
+impl Account {
+    pub fn new(campaign: CampaignNo) -> Account {
+        Account { campaign, open: ArcSwapOption::empty() }
+    }
+
+    /// The leased money that a bid on the campaign-local day `today` may use.
+    pub fn open(&self, today: Day) -> Option<Guard<Option<Arc<SlotAccount>>>> {
+        let open = self.open.load();
+        match open.as_ref().map(|s| s.slot) {
+            Some(Slot::Whole) => Some(open),
+            Some(Slot::Day(day)) if day == today => Some(open),
+            _ => None,
+        }
+    }
+
+    pub(super) fn set_open(&self, slot: Option<Arc<SlotAccount>>) {
+        self.open.store(slot);
+    }
+}
+
+/// Leased money of one budget slot: what is available, and what is set aside per bucket.
+///
+/// Bids move money from `available` into a bucket; only the thread that applies the log moves it out again.
+#[derive(Debug)]
+pub struct SlotAccount {
+    pub slot: Slot,
+    available: AtomicI64,
+    /// The newest lease in here, for the tokens.
+    lease_seq: AtomicU32,
+    /// Made at the first reservation: most campaigns of a large catalog never bid.
+    rings: OnceLock<[Box<[AtomicI64]>; 2]>,
+}
+
+impl SlotAccount {
+    pub fn new(slot: Slot) -> SlotAccount {
+        SlotAccount { slot, available: AtomicI64::new(0), lease_seq: AtomicU32::new(0), rings: OnceLock::new() }
+    }
+
+    pub fn available(&self) -> Nanos {
+        Nanos(self.available.load(Ordering::Relaxed))
+    }
+
+    pub fn lease_seq(&self) -> u32 {
+        self.lease_seq.load(Ordering::Relaxed)
+    }
+
+    /// Sets `cost` aside in the bucket of `ring` that ends at `until`, or changes nothing and says no.
+    ///
+    /// The compare-and-exchange on `available` is the decision. The add that follows cannot fail; until it is done
+    /// the money is in neither place, so a reader sees too little, never too much.
+    pub fn try_reserve(&self, grids: &Grids, ring: Ring, until: UnixMs, cost: Nanos) -> bool {
+        let grid = grids.of(ring);
+        if cost.0 < 0 || !grid.is_open(until) {
+            return false;
+        }
+        let enough = |available: i64| (available >= cost.0).then(|| available - cost.0);
+        if self.available.fetch_update(Ordering::AcqRel, Ordering::Relaxed, enough).is_err() {
+            return false;
+        }
+        self.rings(grids)[ring as usize][grid.cell(until)].fetch_add(cost.0, Ordering::AcqRel);
+        true
+    }
+
+    fn rings(&self, grids: &Grids) -> &[Box<[AtomicI64]>; 2] {
+        let zeros = |len| (0..len).map(|_| AtomicI64::new(0)).collect();
+        self.rings.get_or_init(|| [zeros(grids.auction.cells()), zeros(grids.bill.cells())])
+    }
+
+    // What follows is called only by the thread that applies the log.
+
+    /// Adds leased money.
+    pub(super) fn grant(&self, amount: Nanos, lease_seq: u32) {
+        self.lease_seq.store(lease_seq, Ordering::Relaxed);
+        self.available.fetch_add(amount.0, Ordering::AcqRel);
+    }
+
+    /// Takes up to `most` out of what is available.
+    pub(super) fn take(&self, most: Nanos) -> Nanos {
+        let mut taken = 0;
+        let less = |available: i64| {
+            taken = available.clamp(0, most.0.max(0));
+            Some(available - taken)
+        };
+        let _always_some = self.available.fetch_update(Ordering::AcqRel, Ordering::Relaxed, less);
+        Nanos(taken)
+    }
+
+    /// Takes a reservation out of its bucket.
+    pub(super) fn release(&self, grids: &Grids, ring: Ring, until: UnixMs, cost: Nanos) {
+        self.rings(grids)[ring as usize][grids.of(ring).cell(until)].fetch_sub(cost.0, Ordering::AcqRel);
+    }
+
+    /// Puts a won reservation into the bucket in which it stays until it can no longer be billed.
+    pub(super) fn set_aside(&self, grids: &Grids, ring: Ring, until: UnixMs, cost: Nanos) {
+        self.rings(grids)[ring as usize][grids.of(ring).cell(until)].fetch_add(cost.0, Ordering::AcqRel);
+    }
+
+    /// Makes money available again.
+    pub(super) fn give_back(&self, amount: Nanos) {
+        self.available.fetch_add(amount.0, Ordering::AcqRel);
+    }
+
+    /// Gives back all that is left in the bucket of `cell`: the one subtraction of an expiry.
+    pub(super) fn expire(&self, ring: Ring, cell: usize) -> Nanos {
+        let Some(rings) = self.rings.get() else { return Nanos::ZERO };
+        let left = rings[ring as usize][cell].swap(0, Ordering::AcqRel);
+        if left != 0 {
+            self.available.fetch_add(left, Ordering::AcqRel);
+        }
+        Nanos(left)
+    }
+
+    /// All that is set aside.
+    pub fn reserved(&self) -> Nanos {
+        let Some(rings) = self.rings.get() else { return Nanos::ZERO };
+        Nanos(rings.iter().flat_map(|r| r.iter()).map(|cell| cell.load(Ordering::Acquire)).sum())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::bucket::Lifetimes;
+    use super::*;
+
+    fn grids() -> (Grids, UnixMs) {
+        let grids = Grids::new(&[Lifetimes { auction_ms: 1_000, bill_ms: 10_000, sends_win: true }]);
+        let now = UnixMs(1_700_000_000_000);
+        grids.auction.advance(now).for_each(drop);
+        grids.bill.advance(now).for_each(drop);
+        (grids, now)
+    }
+
+    #[test]
+    fn reserves_until_nothing_is_left_and_not_a_nano_more() {
+        let (grids, now) = grids();
+        let slot = SlotAccount::new(Slot::Whole);
+        slot.grant(Nanos(10), 1);
+        let until = UnixMs(now.0 + i64::from(grids.lifetimes(now, LIFE).0));
+        assert!(slot.try_reserve(&grids, Ring::Auction, until, Nanos(4)));
+        assert!(slot.try_reserve(&grids, Ring::Auction, until, Nanos(6)));
+        assert!(!slot.try_reserve(&grids, Ring::Auction, until, Nanos(1)));
+        assert!(!slot.try_reserve(&grids, Ring::Auction, until, Nanos(-1)));
+        assert_eq!((slot.available(), slot.reserved()), (Nanos(0), Nanos(10)));
+        slot.release(&grids, Ring::Auction, until, Nanos(4));
+        assert_eq!(slot.expire(Ring::Auction, grids.auction.cell(until)), Nanos(6));
+        assert_eq!((slot.available(), slot.reserved()), (Nanos(6), Nanos(0)));
+    }
+
+    const LIFE: Lifetimes = Lifetimes { auction_ms: 1_000, bill_ms: 10_000, sends_win: true };
+
+    #[test]
+    fn two_threads_never_reserve_more_than_there_is() {
+        let (grids, now) = grids();
+        let slot = SlotAccount::new(Slot::Whole);
+        slot.grant(Nanos(100_000), 1);
+        let until = UnixMs(now.0 + i64::from(grids.lifetimes(now, LIFE).0));
+        let reserve = || (0..80_000).filter(|_| slot.try_reserve(&grids, Ring::Auction, until, Nanos(1))).count();
+        let (a, b) = std::thread::scope(|s| {
+            let other = s.spawn(reserve);
+            (reserve(), other.join().unwrap())
+        });
+        assert_eq!(a + b, 100_000);
+        assert_eq!((slot.available(), slot.reserved()), (Nanos(0), Nanos(100_000)));
+    }
+
+    #[test]
+    fn a_daily_slot_serves_only_its_day() {
+        let account = Account::new(CampaignNo(1));
+        assert!(account.open(Day(1)).is_none());
+        account.set_open(Some(Arc::new(SlotAccount::new(Slot::Day(Day(1))))));
+        assert!(account.open(Day(1)).is_some());
+        assert!(account.open(Day(2)).is_none());
+        account.set_open(Some(Arc::new(SlotAccount::new(Slot::Whole))));
+        assert!(account.open(Day(2)).is_some());
+    }
+}

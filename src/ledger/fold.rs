@@ -1,0 +1,370 @@
+//! The books: a pure, total, deterministic and idempotent fold of the log.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use super::reservation::{Bits, Outcome, PageKey, State, step};
+use crate::clock::Day;
+use crate::event::{CampaignSet, Event, Notice, Offset, Slot, Stamped};
+use crate::ids::{CampaignNo, Currency, Epoch};
+use crate::money::Nanos;
+
+/// The truth about money: what the log says after every event before `next`.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Books {
+    /// The first event that is not in the books yet.
+    pub next: Offset,
+    /// The newest start of the node.
+    pub epoch: Epoch,
+    pub campaigns: HashMap<CampaignNo, CampaignBook>,
+    pub bits: Bits,
+    /// What changed since the last [`Books::take_dirty`].
+    dirty: Dirty,
+}
+
+/// What a book store has to write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Dirty {
+    pub campaigns: HashSet<CampaignNo>,
+    pub days: HashSet<(CampaignNo, Day)>,
+    pub pages: HashSet<PageKey>,
+}
+
+/// One campaign's money and counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CampaignBook {
+    pub id: String,
+    pub currency: Currency,
+    pub total: Nanos,
+    pub daily: Option<Nanos>,
+    /// The campaign as it came by REST.
+    pub json: Option<String>,
+    pub deleted: bool,
+    /// All that was booked, late bills included.
+    pub spent: Nanos,
+    /// The part of `spent` whose money had already gone back.
+    pub late: Nanos,
+    pub bids: u64,
+    pub wins: u64,
+    pub billed: u64,
+    pub days: BTreeMap<Day, DayBook>,
+    /// Leased and neither returned nor spent, per start and slot. Never zero.
+    pub leases: BTreeMap<(Epoch, Slot), Nanos>,
+}
+
+/// What was booked to one campaign-local day.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DayBook {
+    pub spent: Nanos,
+    pub late: Nanos,
+    pub billed: u64,
+}
+
+impl CampaignBook {
+    pub fn new(set: &CampaignSet) -> CampaignBook {
+        CampaignBook {
+            id: set.id.clone(),
+            currency: set.currency,
+            total: set.total,
+            daily: set.daily,
+            json: set.json.clone(),
+            deleted: false,
+            spent: Nanos::ZERO,
+            late: Nanos::ZERO,
+            bids: 0,
+            wins: 0,
+            billed: 0,
+            days: BTreeMap::new(),
+            leases: BTreeMap::new(),
+        }
+    }
+
+    /// Leased and neither returned nor spent.
+    pub fn outstanding(&self) -> Nanos {
+        self.leases.values().copied().sum()
+    }
+
+    /// The part of it that may be spent on `day` only.
+    fn outstanding_on(&self, day: Day) -> Nanos {
+        self.leases.iter().filter(|((_, slot), _)| *slot == Slot::Day(day)).map(|(_, n)| *n).sum()
+    }
+
+    /// The part of it from starts before `epoch`.
+    pub fn withheld(&self, epoch: Epoch) -> Nanos {
+        self.leases.iter().filter(|((e, _), _)| *e < epoch).map(|(_, n)| *n).sum()
+    }
+
+    /// What is above the budget.
+    pub fn overspend(&self) -> Nanos {
+        (self.spent - self.total).max(Nanos::ZERO)
+    }
+
+    /// What may still be leased for `slot`. Negative when more is promised than the budget now allows.
+    pub fn free(&self, slot: Slot) -> Nanos {
+        let whole = self.total - self.spent - self.outstanding();
+        match (slot, self.daily) {
+            (Slot::Day(day), Some(daily)) => {
+                let spent = self.days.get(&day).map_or(Nanos::ZERO, |d| d.spent);
+                whole.min(daily - spent - self.outstanding_on(day))
+            }
+            // Without a daily cap only the whole budget counts; a day's slot is left over from an earlier cap.
+            _ => whole,
+        }
+    }
+
+    fn change_lease(&mut self, key: (Epoch, Slot), by: Nanos) {
+        let left = self.leases.get(&key).copied().unwrap_or_default() + by;
+        if left.0 > 0 {
+            self.leases.insert(key, left);
+        } else {
+            self.leases.remove(&key);
+        }
+    }
+}
+
+/// What an event did to the books.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Folded {
+    /// It was in the books already.
+    Known,
+    /// It was not the next one: nothing was folded, the caller has lost events.
+    Gap,
+    Done,
+    Notice {
+        /// Where the bits said the reservation was before.
+        from: State,
+        outcome: Outcome,
+    },
+}
+
+/// Folds one event into the books.
+pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
+    match stamped.offset.cmp(&books.next) {
+        std::cmp::Ordering::Less => return Folded::Known,
+        std::cmp::Ordering::Greater => return Folded::Gap,
+        std::cmp::Ordering::Equal => books.next.0 += 1,
+    }
+    match &stamped.event {
+        Event::EpochStarted { epoch, .. } => books.epoch = books.epoch.max(*epoch),
+        Event::CampaignSet(set) => {
+            let book = books.campaigns.entry(set.campaign).or_insert_with(|| CampaignBook::new(set));
+            (book.total, book.daily, book.json) = (set.total, set.daily, set.json.clone());
+            book.deleted = false;
+            books.dirty.campaigns.insert(set.campaign);
+        }
+        Event::CampaignDeleted { campaign } => books.change(*campaign, |book| {
+            book.deleted = true;
+            book.json = None;
+        }),
+        Event::LeaseGranted { campaign, lease, slot, amount } => {
+            books.change(*campaign, |book| book.change_lease((lease.epoch, *slot), *amount));
+        }
+        Event::LeaseReturned { campaign, epoch, slot, amount, why: _ } => {
+            books.change(*campaign, |book| book.change_lease((*epoch, *slot), Nanos(-amount.0)));
+        }
+        Event::Bid(facts) => books.change(facts.campaign, |book| book.bids += 1),
+        Event::Notice(notice) => return books.fold_notice(notice, stamped),
+        Event::Track { .. } | Event::Correction { .. } => {}
+    }
+    Folded::Done
+}
+
+impl Books {
+    fn change(&mut self, campaign: CampaignNo, change: impl FnOnce(&mut CampaignBook)) {
+        if let Some(book) = self.campaigns.get_mut(&campaign) {
+            change(book);
+            self.dirty.campaigns.insert(campaign);
+        }
+    }
+
+    fn fold_notice(&mut self, notice: &Notice, stamped: &Stamped) -> Folded {
+        let facts = &notice.facts;
+        let from = self.bits.get(facts.reservation);
+        let Some(book) = self.campaigns.get_mut(&facts.campaign) else {
+            return Folded::Notice { from, outcome: Outcome::UnknownCampaign };
+        };
+        let (to, outcome) = step(from, notice, stamped.at);
+        if to != from {
+            self.dirty.pages.insert(self.bits.set(facts.reservation, to));
+            self.dirty.campaigns.insert(facts.campaign);
+            if from != State::Won && matches!(to, State::Won | State::Billed) {
+                book.wins += 1;
+            }
+        }
+        let (amount, late) = match outcome {
+            Outcome::Booked { amount } => (amount, false),
+            Outcome::BookedLate { amount } => (amount, true),
+            _ => return Folded::Notice { from, outcome },
+        };
+        let day = book.days.entry(facts.day).or_default();
+        day.spent += amount;
+        day.billed += 1;
+        book.spent += amount;
+        book.billed += 1;
+        if late {
+            // Its lease took the money back long ago: this comes out of what is not leased.
+            day.late += amount;
+            book.late += amount;
+        } else {
+            book.change_lease((facts.reservation.epoch, facts.slot()), Nanos(-amount.0));
+        }
+        self.dirty.days.insert((facts.campaign, facts.day));
+        Folded::Notice { from, outcome }
+    }
+
+    pub fn take_dirty(&mut self) -> Dirty {
+        std::mem::take(&mut self.dirty)
+    }
+
+    /// Forgets reservations whose tokens have expired: those of minutes before `bucket`.
+    pub fn forget_before(&mut self, bucket: u32) {
+        self.bits.forget_before(bucket);
+        self.dirty.pages.retain(|key| key.bucket >= bucket);
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::clock::UnixMs;
+    use crate::event::{Facts, NoticeKind, PriceClaim, ReturnReason};
+    use crate::ids::{LeaseId, NodeId, ReservationId};
+    use crate::money::{Quantity, Rate};
+
+    pub(crate) const START: UnixMs = UnixMs(1_700_000_000_000);
+
+    pub(crate) fn facts(seq: u32) -> Facts {
+        Facts {
+            reservation: ReservationId { node: NodeId(1), epoch: Epoch(1), bucket: START.minutes(), seq },
+            campaign: CampaignNo(1),
+            lease_seq: 1,
+            day: Day(19_675),
+            daily: false,
+            creative: 0,
+            exchange: 0,
+            bid_at: START,
+            auction_ms: 2_000,
+            bill_ms: 10_000,
+            reserved: Nanos(10),
+            price: Nanos(10),
+            currency: Currency::USD,
+            campaign_currency: Currency::USD,
+            rate: Rate::USD,
+            campaign_rate: Rate::USD,
+            quantity: Quantity::ONE,
+            user: 0,
+            spend_on_win: false,
+            test: false,
+        }
+    }
+
+    pub(crate) fn set(total: i64, daily: Option<i64>) -> Event {
+        Event::CampaignSet(CampaignSet {
+            campaign: CampaignNo(1),
+            id: "c-1".into(),
+            currency: Currency::USD,
+            total: Nanos(total),
+            daily: daily.map(Nanos),
+            json: None,
+        })
+    }
+
+    pub(crate) fn notice(kind: NoticeKind, facts: Facts, amount: i64) -> Event {
+        let price = PriceClaim::Amount { amount: Nanos(amount), excess: Nanos::ZERO };
+        Event::Notice(Notice { kind, facts, price, loss_reason: 0, min_to_win: Nanos(-1) })
+    }
+
+    fn granted(amount: i64, slot: Slot) -> Event {
+        let lease = LeaseId { epoch: Epoch(1), seq: 1 };
+        Event::LeaseGranted { campaign: CampaignNo(1), lease, slot, amount: Nanos(amount) }
+    }
+
+    fn fold_all(events: &[(i64, Event)]) -> Books {
+        let mut books = Books::default();
+        for (i, (after_ms, event)) in events.iter().enumerate() {
+            let stamped = Stamped { offset: Offset(i as u64), at: START.plus(*after_ms), event: event.clone() };
+            assert_ne!(fold(&mut books, &stamped), Folded::Gap);
+            assert_eq!(fold(&mut books, &stamped), Folded::Known, "a second fold of the same event is a no-op");
+        }
+        books
+    }
+
+    #[test]
+    fn a_bill_is_booked_once_and_drawn_from_its_lease() {
+        let bill = notice(NoticeKind::Bill, facts(0), 7);
+        let books = fold_all(&[
+            (0, set(1_000, None)),
+            (0, granted(100, Slot::Whole)),
+            (0, Event::Bid(facts(0))),
+            (1, notice(NoticeKind::Win, facts(0), 7)),
+            (2, bill.clone()),
+            (3, bill),
+        ]);
+        let book = &books.campaigns[&CampaignNo(1)];
+        assert_eq!((book.spent, book.late, book.overspend()), (Nanos(7), Nanos(0), Nanos(0)));
+        assert_eq!((book.bids, book.wins, book.billed), (1, 1, 1));
+        assert_eq!(book.outstanding(), Nanos(93));
+        assert_eq!(book.free(Slot::Whole), Nanos(900));
+        assert_eq!(book.days[&Day(19_675)], DayBook { spent: Nanos(7), late: Nanos(0), billed: 1 });
+    }
+
+    #[test]
+    fn a_late_bill_is_booked_from_outside_the_lease_and_shows_overspend() {
+        let books = fold_all(&[
+            (0, set(10, None)),
+            (0, granted(10, Slot::Whole)),
+            (5_000, notice(NoticeKind::Bill, facts(0), 4)),
+            (5_000, notice(NoticeKind::Bill, facts(1), 9)),
+        ]);
+        let book = &books.campaigns[&CampaignNo(1)];
+        assert_eq!((book.spent, book.late, book.overspend()), (Nanos(13), Nanos(13), Nanos(3)));
+        assert_eq!(book.outstanding(), Nanos(10));
+        assert_eq!(book.free(Slot::Whole), Nanos(-13));
+    }
+
+    #[test]
+    fn a_daily_cap_limits_its_day_only() {
+        let day = Day(19_675);
+        let on_day = Facts { daily: true, ..facts(0) };
+        let books = fold_all(&[
+            (0, set(1_000, Some(100))),
+            (0, granted(60, Slot::Day(day))),
+            (1, notice(NoticeKind::Bill, on_day, 10)),
+        ]);
+        let book = &books.campaigns[&CampaignNo(1)];
+        assert_eq!(book.free(Slot::Day(day)), Nanos(40));
+        assert_eq!(book.free(Slot::Day(Day(19_676))), Nanos(100));
+        assert_eq!(book.free(Slot::Whole), Nanos(940));
+    }
+
+    #[test]
+    fn returns_and_earlier_starts_are_told_apart() {
+        let back = Event::LeaseReturned {
+            campaign: CampaignNo(1),
+            epoch: Epoch(1),
+            slot: Slot::Whole,
+            amount: Nanos(40),
+            why: ReturnReason::Unused,
+        };
+        let books = fold_all(&[
+            (0, Event::EpochStarted { node: NodeId(1), epoch: Epoch(1) }),
+            (0, set(1_000, None)),
+            (0, granted(100, Slot::Whole)),
+            (0, back),
+            (1, Event::EpochStarted { node: NodeId(1), epoch: Epoch(2) }),
+        ]);
+        let book = &books.campaigns[&CampaignNo(1)];
+        assert_eq!(books.epoch, Epoch(2));
+        assert_eq!(book.withheld(Epoch(2)), Nanos(60));
+        assert_eq!(book.withheld(Epoch(1)), Nanos(0));
+    }
+
+    #[test]
+    fn a_gap_is_told_and_an_unknown_campaign_changes_nothing() {
+        let mut books = Books::default();
+        let stamped = |offset, event| Stamped { offset: Offset(offset), at: START, event };
+        assert_eq!(fold(&mut books, &stamped(1, set(1, None))), Folded::Gap);
+        let unknown = fold(&mut books, &stamped(0, notice(NoticeKind::Bill, facts(0), 1)));
+        assert_eq!(unknown, Folded::Notice { from: State::Pending, outcome: Outcome::UnknownCampaign });
+        assert!(books.campaigns.is_empty() && books.bits.bytes() == 0);
+    }
+}

@@ -1,0 +1,378 @@
+//! This node's money: the fold of the log, and the accounts that it keeps in step.
+//!
+//! One thread applies the log to it, in order. Bids only touch [`Account`]; everything else happens here, and time
+//! is the log's time, so that what is late is the same here, in the books and in a replay.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use smallvec::SmallVec;
+
+use super::account::{Account, SlotAccount};
+use super::bucket::{Grids, Ring};
+use super::fold::{Books, Folded, fold};
+use super::invariants;
+use super::lease::{Demand, wanted};
+use super::reservation::{Outcome, State};
+use crate::clock::{LocalHour, UnixMs, Zone};
+use crate::event::{Event, Notice, ReturnReason, Slot, Stamped};
+use crate::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId};
+use crate::money::Nanos;
+
+/// Campaigns whose leases are looked after in one tick: bounds the time that notices wait behind it.
+const LEASES_PER_TICK: usize = 20_000;
+/// At least this long between two looks at one campaign's lease.
+const LEASE_INTERVAL_MS: i64 = 10;
+
+#[derive(Debug)]
+pub struct Hot {
+    books: Books,
+    node: NodeId,
+    epoch: Epoch,
+    grids: Arc<Grids>,
+    campaigns: HashMap<CampaignNo, HotCampaign>,
+    /// All keys of `campaigns`, and where the next tick goes on.
+    order: Vec<CampaignNo>,
+    cursor: usize,
+    lease_seq: u32,
+    now: UnixMs,
+    /// How long after a start the leases of earlier starts come back.
+    reclaim_after_ms: i64,
+    reclaim_at: Option<UnixMs>,
+}
+
+#[derive(Debug)]
+struct HotCampaign {
+    account: Arc<Account>,
+    slots: SmallVec<[HotSlot; 2]>,
+    plan: Option<(Plan, LocalHour)>,
+    demand: Demand,
+    looked_at: UnixMs,
+    /// Granted in an event that is not durable yet.
+    granting: Nanos,
+}
+
+/// One slot's leases of this start.
+#[derive(Debug)]
+struct HotSlot {
+    account: Arc<SlotAccount>,
+    leased: Nanos,
+    spent: Nanos,
+    /// Taken out of `available` for an event that is not durable yet.
+    returning: Nanos,
+}
+
+/// What leasing needs to know of a campaign.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub zone: Zone,
+    /// May bid now, or soon.
+    pub active: bool,
+    /// The most that one impression may cost.
+    pub highest_bid: Nanos,
+}
+
+/// A campaign's account as `GET /v1/campaigns/{id}/account` shows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AccountView {
+    pub currency: Currency,
+    pub budget: Nanos,
+    /// Budget less spent, reserved and withheld; never below zero.
+    pub available: Nanos,
+    pub reserved: Nanos,
+    pub withheld: Nanos,
+    pub spent: Nanos,
+    pub late: Nanos,
+    pub overspend: Nanos,
+    pub bids: u64,
+    pub wins: u64,
+    pub billed: u64,
+}
+
+impl Hot {
+    /// From the books of a log that has been folded to its end, for a start with the epoch after the books'.
+    pub fn new(books: Books, node: NodeId, grids: Arc<Grids>, reclaim_after_ms: i64) -> Hot {
+        let epoch = Epoch(books.epoch.0 + 1);
+        let mut hot = Hot {
+            node,
+            epoch,
+            grids,
+            campaigns: HashMap::new(),
+            order: Vec::new(),
+            cursor: 0,
+            lease_seq: 0,
+            now: UnixMs(0),
+            reclaim_after_ms,
+            reclaim_at: None,
+            books: Books::default(),
+        };
+        for campaign in books.campaigns.keys() {
+            hot.add(*campaign);
+        }
+        hot.books = books;
+        hot
+    }
+
+    pub fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
+    /// The fold so far: what the log's events up to the last applied one come to.
+    pub fn books(&self) -> &Books {
+        &self.books
+    }
+
+    fn add(&mut self, campaign: CampaignNo) -> &mut HotCampaign {
+        self.campaigns.entry(campaign).or_insert_with(|| {
+            self.order.push(campaign);
+            HotCampaign {
+                account: Arc::new(Account::new(campaign)),
+                slots: SmallVec::new(),
+                plan: None,
+                demand: Demand::default(),
+                looked_at: UnixMs(0),
+                granting: Nanos::ZERO,
+            }
+        })
+    }
+
+    /// The counters that bids of a campaign reserve from.
+    pub fn account(&mut self, campaign: CampaignNo) -> Arc<Account> {
+        self.add(campaign).account.clone()
+    }
+
+    /// Tells how to lease for a campaign from now on.
+    pub fn set_plan(&mut self, campaign: CampaignNo, plan: Plan) {
+        let local = plan.zone.local_hour(self.now);
+        self.add(campaign).plan = Some((plan, local));
+    }
+
+    /// Applies one durable event. Events it makes necessary are pushed to `out` and must go into the log.
+    pub fn apply(&mut self, stamped: &Stamped, out: &mut Vec<Event>) -> Folded {
+        self.advance(stamped.at);
+        let folded = fold(&mut self.books, stamped);
+        match (&stamped.event, folded) {
+            (_, Folded::Known | Folded::Gap) => {}
+            (Event::EpochStarted { epoch, .. }, _) if *epoch == self.epoch => {
+                self.reclaim_at = Some(stamped.at.plus(self.reclaim_after_ms));
+            }
+            (Event::CampaignSet(set), _) => {
+                self.add(set.campaign);
+                self.take_back_excess(set.campaign, out);
+            }
+            (Event::LeaseGranted { campaign, lease, slot, amount }, _) if lease.epoch == self.epoch => {
+                self.granted(*campaign, *lease, *slot, *amount);
+                self.take_back_excess(*campaign, out);
+            }
+            (Event::LeaseReturned { campaign, epoch, slot, amount, .. }, _) if *epoch == self.epoch => {
+                let slots = self.campaigns.get_mut(campaign).map(|c| &mut c.slots);
+                if let Some(s) = slots.and_then(|slots| slots.iter_mut().find(|s| s.account.slot == *slot)) {
+                    s.returning -= *amount;
+                    s.leased -= *amount;
+                }
+            }
+            (Event::Notice(notice), Folded::Notice { from, outcome }) => {
+                self.move_money(notice, from, outcome);
+                if matches!(outcome, Outcome::BookedLate { .. }) {
+                    self.take_back_excess(notice.facts.campaign, out);
+                }
+            }
+            _ => {}
+        }
+        folded
+    }
+
+    fn granted(&mut self, campaign: CampaignNo, lease: LeaseId, slot: Slot, amount: Nanos) {
+        let c = self.add(campaign);
+        c.granting = (c.granting - amount).max(Nanos::ZERO);
+        let at = c.slots.iter().position(|s| s.account.slot == slot).unwrap_or_else(|| {
+            let account = Arc::new(SlotAccount::new(slot));
+            c.slots.push(HotSlot { account, leased: Nanos::ZERO, spent: Nanos::ZERO, returning: Nanos::ZERO });
+            c.slots.len() - 1
+        });
+        let s = &mut c.slots[at];
+        s.leased += amount;
+        s.account.grant(amount, lease.seq);
+        c.demand.last_available += amount;
+        c.account.set_open(Some(s.account.clone()));
+    }
+
+    /// Moves a reservation's money as the notice's outcome says.
+    fn move_money(&mut self, notice: &Notice, from: State, outcome: Outcome) {
+        let facts = &notice.facts;
+        if facts.reservation.epoch != self.epoch || facts.reservation.node != self.node {
+            return; // Its money is withheld with its start's leases; the fold took the bill out of them.
+        }
+        let slots = self.campaigns.get_mut(&facts.campaign).map(|c| &mut c.slots);
+        let Some(slot) = slots.and_then(|slots| slots.iter_mut().find(|s| s.account.slot == facts.slot())) else {
+            return;
+        };
+        let (ring, until) = match from {
+            State::Won => (Ring::Bill, facts.bill_until()),
+            _ => (Grids::first_ring(facts), facts.auction_until()),
+        };
+        match outcome {
+            Outcome::Won if ring == Ring::Auction => {
+                slot.account.release(&self.grids, ring, until, facts.reserved);
+                slot.account.set_aside(&self.grids, Ring::Bill, facts.bill_until(), facts.reserved);
+            }
+            Outcome::Booked { amount } => {
+                slot.account.release(&self.grids, ring, until, facts.reserved);
+                slot.account.give_back(facts.reserved - amount);
+                slot.spent += amount;
+            }
+            Outcome::Voided => {
+                slot.account.release(&self.grids, ring, until, facts.reserved);
+                slot.account.give_back(facts.reserved);
+            }
+            _ => {}
+        }
+    }
+
+    /// Gives back the money of buckets that have ended.
+    fn advance(&mut self, now: UnixMs) {
+        if now <= self.now {
+            return;
+        }
+        self.now = now;
+        for ring in [Ring::Auction, Ring::Bill] {
+            for cell in self.grids.of(ring).advance(now) {
+                for s in self.campaigns.values().flat_map(|c| c.slots.iter()) {
+                    s.account.expire(ring, cell);
+                }
+            }
+        }
+    }
+
+    /// Moves time on: expires reservations, and takes, tops up and returns leases. The events go into the log.
+    pub fn tick(&mut self, now: UnixMs, out: &mut Vec<Event>) {
+        self.advance(now);
+        if self.reclaim_at.is_some_and(|at| now >= at) {
+            self.reclaim_at = None;
+            self.reclaim(out);
+        }
+        for _ in 0..self.order.len().min(LEASES_PER_TICK) {
+            self.cursor = (self.cursor + 1) % self.order.len();
+            self.look_after_lease(self.order[self.cursor], out);
+        }
+    }
+
+    /// Brings back what is left of the leases of earlier starts.
+    fn reclaim(&self, out: &mut Vec<Event>) {
+        for (campaign, book) in &self.books.campaigns {
+            for ((epoch, slot), amount) in book.leases.iter().filter(|((e, _), _)| *e < self.epoch) {
+                let (campaign, epoch, slot, amount) = (*campaign, *epoch, *slot, *amount);
+                out.push(Event::LeaseReturned { campaign, epoch, slot, amount, why: ReturnReason::Reclaimed });
+            }
+        }
+    }
+
+    /// Returns leases that are not wanted any more and takes what is wanted.
+    pub fn look_after_lease(&mut self, campaign: CampaignNo, out: &mut Vec<Event>) {
+        let (now, epoch) = (self.now, self.epoch);
+        let Some(c) = self.campaigns.get_mut(&campaign) else { return };
+        let (Some((plan, local)), Some(book)) = (&mut c.plan, self.books.campaigns.get(&campaign)) else { return };
+        let elapsed_ms = now.since(c.looked_at);
+        if elapsed_ms < LEASE_INTERVAL_MS {
+            return;
+        }
+        if now >= local.until {
+            *local = plan.zone.local_hour(now);
+        }
+        c.looked_at = now;
+        let slot = if book.daily.is_some() { Slot::Day(local.day) } else { Slot::Whole };
+        let active = plan.active && !book.deleted;
+        for s in c.slots.iter_mut().filter(|s| !active || s.account.slot != slot) {
+            give_up(campaign, epoch, s, Nanos::MAX, out);
+        }
+        c.slots.retain(|s| {
+            invariants::slot(s.leased, s.account.reserved(), s.account.available(), s.spent, s.returning);
+            s.account.slot == slot || s.leased != s.spent
+        });
+        if !active {
+            return;
+        }
+        let available = c.slots.iter().find(|s| s.account.slot == slot).map_or(Nanos::ZERO, |s| s.account.available());
+        c.demand.observe(available, elapsed_ms);
+        if c.granting > Nanos::ZERO {
+            return;
+        }
+        let remaining = book.total - book.spent;
+        if let Some(amount) = wanted(&c.demand, available, book.free(slot), remaining, plan.highest_bid) {
+            self.lease_seq += 1;
+            c.granting = amount;
+            out.push(Event::LeaseGranted { campaign, lease: LeaseId { epoch, seq: self.lease_seq }, slot, amount });
+        }
+    }
+
+    /// Takes available money back when more is promised than the budget allows: a budget was lowered, or a late bill
+    /// was booked.
+    fn take_back_excess(&mut self, campaign: CampaignNo, out: &mut Vec<Event>) {
+        let Some(book) = self.books.campaigns.get(&campaign) else { return };
+        let Some(c) = self.campaigns.get_mut(&campaign) else { return };
+        let returning: Nanos = c.slots.iter().map(|s| s.returning).sum();
+        let mut whole_excess = Nanos(-book.free(Slot::Whole).0) - returning;
+        for s in &mut c.slots {
+            let excess = (Nanos(-book.free(s.account.slot).0) - s.returning).max(whole_excess);
+            whole_excess -= give_up(campaign, self.epoch, s, excess, out);
+        }
+    }
+
+    /// Takes everything available out of the accounts: for a shutdown.
+    pub fn return_all(&mut self, out: &mut Vec<Event>) {
+        for (campaign, c) in &mut self.campaigns {
+            c.plan = None;
+            for s in &mut c.slots {
+                give_up(*campaign, self.epoch, s, Nanos::MAX, out);
+            }
+        }
+    }
+
+    pub fn view(&self, campaign: CampaignNo) -> Option<AccountView> {
+        let book = self.books.campaigns.get(&campaign)?;
+        let slots = self.campaigns.get(&campaign).map(|c| c.slots.as_slice()).unwrap_or_default();
+        let reserved = slots.iter().map(|s| s.account.reserved()).sum();
+        let withheld = book.withheld(self.epoch);
+        Some(AccountView {
+            currency: book.currency,
+            budget: book.total,
+            available: (book.total - book.spent - reserved - withheld).max(Nanos::ZERO),
+            reserved,
+            withheld,
+            spent: book.spent,
+            late: book.late,
+            overspend: book.overspend(),
+            bids: book.bids,
+            wins: book.wins,
+            billed: book.billed,
+        })
+    }
+
+    /// Makes the fold's totals of a campaign what the books say they are.
+    pub(super) fn correct(&mut self, campaign: CampaignNo, truth: &super::fold::CampaignBook) {
+        if let Some(book) = self.books.campaigns.get_mut(&campaign) {
+            *book = truth.clone();
+        }
+    }
+
+    /// Forgets reservations whose tokens have expired.
+    pub fn forget_before(&mut self, bucket: u32) {
+        self.books.forget_before(bucket);
+    }
+
+    /// Drops the list of changes that only a book store needs.
+    pub fn forget_dirty(&mut self) {
+        drop(self.books.take_dirty());
+    }
+}
+
+/// Takes up to `most` of what is available in a slot and says so in an event; returns what was taken.
+fn give_up(campaign: CampaignNo, epoch: Epoch, s: &mut HotSlot, most: Nanos, out: &mut Vec<Event>) -> Nanos {
+    let amount = if most.0 > 0 { s.account.take(most) } else { Nanos::ZERO };
+    if amount.0 > 0 {
+        s.returning += amount;
+        let (slot, why) = (s.account.slot, ReturnReason::Unused);
+        out.push(Event::LeaseReturned { campaign, epoch, slot, amount, why });
+    }
+    amount
+}

@@ -1,0 +1,63 @@
+//! What must always hold, written once; used by debug builds, property tests and the simulation.
+
+use super::fold::{Books, CampaignBook};
+use crate::money::Nanos;
+
+/// `available + reserved + spent == leased`, where money on its way back is still leased. The values are read one
+/// after the other while bids go on, `reserved` before `available`: a bid in between can only make the sum smaller.
+pub fn slot(leased: Nanos, reserved: Nanos, available: Nanos, spent: Nanos, returning: Nanos) {
+    debug_assert!(
+        slot_holds(leased, reserved, available, spent, returning),
+        "leased {leased} < available {available} + reserved {reserved} + spent {spent} + returning {returning}"
+    );
+}
+
+fn slot_holds(leased: Nanos, reserved: Nanos, available: Nanos, spent: Nanos, returning: Nanos) -> bool {
+    available + reserved + spent + returning <= leased
+}
+
+/// What is wrong with a campaign's book, or nothing. `spent + outstanding leases <= budget`, except for late bills
+/// and for budgets that were cut (`lowered`: by how much less the budget now is than it once was).
+pub fn book(book: &CampaignBook, lowered: Nanos) -> Result<(), String> {
+    let promised = book.spent + book.outstanding();
+    if promised > book.total + book.late + lowered {
+        return Err(format!("spent and leased {promised} of a budget of {}", book.total));
+    }
+    let (mut spent, mut late, mut billed) = (Nanos::ZERO, Nanos::ZERO, 0);
+    for day in book.days.values() {
+        spent += day.spent;
+        late += day.late;
+        billed += day.billed;
+    }
+    if (spent, late, billed) != (book.spent, book.late, book.billed) {
+        return Err(format!("days sum to {spent}, {late} late, {billed} billed"));
+    }
+    if book.late > book.spent || book.leases.values().any(|n| n.0 <= 0) || book.wins < book.billed {
+        return Err("late above spent, an empty lease, or billed without a win".into());
+    }
+    Ok(())
+}
+
+/// Totals only grow from `before` to `after`.
+pub fn only_grows(before: &Books, after: &Books) -> Result<(), String> {
+    for (campaign, old) in &before.campaigns {
+        let grown = after.campaigns.get(campaign).is_some_and(|new| {
+            new.spent >= old.spent && new.late >= old.late && new.billed >= old.billed && new.bids >= old.bids
+        });
+        if !grown {
+            return Err(format!("campaign {} shrank", old.id));
+        }
+    }
+    if after.next < before.next { Err("the books went back".into()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slot_with_more_money_than_was_leased_is_caught() {
+        assert!(slot_holds(Nanos(10), Nanos(3), Nanos(4), Nanos(3), Nanos(0)));
+        assert!(!slot_holds(Nanos(10), Nanos(3), Nanos(4), Nanos(3), Nanos(1)));
+    }
+}

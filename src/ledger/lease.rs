@@ -1,0 +1,93 @@
+//! How much a node leases: a few seconds of spend, and never much of what remains.
+
+use crate::money::Nanos;
+
+/// A lease is to last this long at the rate seen so far.
+const SECONDS: i64 = 4;
+/// A lease is at most this part of what remains of the budget (1 %) ...
+const REMAINING_PART: i64 = 100;
+/// ... or this many highest bids, so that the end of a budget can be spent at all.
+const HIGHEST_BIDS: i64 = 8;
+/// With no rate seen yet, this part of what remains.
+const FIRST_PART: i64 = 1_000;
+
+/// What one campaign is spending, seen from its lease.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Demand {
+    /// Nanos a second, smoothed; zero is not known yet.
+    pub rate: i64,
+    /// What was available when last looked at, less what was granted since.
+    pub last_available: Nanos,
+}
+
+impl Demand {
+    /// Takes note that `available` is left, `elapsed_ms` after the last look.
+    pub fn observe(&mut self, available: Nanos, elapsed_ms: i64) {
+        if elapsed_ms <= 0 {
+            return;
+        }
+        let used = (self.last_available - available).max(Nanos::ZERO);
+        let now = used.0.saturating_mul(1_000) / elapsed_ms;
+        // Up at once, down slowly: a lease that is too small loses bids, one that is too large only waits.
+        self.rate = if now > self.rate { now } else { self.rate - (self.rate - now) / 16 };
+        self.last_available = available;
+    }
+}
+
+/// What to lease now, or nothing.
+///
+/// * `available`: left of what is leased and open.
+/// * `free`: what may still be leased of the slot's budget.
+/// * `remaining`: budget less spent, which bounds the size of one lease.
+/// * `highest_bid`: the most that one bid of the campaign may cost.
+pub fn wanted(demand: &Demand, available: Nanos, free: Nanos, remaining: Nanos, highest_bid: Nanos) -> Option<Nanos> {
+    let few_bids = highest_bid.0.max(1).saturating_mul(HIGHEST_BIDS);
+    let most = few_bids.max(remaining.0 / REMAINING_PART);
+    let seconds = demand.rate.saturating_mul(SECONDS).max(remaining.0 / FIRST_PART);
+    let target = seconds.clamp(few_bids, most);
+    if available.0 > target / 2 {
+        return None;
+    }
+    let amount = (target - available.0).min(most).min(free.0);
+    (amount > 0).then_some(Nanos(amount))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BID: Nanos = Nanos(1_000);
+
+    fn ask(rate: i64, available: i64, free: i64, remaining: i64) -> Option<i64> {
+        let demand = Demand { rate, last_available: Nanos(available) };
+        wanted(&demand, Nanos(available), Nanos(free), Nanos(remaining), BID).map(|n| n.0)
+    }
+
+    #[test]
+    fn is_a_few_seconds_of_spend_and_at_most_one_percent() {
+        assert_eq!(ask(10_000, 0, 100_000_000, 100_000_000), Some(100_000)); // first guess: 0.1 % of what remains
+        assert_eq!(ask(100_000, 0, 100_000_000, 100_000_000), Some(400_000)); // four seconds
+        assert_eq!(ask(9_000_000, 0, 100_000_000, 100_000_000), Some(1_000_000)); // 1 %
+        assert_eq!(ask(100_000, 300_000, 100_000_000, 100_000_000), None); // enough left
+    }
+
+    #[test]
+    fn the_end_of_a_budget_can_be_spent() {
+        assert_eq!(ask(0, 0, 5_000, 5_000), Some(5_000));
+        assert_eq!(ask(0, 0, 300, 300), Some(300));
+        assert_eq!(ask(0, 0, 0, 300), None);
+        assert_eq!(ask(0, 0, -5, 300), None);
+        assert_eq!(ask(i64::MAX, 0, i64::MAX, i64::MAX), Some(i64::MAX / 100));
+    }
+
+    #[test]
+    fn demand_follows_up_at_once_and_down_slowly() {
+        let mut demand = Demand { rate: 0, last_available: Nanos(1_000) };
+        demand.observe(Nanos(900), 100);
+        assert_eq!(demand.rate, 1_000);
+        demand.observe(Nanos(900), 100);
+        assert_eq!(demand.rate, 938);
+        demand.observe(Nanos(950), 100); // money came back
+        assert!(demand.rate < 938);
+    }
+}

@@ -1,0 +1,32 @@
+//! Money: what may be spent, what is set aside, what was spent.
+//!
+//! | file | what |
+//! |---|---|
+//! | `account` | the lock-free counters that bids reserve from |
+//! | `bucket` | time buckets: when set-aside money comes back |
+//! | `reservation` | two bits per reservation and the one table of what a notice does to them |
+//! | `fold` | the books: a pure fold of the log |
+//! | `hot` | this node's money: the fold, and the accounts it keeps in step |
+//! | `sequence` | ids for reservations |
+//! | `lease` | how much a node takes from a budget before it may spend |
+//! | `reconcile` | books against hot state |
+//! | `invariants` | what must always hold |
+//!
+//! All of it is deterministic: time comes from the log, never from a clock. Only `account` is touched by several
+//! threads; everything else belongs to the thread that applies the log.
+
+pub mod account;
+pub mod bucket;
+pub mod fold;
+pub mod hot;
+pub mod invariants;
+pub mod lease;
+pub mod reconcile;
+pub mod reservation;
+pub mod sequence;
+
+pub use account::{Account, SlotAccount};
+pub use fold::{Books, fold};
+pub use hot::Hot;
+pub use reconcile::reconcile;
+pub use reservation::Outcome;

@@ -148,7 +148,7 @@ impl ImpressionStore {
     }
 
     fn group(&self, hash: u64) -> MutexGuard<'_, Group> {
-        let index = (u128::from(hash) * self.groups.len() as u128 >> 64) as usize;
+        let index = ((u128::from(hash) * self.groups.len() as u128) >> 64) as usize;
         // Nothing panics while it holds a group, so a poisoned lock cannot guard a half-written one.
         self.groups[index].lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -16,7 +16,7 @@ fn roomy() -> ImpressionStore {
 
 #[test]
 fn an_entry_takes_at_most_32_bytes() {
-    assert!(BYTES_PER_ENTRY <= 32, "{BYTES_PER_ENTRY}");
+    const { assert!(BYTES_PER_ENTRY <= 32) };
     let store = ImpressionStore::new(1_000_000);
     assert!(store.bytes() <= 1_000_000 && store.capacity() >= 1_000_000 / 33, "{}", store.capacity());
     assert_eq!(ImpressionStore::new(0).capacity(), SLOTS);

@@ -2,16 +2,17 @@
 //!
 //! [`parse`] lists every fault of a text, not only the first. A [`Campaign`] has no fault; nothing after it checks again.
 
+mod classes;
 mod targeting;
 
 use serde_json::Value;
 
-pub use self::targeting::{
-    DeviceClass, DeviceSet, HoursOfWeek, Lists, OsClass, OsSet, Targeting, TextSet, inventory_key,
-};
-use super::check::{Faults, Object, choice, integer, json, money, name, quoted, string, text};
+pub use self::classes::{DeviceClass, DeviceSet, HoursOfWeek, OsClass, OsSet};
+pub use self::targeting::{Lists, Targeting, TextSet, inventory_key};
+use super::check::{Faults, Object, choice, integer, money, name, quoted, string, text};
 use super::creative::{Creative, MAX_CREATIVES};
 use super::fault::Fault;
+use super::strict::json;
 use crate::clock::{UnixMs, Zone};
 use crate::ids::Currency;
 use crate::money::{MAX_UNITS, NANOS_PER_UNIT, Nanos};

@@ -4,11 +4,8 @@
 //! gives `None` or a default for what is faulty, so a result may only be used when no fault was noted.
 
 use std::cell::RefCell;
-use std::fmt;
 use std::ops::RangeInclusive;
 
-use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::fault::{Fault, MAX_FAULTS, locate, step};
@@ -49,72 +46,6 @@ impl Faults {
             more => list.push(Fault { pointer: String::new(), line: None, message: format!("has {more} more faults") }),
         }
         list
-    }
-}
-
-/// Parses JSON; a key that stands twice in one object is refused, since one of the two would be lost unseen.
-pub fn json(text: &str) -> Result<Value, Fault> {
-    match serde_json::from_str::<Strict>(text) {
-        Ok(Strict(value)) => Ok(value),
-        Err(e) => {
-            Err(Fault { pointer: String::new(), line: Some(e.line()), message: format!("is not valid JSON: {e}") })
-        }
-    }
-}
-
-struct Strict(Value);
-
-impl<'de> Deserialize<'de> for Strict {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Strict, D::Error> {
-        d.deserialize_any(StrictVisitor).map(Strict)
-    }
-}
-
-struct StrictVisitor;
-
-impl<'de> Visitor<'de> for StrictVisitor {
-    type Value = Value;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-    fn visit_unit<E>(self) -> Result<Value, E> {
-        Ok(Value::Null)
-    }
-    fn visit_bool<E>(self, v: bool) -> Result<Value, E> {
-        Ok(Value::Bool(v))
-    }
-    fn visit_i64<E>(self, v: i64) -> Result<Value, E> {
-        Ok(v.into())
-    }
-    fn visit_u64<E>(self, v: u64) -> Result<Value, E> {
-        Ok(v.into())
-    }
-    fn visit_f64<E>(self, v: f64) -> Result<Value, E> {
-        Ok(v.into())
-    }
-    fn visit_str<E>(self, v: &str) -> Result<Value, E> {
-        Ok(v.into())
-    }
-    fn visit_string<E>(self, v: String) -> Result<Value, E> {
-        Ok(v.into())
-    }
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Value, A::Error> {
-        let mut list = Vec::new();
-        while let Some(Strict(value)) = seq.next_element()? {
-            list.push(value);
-        }
-        Ok(list.into())
-    }
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut map = Map::new();
-        while let Some(key) = entries.next_key::<String>()? {
-            if map.contains_key(&key) {
-                return Err(A::Error::custom(format_args!("the key {} stands twice", quoted(&key))));
-            }
-            map.insert(key, entries.next_value::<Strict>()?.0);
-        }
-        Ok(map.into())
     }
 }
 
@@ -392,12 +323,5 @@ mod tests {
         ] {
             assert!(url(&Value::from(bad), 100).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn keys_that_stand_twice_are_refused() {
-        let fault = json("{\n\"a\": {\"b\": 1,\n \"b\": 2}}").unwrap_err();
-        assert_eq!(fault.line, Some(3));
-        assert!(fault.message.contains("\"b\" stands twice"), "{}", fault.message);
     }
 }

@@ -20,6 +20,7 @@ pub mod index;
 pub mod key;
 pub mod live;
 pub mod reason;
+mod strict;
 pub mod subject;
 pub mod vast;
 

@@ -1,0 +1,3 @@
+//! Sliding windows over what happened: exact, bounded in memory, evicting. Pure: time is passed in.
+
+pub mod impressions;

@@ -4,4 +4,5 @@ pub mod clock;
 pub mod event;
 pub mod ids;
 pub mod money;
+pub mod openrtb;
 pub mod wire;

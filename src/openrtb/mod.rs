@@ -46,4 +46,10 @@ pub use request::{BidRequest, parse};
 pub use token::{KeyRing, TokenError};
 
 #[cfg(test)]
+mod notice_tests;
+#[cfg(test)]
 mod request_tests;
+#[cfg(test)]
+mod response_tests;
+#[cfg(test)]
+mod scan_tests;

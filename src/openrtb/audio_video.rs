@@ -1,0 +1,91 @@
+//! Video and Audio (OpenRTB 2.6 sections 3.2.7 and 3.2.8): one shape, since a bidder asks both the same questions.
+
+use std::borrow::Cow;
+
+use super::error::RequestError;
+use super::list::{IntList, StrList, ints, strings};
+use super::scan::Scanner;
+use super::value::{count, flag, int, is_object, lenient, price, read_object, text};
+
+/// Lists are empty when absent, which means no restriction (but see `mimes`: required, so empty matches nothing).
+#[derive(Clone, Debug, Default)]
+pub struct AudioVideo<'a> {
+    pub mimes: StrList<'a>,
+    pub minduration: Option<u32>,
+    pub maxduration: Option<u32>,
+    /// Above 0 seconds into the content; 0 pre-roll, -1 any mid-roll, -2 any post-roll.
+    pub startdelay: Option<i64>,
+    /// [`super::codes::Protocol`]; the deprecated `protocol` counts when `protocols` is absent.
+    pub protocols: IntList<'a>,
+    pub w: Option<u32>,
+    pub h: Option<u32>,
+    pub placement: Option<i64>,
+    pub plcmt: Option<i64>,
+    /// 1 linear, 2 non-linear.
+    pub linearity: Option<i64>,
+    pub skip: Option<bool>,
+    pub api: IntList<'a>,
+    pub battr: IntList<'a>,
+    /// Kilobits per second.
+    pub minbitrate: Option<u32>,
+    pub maxbitrate: Option<u32>,
+    /// 1 streaming, 2 progressive, 3 download.
+    pub delivery: IntList<'a>,
+    /// Seconds of the pod.
+    pub poddur: Option<u32>,
+    /// The only durations allowed; then minduration and maxduration do not count.
+    pub rqddurs: IntList<'a>,
+    pub maxseq: Option<u32>,
+    /// CPM per second: a floor that comes before `bidfloor`.
+    pub mincpmpersec: f64,
+    pub podid: Option<Cow<'a, str>>,
+}
+
+impl AudioVideo<'_> {
+    /// Whether a creative of `seconds` fits (sections 3.2.7 and 7.6: `rqddurs` comes before the two bounds).
+    pub fn allows_duration(&self, seconds: u32) -> bool {
+        if !self.rqddurs.is_empty() {
+            return self.rqddurs.contains(i64::from(seconds));
+        }
+        self.minduration.is_none_or(|least| seconds >= least) && self.maxduration.is_none_or(|most| seconds <= most)
+    }
+}
+
+pub(super) fn audio_video<'a>(
+    s: &mut Scanner<'a>,
+    path: &'static str,
+) -> Result<Option<Box<AudioVideo<'a>>>, RequestError> {
+    if !is_object(s)? {
+        return Ok(None);
+    }
+    let mut media = Box::<AudioVideo>::default();
+    let mut protocol = IntList::default();
+    read_object!(s, path, {
+        "mimes" => media.mimes, strings;
+        "minduration" => media.minduration, count;
+        "maxduration" => media.maxduration, count;
+        "startdelay" => media.startdelay, lenient(int);
+        "protocols" => media.protocols, ints;
+        "protocol" => protocol, lenient(ints);
+        "w" => media.w, count;
+        "h" => media.h, count;
+        "placement" => media.placement, lenient(int);
+        "plcmt" => media.plcmt, lenient(int);
+        "linearity" => media.linearity, int;
+        "skip" => media.skip, lenient(flag);
+        "api" => media.api, ints;
+        "battr" => media.battr, ints;
+        "minbitrate" => media.minbitrate, count;
+        "maxbitrate" => media.maxbitrate, count;
+        "delivery" => media.delivery, lenient(ints);
+        "poddur" => media.poddur, count;
+        "rqddurs" => media.rqddurs, ints;
+        "maxseq" => media.maxseq, count;
+        "mincpmpersec" => media.mincpmpersec, price;
+        "podid" => media.podid, lenient(text);
+    });
+    if media.protocols.is_empty() {
+        media.protocols = protocol;
+    }
+    Ok(Some(media))
+}

@@ -1,0 +1,102 @@
+//! A creative's part of every bid for it, rendered once when the creative is loaded (OpenRTB 2.6 section 4.2.3).
+
+use super::codes::{MarkupType, Protocol};
+use super::escape::{escape_json, write_string};
+use super::response::write_uint;
+
+/// Where this stands in the markup, each bid's token goes, so that the ad's own tracking URLs are signed like its
+/// notices.
+pub const TOKEN_MACRO: &str = "${GAVEL_TOKEN}";
+
+/// What a bid says about its creative. Absent and empty members are left out.
+#[derive(Clone, Copy, Debug)]
+pub struct CreativeParts<'a> {
+    /// Markup: HTML, VAST, or a native response as JSON text.
+    pub adm: &'a str,
+    pub adomain: &'a [String],
+    pub cat: &'a [String],
+    /// Taxonomy of `cat`.
+    pub cattax: Option<u32>,
+    pub attr: &'a [u16],
+    pub crid: &'a str,
+    pub cid: &'a str,
+    pub size: Option<(u32, u32)>,
+    pub mtype: MarkupType,
+    /// Seconds.
+    pub dur: Option<u32>,
+    pub apis: &'a [u16],
+    pub protocol: Option<Protocol>,
+    pub language: Option<&'a str>,
+}
+
+/// JSON members, and where in them the token goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fragment {
+    pub bytes: Box<[u8]>,
+    pub token_slots: Box<[u32]>,
+}
+
+impl Fragment {
+    pub fn render(creative: &CreativeParts) -> Fragment {
+        let mut out = Vec::with_capacity(creative.adm.len() + 256);
+        let mut token_slots = Vec::new();
+        out.extend_from_slice(b"\"adm\":\"");
+        for (i, piece) in creative.adm.split(TOKEN_MACRO).enumerate() {
+            if i > 0 {
+                token_slots.push(out.len() as u32);
+            }
+            escape_json(piece, &mut out);
+        }
+        out.push(b'"');
+        string_list(",\"adomain\":", creative.adomain, &mut out);
+        string_list(",\"cat\":", creative.cat, &mut out);
+        if !creative.cat.is_empty() {
+            uint(",\"cattax\":", creative.cattax, &mut out);
+        }
+        uint_list(",\"attr\":", creative.attr, &mut out);
+        string(",\"crid\":", Some(creative.crid), &mut out);
+        string(",\"cid\":", Some(creative.cid), &mut out);
+        uint(",\"w\":", creative.size.map(|(w, _)| w), &mut out);
+        uint(",\"h\":", creative.size.map(|(_, h)| h), &mut out);
+        uint(",\"mtype\":", Some(creative.mtype.code().into()), &mut out);
+        uint(",\"dur\":", creative.dur, &mut out);
+        uint_list(",\"apis\":", creative.apis, &mut out);
+        uint(",\"protocol\":", creative.protocol.map(|protocol| protocol.code().into()), &mut out);
+        string(",\"language\":", creative.language, &mut out);
+        Fragment { bytes: out.into_boxed_slice(), token_slots: token_slots.into_boxed_slice() }
+    }
+}
+
+fn string(name: &str, value: Option<&str>, out: &mut Vec<u8>) {
+    if let Some(value) = value.filter(|value| !value.is_empty()) {
+        out.extend_from_slice(name.as_bytes());
+        write_string(value, out);
+    }
+}
+
+fn uint(name: &str, value: Option<u32>, out: &mut Vec<u8>) {
+    if let Some(value) = value {
+        out.extend_from_slice(name.as_bytes());
+        write_uint(u64::from(value), out);
+    }
+}
+
+fn list<T>(name: &str, values: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut Vec<u8>)) {
+    if values.is_empty() {
+        return;
+    }
+    out.extend_from_slice(name.as_bytes());
+    for (i, value) in values.iter().enumerate() {
+        out.push(if i == 0 { b'[' } else { b',' });
+        write(value, out);
+    }
+    out.push(b']');
+}
+
+fn string_list(name: &str, values: &[String], out: &mut Vec<u8>) {
+    list(name, values, out, |value, out| write_string(value, out));
+}
+
+fn uint_list(name: &str, values: &[u16], out: &mut Vec<u8>) {
+    list(name, values, out, |value, out| write_uint(u64::from(*value), out));
+}

@@ -1,0 +1,244 @@
+//! Impressions: Imp, Banner, Format, Pmp, Deal, Qty (OpenRTB 2.6 sections 3.2.4, 3.2.6, 3.2.10 to 3.2.12, 3.2.31).
+
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
+use super::audio_video::{self, AudioVideo};
+use super::error::{Fault, Path, RequestError};
+use super::list::{IntList, StrList, ints, strings};
+use super::native::{self, Native};
+use super::scan::{Kind, Scanner};
+use super::value::{Id, count, flag, id, int, is_object, lenient, price, read_object, switch, text};
+
+/// Sizes and deals beyond these are not looked at: a body of three-byte entries must not become a list of large ones.
+pub const MAX_FORMATS: usize = 256;
+pub const MAX_DEALS: usize = 1_000;
+
+/// Section 3.2.4.
+#[derive(Clone, Debug, Default)]
+pub struct Imp<'a> {
+    pub id: Id<'a>,
+    pub banner: Option<Banner<'a>>,
+    pub video: Option<Box<AudioVideo<'a>>>,
+    pub audio: Option<Box<AudioVideo<'a>>>,
+    pub native: Option<Native<'a>>,
+    pub pmp: Option<Pmp<'a>>,
+    /// CPM, in [`Imp::bidfloorcur`]; 0 when absent, never negative.
+    pub bidfloor: f64,
+    /// USD when absent.
+    pub bidfloorcur: Option<Cow<'a, str>>,
+    pub secure: Option<bool>,
+    pub instl: bool,
+    pub tagid: Option<Cow<'a, str>>,
+    /// Seconds between auction and impression that the exchange wants the bidder to allow for.
+    pub exp: Option<i64>,
+    pub qty: Option<Qty>,
+    pub rwdd: bool,
+    /// 0 unknown, 1 all client-side, 2 assets stitched server-side, 3 all server-side.
+    pub ssai: Option<i64>,
+    /// When the impression will be shown; milliseconds since 1970, for out-of-home.
+    pub dt: Option<i64>,
+}
+
+/// Section 3.2.31.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Qty {
+    pub multiplier: Option<f64>,
+}
+
+/// Section 3.2.6.
+#[derive(Clone, Debug, Default)]
+pub struct Banner<'a> {
+    pub w: Option<u32>,
+    pub h: Option<u32>,
+    pub format: SmallVec<[Format; 4]>,
+    pub btype: IntList<'a>,
+    pub battr: IntList<'a>,
+    pub mimes: StrList<'a>,
+    pub pos: Option<i64>,
+    pub api: IntList<'a>,
+}
+
+impl Banner<'_> {
+    /// Every fixed size on offer: the formats, else `w` and `h`.
+    pub fn sizes(&self) -> impl Iterator<Item = (u32, u32)> {
+        let formats = self.format.iter().filter_map(Format::size);
+        let fallback = self.w.zip(self.h).filter(|(w, h)| *w > 0 && *h > 0 && self.format.is_empty());
+        formats.chain(fallback)
+    }
+}
+
+/// Section 3.2.10; 0 is absent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Format {
+    pub w: u32,
+    pub h: u32,
+    pub wratio: u32,
+    pub hratio: u32,
+    pub wmin: u32,
+}
+
+impl Format {
+    /// The size in device independent pixels, unless only a ratio is given.
+    pub fn size(&self) -> Option<(u32, u32)> {
+        (self.w > 0 && self.h > 0).then_some((self.w, self.h))
+    }
+}
+
+/// Section 3.2.11.
+#[derive(Clone, Debug, Default)]
+pub struct Pmp<'a> {
+    /// Only bids for deals are wanted.
+    pub private_auction: bool,
+    pub deals: Vec<Deal<'a>>,
+}
+
+/// Section 3.2.12. Deals without an id cannot be bid on and are left out.
+#[derive(Clone, Debug, Default)]
+pub struct Deal<'a> {
+    pub id: Id<'a>,
+    /// CPM, in [`Deal::bidfloorcur`]; 0 when absent, never negative.
+    pub bidfloor: f64,
+    /// USD when absent.
+    pub bidfloorcur: Option<Cow<'a, str>>,
+    /// 1 first price, 2 second price plus, 3 `bidfloor` is the price; absent: the request's.
+    pub at: Option<i64>,
+    pub wseat: StrList<'a>,
+    pub wadomain: StrList<'a>,
+}
+
+const PATH: &str = "imp";
+
+pub(super) fn imp<'a>(s: &mut Scanner<'a>) -> Result<Imp<'a>, RequestError> {
+    let mut imp = Imp::default();
+    if !is_object(s)? {
+        return Err(RequestError::WrongType(Path { object: "", field: PATH }));
+    }
+    read_object!(s, PATH, {
+        "id" => imp.id, id;
+        "banner" => imp.banner, banner;
+        "video" => imp.video, |s| audio_video::audio_video(s, "imp.video");
+        "audio" => imp.audio, |s| audio_video::audio_video(s, "imp.audio");
+        "native" => imp.native, native::native;
+        "pmp" => imp.pmp, pmp;
+        "bidfloor" => imp.bidfloor, price;
+        "bidfloorcur" => imp.bidfloorcur, text;
+        "secure" => imp.secure, flag;
+        "instl" => imp.instl, switch;
+        "tagid" => imp.tagid, lenient(text);
+        "exp" => imp.exp, int;
+        "qty" => imp.qty, qty;
+        "rwdd" => imp.rwdd, lenient(switch);
+        "ssai" => imp.ssai, lenient(int);
+        "dt" => imp.dt, lenient(int);
+    });
+    if imp.id.is_empty() { Err(RequestError::ImpWithoutId) } else { Ok(imp) }
+}
+
+fn banner<'a>(s: &mut Scanner<'a>) -> Result<Option<Banner<'a>>, RequestError> {
+    let mut banner = Banner::default();
+    if !is_object(s)? {
+        return Ok(None);
+    }
+    read_object!(s, "imp.banner", {
+        "w" => banner.w, count;
+        "h" => banner.h, count;
+        "format" => banner.format, formats;
+        "btype" => banner.btype, ints;
+        "battr" => banner.battr, ints;
+        "mimes" => banner.mimes, strings;
+        "pos" => banner.pos, lenient(int);
+        "api" => banner.api, ints;
+    });
+    Ok(Some(banner))
+}
+
+/// An array of formats, or one format that an exchange forgot to put into an array.
+fn formats(s: &mut Scanner) -> Result<SmallVec<[Format; 4]>, RequestError> {
+    let mut formats = SmallVec::new();
+    if s.kind()? != Kind::Array {
+        formats.extend(format(s)?);
+        return Ok(formats);
+    }
+    s.array(|s| {
+        if formats.len() < MAX_FORMATS {
+            formats.extend(format(s)?);
+            Ok::<(), RequestError>(())
+        } else {
+            Ok(s.skip()?)
+        }
+    })?;
+    Ok(formats)
+}
+
+fn format(s: &mut Scanner) -> Result<Option<Format>, RequestError> {
+    let size = |s: &mut Scanner| Ok::<u32, Fault>(count(s)?.unwrap_or(0));
+    let mut format = Format::default();
+    if !is_object(s)? {
+        return Ok(None);
+    }
+    read_object!(s, "imp.banner.format", {
+        "w" => format.w, size;
+        "h" => format.h, size;
+        "wratio" => format.wratio, size;
+        "hratio" => format.hratio, size;
+        "wmin" => format.wmin, size;
+    });
+    Ok(Some(format))
+}
+
+fn pmp<'a>(s: &mut Scanner<'a>) -> Result<Option<Pmp<'a>>, RequestError> {
+    let mut pmp = Pmp::default();
+    if !is_object(s)? {
+        return Ok(None);
+    }
+    read_object!(s, "imp.pmp", {
+        "private_auction" => pmp.private_auction, switch;
+        "deals" => pmp.deals, deals;
+    });
+    Ok(Some(pmp))
+}
+
+fn deals<'a>(s: &mut Scanner<'a>) -> Result<Vec<Deal<'a>>, RequestError> {
+    let mut deals = Vec::new();
+    match s.kind()? {
+        Kind::Null => s.null()?,
+        Kind::Array => s.array(|s| {
+            if deals.len() >= MAX_DEALS {
+                return Ok(s.skip()?);
+            }
+            deals.extend(deal(s)?.filter(|deal| !deal.id.is_empty()));
+            Ok::<(), RequestError>(())
+        })?,
+        _ => return Err(RequestError::WrongType(Path { object: "imp.pmp", field: "deals" })),
+    }
+    Ok(deals)
+}
+
+fn deal<'a>(s: &mut Scanner<'a>) -> Result<Option<Deal<'a>>, RequestError> {
+    let mut deal = Deal::default();
+    if !is_object(s)? {
+        return Ok(None);
+    }
+    read_object!(s, "imp.pmp.deals", {
+        "id" => deal.id, id;
+        "bidfloor" => deal.bidfloor, price;
+        "bidfloorcur" => deal.bidfloorcur, text;
+        "at" => deal.at, lenient(int);
+        "wseat" => deal.wseat, strings;
+        "wadomain" => deal.wadomain, strings;
+    });
+    Ok(Some(deal))
+}
+
+fn qty(s: &mut Scanner) -> Result<Option<Qty>, RequestError> {
+    let mut qty = Qty::default();
+    if !is_object(s)? {
+        return Ok(None);
+    }
+    read_object!(s, "imp.qty", {
+        "multiplier" => qty.multiplier, super::value::float;
+    });
+    Ok(Some(qty))
+}

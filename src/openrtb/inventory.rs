@@ -1,0 +1,111 @@
+//! Where the ad would be shown: Site, App or DOOH (OpenRTB 2.6 sections 3.2.13 to 3.2.17 and 3.2.30).
+
+use std::borrow::Cow;
+
+use super::error::RequestError;
+use super::list::{StrList, strings};
+use super::scan::Scanner;
+use super::value::{int, is_object, lenient, read_object, text};
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Channel {
+    #[default]
+    Site,
+    App,
+    Dooh,
+}
+
+/// A Site, an App or a DOOH: they differ in which of these fields they have.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory<'a> {
+    pub channel: Channel,
+    pub id: Option<Cow<'a, str>>,
+    pub name: Option<Cow<'a, str>>,
+    pub domain: Option<Cow<'a, str>>,
+    /// The store id of an app.
+    pub bundle: Option<Cow<'a, str>>,
+    /// The URL of a site's page.
+    pub page: Option<Cow<'a, str>>,
+    pub cat: StrList<'a>,
+    pub sectioncat: StrList<'a>,
+    pub pagecat: StrList<'a>,
+    /// Taxonomy of the categories; 1 (content taxonomy 1.0) when absent.
+    pub cattax: Option<i64>,
+    pub keywords: Option<Cow<'a, str>>,
+    pub publisher: Publisher<'a>,
+    pub content: Content<'a>,
+}
+
+/// Section 3.2.15.
+#[derive(Clone, Debug, Default)]
+pub struct Publisher<'a> {
+    pub id: Option<Cow<'a, str>>,
+    pub domain: Option<Cow<'a, str>>,
+}
+
+/// Section 3.2.16.
+#[derive(Clone, Debug, Default)]
+pub struct Content<'a> {
+    pub language: Option<Cow<'a, str>>,
+    pub cat: StrList<'a>,
+}
+
+pub(super) fn site<'a>(s: &mut Scanner<'a>) -> Result<Option<Inventory<'a>>, RequestError> {
+    inventory(s, Channel::Site, "site")
+}
+
+pub(super) fn app<'a>(s: &mut Scanner<'a>) -> Result<Option<Inventory<'a>>, RequestError> {
+    inventory(s, Channel::App, "app")
+}
+
+pub(super) fn dooh<'a>(s: &mut Scanner<'a>) -> Result<Option<Inventory<'a>>, RequestError> {
+    inventory(s, Channel::Dooh, "dooh")
+}
+
+fn inventory<'a>(
+    s: &mut Scanner<'a>,
+    channel: Channel,
+    path: &'static str,
+) -> Result<Option<Inventory<'a>>, RequestError> {
+    if !is_object(s)? {
+        return Ok(None);
+    }
+    let mut found = Inventory { channel, ..Inventory::default() };
+    read_object!(s, path, {
+        "id" => found.id, text;
+        "name" => found.name, lenient(text);
+        "domain" => found.domain, text;
+        "bundle" => found.bundle, text;
+        "page" => found.page, lenient(text);
+        "cat" => found.cat, strings;
+        "sectioncat" => found.sectioncat, lenient(strings);
+        "pagecat" => found.pagecat, lenient(strings);
+        "cattax" => found.cattax, lenient(int);
+        "keywords" => found.keywords, lenient(text);
+        "publisher" => found.publisher, publisher;
+        "content" => found.content, content;
+    });
+    Ok(Some(found))
+}
+
+fn publisher<'a>(s: &mut Scanner<'a>) -> Result<Publisher<'a>, RequestError> {
+    let mut publisher = Publisher::default();
+    if is_object(s)? {
+        read_object!(s, "publisher", {
+            "id" => publisher.id, text;
+            "domain" => publisher.domain, lenient(text);
+        });
+    }
+    Ok(publisher)
+}
+
+fn content<'a>(s: &mut Scanner<'a>) -> Result<Content<'a>, RequestError> {
+    let mut content = Content::default();
+    if is_object(s)? {
+        read_object!(s, "content", {
+            "language" => content.language, lenient(text);
+            "cat" => content.cat, lenient(strings);
+        });
+    }
+    Ok(content)
+}

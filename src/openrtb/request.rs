@@ -1,0 +1,205 @@
+//! BidRequest (OpenRTB 2.6 section 3.2.1), Source and Regs (3.2.2, 3.2.3), and the rules a request must keep.
+
+use std::borrow::Cow;
+
+use smallvec::SmallVec;
+
+use super::device_user::{self, Device, User};
+use super::error::{Path, RequestError};
+use super::imp::{self, Imp};
+use super::inventory::{self, Inventory};
+use super::list::{IntList, StrList, ints, strings};
+use super::scan::{Kind, Scanner};
+use super::value::{Id, flag, id, int, is_ext, is_object, lenient, raw, read_object, switch, text};
+
+/// Impressions in one request: twice what any exchange sends; more is refused rather than answered late.
+pub const MAX_IMPS: usize = 2_000;
+
+/// A checked request, borrowed from its body. Unknown fields and unknown values of enumerations are tolerated
+/// (section 2.6); of duplicated keys the last counts; null is absent.
+#[derive(Clone, Debug, Default)]
+pub struct BidRequest<'a> {
+    pub id: Id<'a>,
+    /// At least one, with distinct ids.
+    pub imp: SmallVec<[Imp<'a>; 1]>,
+    /// A site, an app or a DOOH; at most one of them may be present.
+    pub inventory: Option<Inventory<'a>>,
+    pub device: Device<'a>,
+    pub user: User<'a>,
+    pub regs: Regs<'a>,
+    pub source: Source<'a>,
+    /// 1 first price, 2 second price plus (the default), above 500 the exchange's own.
+    pub at: Option<i64>,
+    /// Milliseconds for the whole exchange, network included; any value.
+    pub tmax: Option<i64>,
+    /// Currencies allowed; empty means USD.
+    pub cur: StrList<'a>,
+    pub wseat: StrList<'a>,
+    pub bseat: StrList<'a>,
+    pub bcat: StrList<'a>,
+    /// Taxonomy of `bcat`; 1 when absent.
+    pub cattax: Option<i64>,
+    pub badv: StrList<'a>,
+    pub bapp: StrList<'a>,
+    pub wlang: StrList<'a>,
+    pub test: bool,
+    pub allimps: bool,
+}
+
+/// Section 3.2.3, with `ext.gdpr`, `ext.us_privacy`, `ext.gpp`, `ext.gpp_sid` of OpenRTB 2.5 where the 2.6 fields are
+/// absent, and `ext.gpc` (Global Privacy Control).
+#[derive(Clone, Debug, Default)]
+pub struct Regs<'a> {
+    pub coppa: bool,
+    pub gdpr: Option<bool>,
+    pub us_privacy: Option<Cow<'a, str>>,
+    pub gpp: Option<Cow<'a, str>>,
+    pub gpp_sid: IntList<'a>,
+    pub gpc: bool,
+}
+
+/// Section 3.2.2, with `ext.schain` of OpenRTB 2.5 where the 2.6 field is absent.
+#[derive(Clone, Debug, Default)]
+pub struct Source<'a> {
+    pub tid: Option<Cow<'a, str>>,
+    /// The SupplyChain object as it stands in the body.
+    pub schain: Option<&'a str>,
+}
+
+/// Reads and checks a request body.
+pub fn parse(body: &[u8]) -> Result<BidRequest<'_>, RequestError> {
+    let text = std::str::from_utf8(body).map_err(|_| RequestError::NotUtf8)?;
+    let mut s = Scanner::new(text);
+    let s = &mut s;
+    if s.kind()? != Kind::Object {
+        s.skip()?;
+        s.finish()?;
+        return Err(RequestError::NotAnObject);
+    }
+    let mut request = BidRequest::default();
+    let (mut site, mut app, mut dooh) = (None, None, None);
+    read_object!(s, "", {
+        "id" => request.id, id;
+        "imp" => request.imp, imps;
+        "site" => site, inventory::site;
+        "app" => app, inventory::app;
+        "dooh" => dooh, inventory::dooh;
+        "device" => request.device, device_user::device;
+        "user" => request.user, device_user::user;
+        "regs" => request.regs, regs;
+        "source" => request.source, source;
+        "at" => request.at, int;
+        "tmax" => request.tmax, lenient(int);
+        "cur" => request.cur, strings;
+        "wseat" => request.wseat, strings;
+        "bseat" => request.bseat, strings;
+        "bcat" => request.bcat, strings;
+        "cattax" => request.cattax, int;
+        "badv" => request.badv, strings;
+        "bapp" => request.bapp, strings;
+        "wlang" => request.wlang, lenient(strings);
+        "test" => request.test, switch;
+        "allimps" => request.allimps, lenient(switch);
+    });
+    s.finish()?;
+    if request.id.is_empty() {
+        return Err(RequestError::NoId);
+    }
+    if request.imp.is_empty() {
+        return Err(RequestError::NoImp);
+    }
+    if has_duplicate_ids(&request.imp) {
+        return Err(RequestError::DuplicateImpId);
+    }
+    let mut channels = [site, app, dooh].into_iter().flatten();
+    request.inventory = channels.next();
+    if channels.next().is_some() {
+        return Err(RequestError::ManyChannels);
+    }
+    Ok(request)
+}
+
+fn imps<'a>(s: &mut Scanner<'a>) -> Result<SmallVec<[Imp<'a>; 1]>, RequestError> {
+    let mut imps = SmallVec::new();
+    match s.kind()? {
+        Kind::Null => s.null()?,
+        Kind::Array => s.array(|s| {
+            if imps.len() == MAX_IMPS {
+                return Err(RequestError::TooManyImps);
+            }
+            imps.push(imp::imp(s)?);
+            Ok(())
+        })?,
+        _ => return Err(RequestError::WrongType(Path { object: "", field: "imp" })),
+    }
+    Ok(imps)
+}
+
+fn has_duplicate_ids(imps: &[Imp]) -> bool {
+    // Comparing all pairs is quickest for the usual few; sorting keeps a thousand from taking a millisecond.
+    if imps.len() <= 8 {
+        return (1..imps.len()).any(|i| imps[..i].iter().any(|other| other.id.text == imps[i].id.text));
+    }
+    let mut ids: Vec<&str> = imps.iter().map(|imp| imp.id.as_str()).collect();
+    ids.sort_unstable();
+    ids.windows(2).any(|pair| pair[0] == pair[1])
+}
+
+fn regs<'a>(s: &mut Scanner<'a>) -> Result<Regs<'a>, RequestError> {
+    let (mut regs, mut ext) = (Regs::default(), Regs::default());
+    if !is_object(s)? {
+        return Ok(regs);
+    }
+    read_object!(s, "regs", {
+        "coppa" => regs.coppa, switch;
+        "gdpr" => regs.gdpr, flag;
+        "us_privacy" => regs.us_privacy, text;
+        "gpp" => regs.gpp, text;
+        "gpp_sid" => regs.gpp_sid, ints;
+        "ext" => ext, regs_ext;
+    });
+    regs.gdpr = regs.gdpr.or(ext.gdpr);
+    regs.us_privacy = regs.us_privacy.or(ext.us_privacy);
+    regs.gpp = regs.gpp.or(ext.gpp);
+    if regs.gpp_sid.is_empty() {
+        regs.gpp_sid = ext.gpp_sid;
+    }
+    regs.gpc = ext.gpc;
+    Ok(regs)
+}
+
+fn regs_ext<'a>(s: &mut Scanner<'a>) -> Result<Regs<'a>, RequestError> {
+    let mut ext = Regs::default();
+    if is_ext(s)? {
+        read_object!(s, "regs.ext", {
+            "gdpr" => ext.gdpr, flag;
+            "us_privacy" => ext.us_privacy, text;
+            "gpp" => ext.gpp, text;
+            "gpp_sid" => ext.gpp_sid, ints;
+            "gpc" => ext.gpc, switch;
+        });
+    }
+    Ok(ext)
+}
+
+fn source<'a>(s: &mut Scanner<'a>) -> Result<Source<'a>, RequestError> {
+    let (mut source, mut ext_schain) = (Source::default(), None);
+    if !is_object(s)? {
+        return Ok(source);
+    }
+    read_object!(s, "source", {
+        "tid" => source.tid, lenient(text);
+        "schain" => source.schain, raw;
+        "ext" => ext_schain, source_ext;
+    });
+    source.schain = source.schain.or(ext_schain);
+    Ok(source)
+}
+
+fn source_ext<'a>(s: &mut Scanner<'a>) -> Result<Option<&'a str>, RequestError> {
+    let mut schain = None;
+    if is_ext(s)? {
+        read_object!(s, "source.ext", { "schain" => schain, raw; });
+    }
+    Ok(schain)
+}

@@ -1,0 +1,252 @@
+//! The scanner against serde_json: the same texts accepted, the same values read.
+
+use proptest::prelude::*;
+use serde_json::{Map, Value};
+
+use super::escape::{decode, escape_json, find_special};
+use super::scan::{Kind, MAX_DEPTH, ScanError, Scanner};
+
+/// Builds what serde_json would build.
+fn value(s: &mut Scanner) -> Result<Value, ScanError> {
+    Ok(match s.kind()? {
+        Kind::Null => s.null().map(|()| Value::Null)?,
+        Kind::Bool => Value::Bool(s.bool()?),
+        Kind::String => Value::String(s.string()?.decode().into_owned()),
+        Kind::Number => {
+            let text = s.number()?;
+            serde_json::from_str(text).unwrap_or_else(|e| panic!("{text}: {e}"))
+        }
+        Kind::Array => {
+            let mut items = Vec::new();
+            s.array(|s| value(s).map(|item| items.push(item)))?;
+            Value::Array(items)
+        }
+        Kind::Object => {
+            let mut fields = Map::new();
+            s.object(|s, key| value(s).map(|field| drop(fields.insert(key.to_owned(), field))))?;
+            Value::Object(fields)
+        }
+    })
+}
+
+fn read(text: &str) -> Option<Value> {
+    let mut s = Scanner::new(text);
+    let found = value(&mut s).ok()?;
+    s.finish().ok()?;
+    Some(found)
+}
+
+fn skips(text: &str) -> bool {
+    let mut s = Scanner::new(text);
+    s.skip().is_ok() && s.finish().is_ok()
+}
+
+/// Deeper than serde_json goes (128), so the two cannot be compared.
+fn is_deep(text: &str) -> bool {
+    let mut depth = 0i32;
+    text.bytes().any(|byte| {
+        depth += i32::from(matches!(byte, b'[' | b'{')) - i32::from(matches!(byte, b']' | b'}'));
+        depth > 120
+    })
+}
+
+fn agree(bytes: &[u8]) -> Result<(), TestCaseError> {
+    let oracle: Option<Value> = serde_json::from_slice(bytes).ok();
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        prop_assert!(oracle.is_none());
+        return Ok(());
+    };
+    if is_deep(text) {
+        return Ok(());
+    }
+    prop_assert_eq!(skips(text), oracle.is_some(), "{:?}", text);
+    prop_assert_eq!(read(text), oracle, "{:?}", text);
+    Ok(())
+}
+
+fn json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<u64>().prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        "\\PC{0,20}".prop_map(Value::from),
+        "[\\x00-\\x7f]{0,12}".prop_map(Value::from),
+    ];
+    leaf.prop_recursive(5, 60, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::vec(("[a-c]{0,2}|\\PC{0,4}", inner), 0..6)
+                .prop_map(|fields| Value::Object(fields.into_iter().collect())),
+        ]
+    })
+}
+
+/// Pieces that JSON is made of, and that break it.
+const PIECES: &[&str] = &[
+    "{",
+    "}",
+    "[",
+    "]",
+    ",",
+    ":",
+    "\"",
+    "\"a\"",
+    "\"b\":",
+    "true",
+    "false",
+    "null",
+    "tru",
+    "nul",
+    "0",
+    "-",
+    "-0",
+    "1",
+    "01",
+    "1.",
+    ".5",
+    "1.5",
+    "1e5",
+    "1E+2",
+    "1e",
+    "1e999",
+    "-1e-999",
+    "0e999",
+    "12345678901234567890",
+    "1e308",
+    "1e309",
+    " ",
+    "\n",
+    "\t",
+    "\r",
+    "\\",
+    "\\u",
+    "\"\\u0041\"",
+    "\"\\ud83d\\ude00\"",
+    "\"\\ud83d\"",
+    "\"\\ude00\"",
+    "\"\\ud83d\\u0041\"",
+    "\"\\x\"",
+    "\"\\/\\b\\f\\n\\r\\t\\\\\\\"\"",
+    "\"\u{1}\"",
+    "\"\u{7f}\"",
+    "\"é\u{1F600}\"",
+    "\u{feff}",
+    "\0",
+    "//",
+    "'a'",
+    "NaN",
+    "Infinity",
+    "\u{a0}",
+    "\u{c}",
+];
+
+fn salad() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(PIECES), 0..14).prop_map(|pieces| pieces.concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
+        agree(&bytes)?;
+    }
+
+    #[test]
+    fn any_pieces(text in salad()) {
+        agree(text.as_bytes())?;
+    }
+
+    #[test]
+    fn pieces_in_a_container(text in salad(), open in "[\\[{]") {
+        let close = if open == "[" { "]" } else { "}" };
+        agree(format!("{open}{text}{close}").as_bytes())?;
+    }
+
+    #[test]
+    fn real_json(value in json(), pretty in any::<bool>()) {
+        let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };
+        agree(text.unwrap().as_bytes())?;
+    }
+
+    #[test]
+    fn mutated_json(value in json(), edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>(), 0u8..4), 1..4)) {
+        let mut bytes = serde_json::to_vec(&value).unwrap();
+        for (at, byte, kind) in edits {
+            if bytes.is_empty() {
+                break;
+            }
+            let at = at.index(bytes.len());
+            match kind {
+                0 => bytes[at] = byte,
+                1 => bytes.insert(at, byte),
+                2 => drop(bytes.remove(at)),
+                _ => bytes.truncate(at),
+            }
+        }
+        agree(&bytes)?;
+    }
+
+    #[test]
+    fn numbers(text in "-?[0-9]{0,25}(\\.[0-9]{0,25})?([eE][+-]?[0-9]{0,3})?") {
+        // At the very edge of f64 serde_json rounds its intermediate steps; everywhere else the two agree.
+        let edge = text.parse::<f64>().is_ok_and(|x| x.is_infinite() || x.abs() > 1.7e308);
+        if !edge {
+            agree(text.as_bytes())?;
+        }
+    }
+
+    #[test]
+    fn escaping_round_trips(text in "\\PC{0,40}|[\\x00-\\x7f]{0,40}") {
+        let mut out = Vec::new();
+        escape_json(&text, &mut out);
+        let inside = String::from_utf8(out).unwrap();
+        prop_assert_eq!(serde_json::from_str::<String>(&format!("\"{inside}\"")).unwrap(), text.clone());
+        prop_assert_eq!(decode(&inside), text);
+    }
+
+    #[test]
+    fn the_end_of_a_string_is_found(bytes in prop::collection::vec(any::<u8>(), 0..40), at in 0usize..40) {
+        let at = at.min(bytes.len());
+        let plain = |byte: &u8| *byte != b'"' && *byte != b'\\' && *byte >= 0x20;
+        let want = at + bytes[at..].iter().take_while(|byte| plain(byte)).count();
+        prop_assert_eq!(find_special(&bytes, at), want);
+    }
+
+    #[test]
+    fn no_request_panics(text in salad(), key in prop::sample::select(&[
+        "id", "imp", "site", "device", "user", "regs", "source", "cur", "bcat", "tmax", "test", "ext",
+    ][..])) {
+        let _ = super::parse(text.as_bytes());
+        let _ = super::parse(format!("{{\"id\":\"r\",\"imp\":[{{\"id\":\"1\"}}],\"{key}\":{text}}}").as_bytes());
+        let _ = super::parse(format!("{{\"id\":\"r\",\"imp\":[{{\"id\":\"1\",\"banner\":{text}}}]}}").as_bytes());
+    }
+}
+
+#[test]
+fn depth_is_bounded_without_recursion() {
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        let nest = |depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
+        assert!(skips(&nest(MAX_DEPTH)));
+        assert_eq!(Scanner::new(&nest(MAX_DEPTH + 1)).skip(), Err(ScanError::TooDeep));
+        let open_only = open.repeat(1_000_000);
+        assert_eq!(Scanner::new(&open_only).skip(), Err(ScanError::TooDeep));
+    }
+}
+
+/// The fixture, cut anywhere or with any one byte changed, is judged as serde_json judges it.
+#[test]
+fn a_request_broken_anywhere_is_judged_alike() {
+    let body = include_bytes!("../../tests/fixtures/openrtb/banner.json");
+    for at in 0..body.len() {
+        agree(&body[..at]).unwrap();
+        for byte in [b'"', b'\\', b'}', b',', b'0', 0, 0xff] {
+            let mut changed = body.to_vec();
+            changed[at] = byte;
+            let (text, oracle) = (std::str::from_utf8(&changed), serde_json::from_slice::<Value>(&changed));
+            assert_eq!(text.is_ok_and(skips), oracle.is_ok(), "byte {byte} at {at}");
+        }
+    }
+}

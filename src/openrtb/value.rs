@@ -1,0 +1,209 @@
+//! Reading one value as the type a field has, as tolerantly as a bidder must be: exchanges send integers as floats,
+//! strings or booleans, ids as numbers, and one value where the specification has a list. `null` is absent.
+
+use std::borrow::Cow;
+
+use super::error::{Fault, Path, RequestError};
+use super::scan::{Kind, Scanner, Str};
+
+/// Reads the fields of an object: `"name" => place, reader;`. Unknown fields are skipped (OpenRTB 2.6 section 2.6),
+/// a later duplicate wins, and a fault gets its path.
+macro_rules! read_object {
+    ($s:ident, $path:expr, { $($name:literal => $place:expr, $read:expr;)* }) => {
+        $s.object(|$s, key| {
+            match key {
+                $($name => $place = $crate::openrtb::error::At::at(($read)($s), $path, $name)?,)*
+                _ => $s.skip()?,
+            }
+            Ok::<(), $crate::openrtb::error::RequestError>(())
+        })?
+    };
+}
+pub(super) use read_object;
+
+/// An identifier that the response must repeat: its text, and how the request spelled it.
+#[derive(Clone, Debug, Default)]
+pub struct Id<'a> {
+    pub text: Cow<'a, str>,
+    /// Between the quotes, escapes included; of an id sent as a number, its digits.
+    spelled: &'a str,
+}
+
+impl<'a> Id<'a> {
+    /// An id that is not from a request.
+    pub fn plain(text: &'a str) -> Option<Id<'a>> {
+        let special = super::escape::find_special(text.as_bytes(), 0);
+        (special == text.len()).then_some(Id { text: Cow::Borrowed(text), spelled: text })
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.text
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.text.is_empty()
+    }
+
+    /// Appends the id as a JSON string, byte for byte as it came.
+    pub fn write_literal(&self, out: &mut Vec<u8>) {
+        out.push(b'"');
+        out.extend_from_slice(self.spelled.as_bytes());
+        out.push(b'"');
+    }
+}
+
+impl PartialEq<str> for Id<'_> {
+    fn eq(&self, other: &str) -> bool {
+        self.text == other
+    }
+}
+
+/// A string, or a number as its text; `None` for null.
+#[inline]
+fn string_or_number<'a>(s: &mut Scanner<'a>) -> Result<Option<Str<'a>>, Fault> {
+    match s.kind()? {
+        Kind::String => Ok(Some(s.string()?)),
+        Kind::Number => Ok(Some(Str { raw: s.number()?, escaped: false })),
+        Kind::Null => Ok(s.null().map(|()| None)?),
+        _ => Err(Fault::WrongType),
+    }
+}
+
+#[inline]
+pub fn text<'a>(s: &mut Scanner<'a>) -> Result<Option<Cow<'a, str>>, Fault> {
+    Ok(string_or_number(s)?.map(Str::decode))
+}
+
+#[inline]
+pub fn id<'a>(s: &mut Scanner<'a>) -> Result<Id<'a>, Fault> {
+    Ok(string_or_number(s)?.map(|found| Id { text: found.decode(), spelled: found.raw }).unwrap_or_default())
+}
+
+/// A whole number: `7`, `7.0`, `7e0`; beyond i64 it is the nearest i64.
+#[inline]
+pub fn integer(number: &str) -> Option<i64> {
+    let bytes = number.as_bytes();
+    let (negative, digits) = match bytes {
+        [b'-', digits @ ..] => (true, digits),
+        digits => (false, digits),
+    };
+    // Eighteen digits cannot overflow.
+    if digits.len() <= 18 && digits.iter().all(u8::is_ascii_digit) {
+        let value = digits.iter().fold(0i64, |value, digit| value * 10 + i64::from(digit - b'0'));
+        return Some(if negative { -value } else { value });
+    }
+    let value: f64 = number.parse().ok()?;
+    (value.fract() == 0.0).then_some(value as i64)
+}
+
+/// The number that a string consists of.
+fn number_in(text: &str) -> Option<&str> {
+    let mut s = Scanner::new(text);
+    let number = s.number().ok()?;
+    (number.len() == text.len()).then_some(number)
+}
+
+/// An integer; a boolean is 0 or 1, an empty string is absent.
+#[inline]
+pub fn int(s: &mut Scanner) -> Result<Option<i64>, Fault> {
+    match s.kind()? {
+        Kind::Number => integer(s.number()?).map(Some).ok_or(Fault::WrongType),
+        Kind::Null => Ok(s.null().map(|()| None)?),
+        Kind::Bool => Ok(Some(i64::from(s.bool()?))),
+        Kind::String => match s.string()?.decode().trim_ascii() {
+            "" => Ok(None),
+            text => number_in(text).and_then(integer).map(Some).ok_or(Fault::WrongType),
+        },
+        _ => Err(Fault::WrongType),
+    }
+}
+
+/// As [`int`], but at least 0; above u32 it is the largest u32.
+#[inline]
+pub fn count(s: &mut Scanner) -> Result<Option<u32>, Fault> {
+    match int(s)? {
+        Some(value) if value < 0 => Err(Fault::Negative),
+        value => Ok(value.map(|v| u32::try_from(v).unwrap_or(u32::MAX))),
+    }
+}
+
+/// As [`int`]: anything but 0 is set.
+#[inline]
+pub fn flag(s: &mut Scanner) -> Result<Option<bool>, Fault> {
+    Ok(int(s)?.map(|value| value != 0))
+}
+
+/// As [`flag`], unset when absent.
+#[inline]
+pub fn switch(s: &mut Scanner) -> Result<bool, Fault> {
+    Ok(flag(s)? == Some(true))
+}
+
+#[inline]
+pub fn float(s: &mut Scanner) -> Result<Option<f64>, Fault> {
+    let parse = |number: &str| number.parse().ok();
+    match s.kind()? {
+        Kind::Number => parse(s.number()?).map(Some).ok_or(Fault::WrongType),
+        Kind::Null => Ok(s.null().map(|()| None)?),
+        Kind::String => match s.string()?.decode().trim_ascii() {
+            "" => Ok(None),
+            text => number_in(text).and_then(parse).map(Some).ok_or(Fault::WrongType),
+        },
+        _ => Err(Fault::WrongType),
+    }
+}
+
+/// A price: a number that is not negative, 0 when absent.
+#[inline]
+pub fn price(s: &mut Scanner) -> Result<f64, Fault> {
+    match float(s)? {
+        Some(value) if value < 0.0 => Err(Fault::Negative),
+        value => Ok(value.unwrap_or(0.0)),
+    }
+}
+
+/// For fields that only refine a decision: a value of the wrong type is as good as absent.
+#[inline]
+pub fn lenient<'a, T: Default>(
+    read: impl Fn(&mut Scanner<'a>) -> Result<T, Fault>,
+) -> impl Fn(&mut Scanner<'a>) -> Result<T, Fault> {
+    move |s| {
+        let before = *s;
+        match read(s) {
+            Err(Fault::WrongType | Fault::Negative) => {
+                *s = before;
+                s.skip()?;
+                Ok(T::default())
+            }
+            result => result,
+        }
+    }
+}
+
+/// The value as it stands in the body; `None` for null.
+#[inline]
+pub fn raw<'a>(s: &mut Scanner<'a>) -> Result<Option<&'a str>, Fault> {
+    match s.kind()? {
+        Kind::Null => Ok(s.null().map(|()| None)?),
+        _ => Ok(Some(s.raw()?)),
+    }
+}
+
+/// Whether an object starts here; null is consumed and is none, another value has the wrong type.
+#[inline]
+pub fn is_object(s: &mut Scanner) -> Result<bool, RequestError> {
+    match s.kind()? {
+        Kind::Object => Ok(true),
+        Kind::Null => Ok(s.null().map(|()| false)?),
+        _ => Err(RequestError::WrongType(Path { object: "", field: "" })),
+    }
+}
+
+/// Whether an object starts here; anything else is skipped: `ext` is anyone's.
+#[inline]
+pub fn is_ext(s: &mut Scanner) -> Result<bool, RequestError> {
+    match s.kind()? {
+        Kind::Object => Ok(true),
+        _ => Ok(s.skip().map(|()| false)?),
+    }
+}

@@ -9,7 +9,7 @@ use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::AppendError;
-use super::format::RECORD_HEADER;
+use super::group::RECORD_HEADER;
 use crate::event::Event;
 
 const MORE: u32 = 1 << 31;
@@ -85,7 +85,6 @@ impl Lane {
 struct Part {
     lane: Lane,
     written: usize,
-    answered: usize,
 }
 
 /// Events of one unit and what they take.
@@ -138,7 +137,7 @@ impl Cut {
             part.lane.buf.clear();
             part.lane.waiters.clear();
             std::mem::swap(&mut part.lane, lane);
-            (part.written, part.answered) = (0, 0);
+            part.written = 0;
         }
         self.current = 0;
     }

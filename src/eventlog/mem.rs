@@ -1,6 +1,6 @@
 //! A disk in memory for tests: crashes lose or tear what was not synced, space runs out, syncs fail, bytes flip.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -13,6 +13,22 @@ struct Contents {
     now: Vec<u8>,
     /// As it is on the disk for sure.
     synced: Vec<u8>,
+    /// Sectors a sync would write: those written since the last one, even if it failed.
+    dirty: BTreeSet<usize>,
+}
+
+impl Contents {
+    fn clean(bytes: Vec<u8>) -> Contents {
+        Contents { now: bytes.clone(), synced: bytes, dirty: BTreeSet::new() }
+    }
+
+    fn sync(&mut self) {
+        self.synced.resize(self.now.len(), 0);
+        for sector in std::mem::take(&mut self.dirty) {
+            let range = sector * SECTOR..((sector + 1) * SECTOR).min(self.now.len());
+            self.synced[range.clone()].copy_from_slice(&self.now[range]);
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -96,8 +112,8 @@ impl MemStorage {
         self.disk().used()
     }
 
-    pub fn fail_syncs_of(&self, name: &str) {
-        self.disk().fail_sync_of = Some(name.into());
+    pub fn fail_syncs_of(&self, name: Option<&str>) {
+        self.disk().fail_sync_of = name.map(str::to_owned);
     }
 
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
@@ -110,7 +126,7 @@ impl MemStorage {
         let mut disk = self.disk();
         let id = disk.names[name];
         change(&mut disk.files[id].now);
-        disk.files[id].synced = disk.files[id].now.clone();
+        disk.files[id] = Contents::clean(disk.files[id].now.clone());
     }
 
     pub fn delete(&self, name: &str) {
@@ -123,7 +139,7 @@ impl MemStorage {
     pub fn copy(&self) -> MemStorage {
         let disk = self.disk();
         let mut copy = Disk { names: disk.names.clone(), synced_names: disk.names.clone(), ..Disk::default() };
-        copy.files = disk.files.iter().map(|f| Contents { now: f.now.clone(), synced: f.now.clone() }).collect();
+        copy.files = disk.files.iter().map(|f| Contents::clean(f.now.clone())).collect();
         copy.random = disk.random;
         MemStorage(Arc::new(Mutex::new(copy)))
     }
@@ -143,13 +159,13 @@ impl MemStorage {
             let mut bytes = file.synced.clone();
             bytes.resize(len, 0);
             for (i, sector) in bytes.chunks_mut(SECTOR).enumerate() {
-                if rng.u32(..100) < keep_of_100 {
+                if file.dirty.contains(&i) && rng.u32(..100) < keep_of_100 {
                     let new = &file.now[(i * SECTOR).min(file.now.len())..];
                     let n = sector.len().min(new.len());
                     sector[..n].copy_from_slice(&new[..n]);
                 }
             }
-            Contents { now: bytes.clone(), synced: bytes }
+            Contents::clean(bytes)
         });
         let files = files.collect();
         let after = Disk { files, synced_names: names.clone(), names, random: disk.random ^ seed, ..Disk::default() };
@@ -183,9 +199,10 @@ impl DiskFile for MemFile {
         if grows > 0 && disk.capacity.is_some_and(|max| disk.used() + grows > max) {
             return Err(io::ErrorKind::StorageFull.into());
         }
-        let file = &mut disk.files[self.id].now;
-        file.resize(file.len().max(end), 0);
-        file[at as usize..end].copy_from_slice(bytes);
+        let file = &mut disk.files[self.id];
+        file.now.resize(file.now.len().max(end), 0);
+        file.now[at as usize..end].copy_from_slice(bytes);
+        file.dirty.extend(at as usize / SECTOR..end.div_ceil(SECTOR));
         Ok(())
     }
 
@@ -195,10 +212,12 @@ impl DiskFile for MemFile {
         if let Some(name) = &disk.fail_sync_of
             && disk.names.get(name) == Some(&self.id)
         {
+            // The kernel takes the pages for clean after it has told of the failure once.
+            disk.files[self.id].dirty.clear();
             return Err(io::Error::other("input/output error"));
         }
         let file = &mut disk.files[self.id];
-        file.synced.clone_from(&file.now);
+        file.sync();
         Ok(())
     }
 }

@@ -5,7 +5,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `storage` | the disk as a trait, and the real one |
-//! | `format` | bytes of segments, groups and records; pure |
+//! | `format`, `group` | bytes of segments, groups and records; pure |
 //! | `recovery` | checks every byte at open; cuts an incomplete last group, refuses anything else |
 //! | `lanes` | where producers leave encoded events |
 //! | `writer` | the commit thread: cut the lanes, write a group, sync, apply, answer |
@@ -23,6 +23,7 @@
 
 mod durable;
 mod format;
+mod group;
 mod lanes;
 #[cfg(test)]
 mod mem;
@@ -41,7 +42,7 @@ mod writer;
 use std::sync::Arc;
 
 pub use durable::Durable;
-pub use format::MAX_GROUP_BYTES;
+pub use group::MAX_GROUP_BYTES;
 pub use segments::{Opened, SegmentLog};
 pub use spares::{Prepared, Preparer};
 pub use stats::{LogState, LogStats};
@@ -101,7 +102,8 @@ pub trait Follower: Send {
 /// The log's clock. May jump back: the log takes the latest time it has seen.
 pub type Clock = Box<dyn FnMut() -> UnixMs + Send>;
 
-/// Called once, with the reason, when the log fails: the process must stop answering and exit.
+/// Called once, with the reason, when the log fails: the process must stop answering and exit. Runs on a thread of
+/// the log: it must not close or drop it.
 pub type OnFailed = Box<dyn Fn(&str) + Send + Sync>;
 
 #[derive(Clone, Debug)]

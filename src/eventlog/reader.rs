@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use super::format::{Checksum, Cursor, GROUP_HEADER, GroupHeader, Records, SEGMENT_HEADER, group_is_whole};
+use super::format::{Checksum, SEGMENT_HEADER};
+use super::group::{Cursor, GROUP_HEADER, GroupHeader, Records, group_is_whole};
 use super::recovery::segment_name;
 use super::shared::Index;
 use super::storage::DiskFile;

@@ -9,10 +9,8 @@ use std::io;
 use std::ops::Range;
 
 use super::OpenError;
-use super::format::{
-    Checksum, EMPTY_GROUP, GROUP_HEADER, GroupHeader, MAX_GROUP_BYTES, Records, SECTOR, SEGMENT_HEADER, SegmentHeader,
-    first_nonzero, group_is_whole, is_zero, zero_sectors,
-};
+use super::format::{Checksum, SECTOR, SEGMENT_HEADER, SegmentHeader, first_nonzero, is_zero, zero_sectors};
+use super::group::{EMPTY_GROUP, GROUP_HEADER, GroupHeader, MAX_GROUP_BYTES, Records, group_is_whole};
 use super::storage::Storage;
 use crate::clock::UnixMs;
 use crate::event::Offset;

@@ -3,7 +3,8 @@
 use std::io;
 use std::sync::Arc;
 
-use super::format::{Checksum, EMPTY_GROUP, GroupBuilder, MAX_GROUP_BYTES, SEGMENT_HEADER, SegmentHeader};
+use super::format::{Checksum, SEGMENT_HEADER, SegmentHeader};
+use super::group::{EMPTY_GROUP, GroupBuilder, MAX_GROUP_BYTES};
 use super::recovery::{Scanned, segment_name};
 use super::storage::{DiskFile, Storage};
 use crate::event::Offset;

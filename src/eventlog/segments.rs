@@ -4,7 +4,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 
-use super::format::{EMPTY_GROUP, MAX_GROUP_BYTES, SEGMENT_HEADER, SegmentHeader};
+use super::format::{SEGMENT_HEADER, SegmentHeader};
+use super::group::{EMPTY_GROUP, MAX_GROUP_BYTES};
 use super::lanes::{LaneLimits, lock};
 use super::reader::SegmentReader;
 use super::recovery::{MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, io_error, recover};

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, RwLock};
-use std::thread::Thread;
+use std::thread::{self, Thread};
 
 use super::format::SegmentHeader;
 use super::lanes::{Lane, LaneLimits, lock};
@@ -161,6 +161,20 @@ impl Shared {
     pub fn answer_lanes(&self, error: &AppendError) {
         for lane in &self.lanes {
             lock(lane).answer_all(error);
+        }
+    }
+}
+
+/// A thread that panics must not leave a log that looks alive.
+pub struct PanicGuard(pub Arc<Shared>, pub &'static str);
+
+impl Drop for PanicGuard {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            self.0.fail(self.1);
+            if let Some(error) = self.0.failure() {
+                self.0.answer_lanes(&error);
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use std::thread;
 use std::time::Duration;
 
 use super::format::{SEGMENT_HEADER, first_nonzero};
-use super::shared::{Shared, Stop};
+use super::shared::{PanicGuard, Shared, Stop};
 use super::stats::LogState;
 use super::storage::{DiskFile, Storage};
 
@@ -119,6 +119,7 @@ impl Preparer {
 
     /// Runs until the log stops.
     pub fn run(mut self) {
+        let _guard = PanicGuard(self.shared.clone(), "the thread that prepares segments panicked");
         loop {
             match self.step() {
                 Prepared::One => {}

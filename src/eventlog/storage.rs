@@ -58,12 +58,11 @@ impl DirStorage {
     /// Makes the directory, and its parents, if they are missing.
     pub fn new(dir: impl Into<PathBuf>) -> io::Result<DirStorage> {
         let dir = dir.into();
-        if !dir.is_dir() {
-            fs::create_dir_all(&dir)?;
-            // A directory that is not durable in its parent would take the whole log with it.
-            for parent in dir.ancestors().skip(1).filter(|p| !p.as_os_str().is_empty()) {
-                sync_path(parent)?;
-            }
+        let missing = dir.ancestors().take_while(|d| !d.as_os_str().is_empty() && !d.is_dir()).count();
+        fs::create_dir_all(&dir)?;
+        // A directory that is not durable in its parent would take the whole log with it.
+        for parent in dir.ancestors().skip(1).take(missing) {
+            sync_path(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })?;
         }
         Ok(DirStorage { dir })
     }

@@ -237,7 +237,7 @@ fn a_failed_sync_ends_everything() {
     let mut rig = Rig::open(&disk, &tiny()).unwrap();
     rig.log.append(0, &event(0, 0)).unwrap();
     rig.settle();
-    disk.fail_syncs_of("00000000000000000001.seg");
+    disk.fail_syncs_of(Some("00000000000000000001.seg"));
     let mut first = rig.log.append_durable(0, &[event(0, 1)]);
     assert_eq!(rig.settle(), Step::Done);
     let steps = disk.steps();

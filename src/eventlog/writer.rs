@@ -9,10 +9,11 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::format::{GroupBuilder, GroupHeader, Records, SegmentHeader};
+use super::format::SegmentHeader;
+use super::group::{GroupBuilder, GroupHeader, Records};
 use super::lanes::{Cut, Lane, LaneLimits};
 use super::segment_file::SegmentFile;
-use super::shared::{Shared, Stop};
+use super::shared::{PanicGuard, Shared, Stop};
 use super::spares::{self, Next};
 use super::{AppendError, Clock, Follower};
 use crate::clock::UnixMs;
@@ -62,7 +63,7 @@ impl Writer {
 
     /// Runs until the log stops or fails.
     pub fn run(mut self) {
-        let _guard = PanicGuard(self.shared.clone());
+        let _guard = PanicGuard(self.shared.clone(), "the commit thread panicked");
         loop {
             match self.step() {
                 Step::Again => {}
@@ -213,19 +214,5 @@ impl Writer {
         self.cut.answer_all(error);
         self.shared.answer_lanes(error);
         Step::Done
-    }
-}
-
-/// A follower that panics must not leave a log that looks alive.
-struct PanicGuard(Arc<Shared>);
-
-impl Drop for PanicGuard {
-    fn drop(&mut self) {
-        if thread::panicking() {
-            self.0.fail("the commit thread panicked");
-            if let Some(error) = self.0.failure() {
-                self.0.answer_lanes(&error);
-            }
-        }
     }
 }

@@ -130,7 +130,8 @@ fn a_reader_notices_damage_and_newer_events() {
     assert!(matches!(&error, ReadError::Corrupt { position: 512, .. }), "{error}");
 
     // A group that is whole, with an event of a kind nobody knows.
-    use crate::eventlog::format::{Checksum, GroupBuilder, SegmentHeader};
+    use crate::eventlog::format::{Checksum, SegmentHeader};
+    use crate::eventlog::group::GroupBuilder;
     disk.patch("00000000000000000001.seg", |bytes| {
         let header = SegmentHeader::decode(bytes).unwrap();
         let (sum, mut builder) = (Checksum::salted(header.salt), GroupBuilder::new());

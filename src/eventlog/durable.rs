@@ -1,0 +1,51 @@
+//! The promise that appended events are durable.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use tokio::sync::oneshot;
+
+use super::AppendError;
+
+/// Resolves once events are durable and applied. Dropping it does not take the events back.
+#[derive(Debug)]
+#[must_use = "events are not durable before this resolves"]
+pub struct Durable(Inner);
+
+#[derive(Debug)]
+enum Inner {
+    Known(Result<(), AppendError>),
+    Waiting(oneshot::Receiver<Result<(), AppendError>>),
+}
+
+impl Durable {
+    pub(super) fn known(result: Result<(), AppendError>) -> Durable {
+        Durable(Inner::Known(result))
+    }
+
+    pub(super) fn waiting() -> (oneshot::Sender<Result<(), AppendError>>, Durable) {
+        let (done, receiver) = oneshot::channel();
+        (done, Durable(Inner::Waiting(receiver)))
+    }
+
+    /// Blocks until it resolves; for plain threads, never inside a runtime.
+    pub fn wait(self) -> Result<(), AppendError> {
+        match self.0 {
+            Inner::Known(result) => result,
+            Inner::Waiting(receiver) => receiver.blocking_recv().unwrap_or(Err(AppendError::Closed)),
+        }
+    }
+}
+
+impl Future for Durable {
+    type Output = Result<(), AppendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Inner::Known(result) => Poll::Ready(result.clone()),
+            // The sender goes without an answer only when the log was dropped.
+            Inner::Waiting(receiver) => Pin::new(receiver).poll(cx).map(|r| r.unwrap_or(Err(AppendError::Closed))),
+        }
+    }
+}

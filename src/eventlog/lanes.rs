@@ -1,0 +1,214 @@
+//! Where producers leave encoded events, and the writer's cut of them.
+//!
+//! A lane is a byte buffer of units; a unit is the events of one call and is never split over groups. Each event is
+//! prefixed by its length, whose top bit says that the next event belongs to the same unit.
+
+use std::sync::{Mutex, MutexGuard};
+
+use smallvec::SmallVec;
+use tokio::sync::oneshot;
+
+use super::AppendError;
+use super::group::RECORD_HEADER;
+use crate::event::Event;
+
+const MORE: u32 = 1 << 31;
+const PREFIX: usize = 4;
+
+/// How much may be appended.
+#[derive(Clone, Copy, Debug)]
+pub struct LaneLimits {
+    /// Bytes in one lane.
+    pub lane_bytes: usize,
+    /// Bytes of one unit's records in a group.
+    pub unit_bytes: usize,
+}
+
+#[derive(Debug)]
+pub struct Waiter {
+    /// Its unit ends here in the buffer.
+    end: usize,
+    done: oneshot::Sender<Result<(), AppendError>>,
+}
+
+/// One producer's buffer. On its own cache lines: workers must not slow each other down.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+pub struct Lane {
+    buf: Vec<u8>,
+    waiters: Vec<Waiter>,
+}
+
+impl Lane {
+    /// Appends one unit, or nothing at all. `Ok(true)` when this made the lane half full.
+    pub fn push(&mut self, events: &[Event], limits: LaneLimits) -> Result<bool, AppendError> {
+        let start = self.buf.len();
+        let mut unit_bytes = 0;
+        for (i, event) in events.iter().enumerate() {
+            let at = self.buf.len();
+            self.buf.extend_from_slice(&[0; PREFIX]);
+            event.encode(&mut self.buf);
+            let len = self.buf.len() - at - PREFIX;
+            unit_bytes += RECORD_HEADER + len;
+            if unit_bytes > limits.unit_bytes || self.buf.len() - start > limits.lane_bytes {
+                self.buf.truncate(start);
+                let max = limits.unit_bytes.min(limits.lane_bytes);
+                return Err(AppendError::TooLarge { bytes: unit_bytes, max });
+            }
+            let more = if i + 1 < events.len() { MORE } else { 0 };
+            self.buf[at..at + PREFIX].copy_from_slice(&(len as u32 | more).to_le_bytes());
+        }
+        if self.buf.len() > limits.lane_bytes {
+            self.buf.truncate(start);
+            return Err(AppendError::Busy);
+        }
+        let half = limits.lane_bytes / 2;
+        Ok(start < half && self.buf.len() >= half)
+    }
+
+    /// Who is to be told about the unit pushed last.
+    pub fn wait_for_last(&mut self, done: oneshot::Sender<Result<(), AppendError>>) {
+        self.waiters.push(Waiter { end: self.buf.len(), done });
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.buf.is_empty()
+    }
+
+    pub fn bytes(&self) -> usize {
+        self.buf.len()
+    }
+}
+
+/// A taken lane and how far it has been written.
+#[derive(Debug, Default)]
+struct Part {
+    lane: Lane,
+    written: usize,
+}
+
+/// Events of one unit and what they take.
+pub struct Unit<'a> {
+    bytes: &'a [u8],
+    /// Bytes of its records in a group.
+    pub record_bytes: usize,
+}
+
+impl<'a> Unit<'a> {
+    /// The encoded events.
+    pub fn events(&self) -> impl Iterator<Item = &'a [u8]> {
+        let mut rest = self.bytes;
+        std::iter::from_fn(move || {
+            let (event, _, tail) = split_event(rest)?;
+            rest = tail;
+            Some(event)
+        })
+    }
+}
+
+fn split_event(bytes: &[u8]) -> Option<(&[u8], bool, &[u8])> {
+    let (prefix, rest) = bytes.split_first_chunk::<PREFIX>()?;
+    let word = u32::from_le_bytes(*prefix);
+    let (event, rest) = rest.split_at_checked((word & !MORE) as usize)?;
+    Some((event, word & MORE != 0, rest))
+}
+
+/// Everything that was in the lanes at one instant, being written. Its buffers go back to the lanes at the next cut,
+/// so nothing is allocated in the steady state.
+#[derive(Debug)]
+pub struct Cut {
+    parts: Vec<Part>,
+    current: usize,
+}
+
+impl Cut {
+    /// For `lanes` producers and the follower's own lane.
+    pub fn new(lanes: usize) -> Cut {
+        Cut { parts: (0..=lanes).map(|_| Part::default()).collect(), current: 0 }
+    }
+
+    /// Takes all lanes at once, so that no event is taken before one that it could have known of. Only when the
+    /// previous cut is written.
+    pub fn take(&mut self, own: &mut Lane, lanes: &[Mutex<Lane>]) {
+        debug_assert!(self.is_written());
+        let mut guards: SmallVec<[MutexGuard<'_, Lane>; 32]> = lanes.iter().map(lock).collect();
+        let taken = std::iter::once(own).chain(guards.iter_mut().map(|g| &mut **g));
+        for (part, lane) in self.parts.iter_mut().zip(taken) {
+            part.lane.buf.clear();
+            part.lane.waiters.clear();
+            std::mem::swap(&mut part.lane, lane);
+            part.written = 0;
+        }
+        self.current = 0;
+    }
+
+    pub fn is_written(&self) -> bool {
+        self.parts[self.current..].iter().all(|p| p.written == p.lane.buf.len())
+    }
+
+    /// The next unit to be written.
+    pub fn peek(&mut self) -> Option<Unit<'_>> {
+        while self.current + 1 < self.parts.len() && self.parts[self.current].at_end() {
+            self.current += 1;
+        }
+        let part = &self.parts[self.current];
+        let all = part.lane.buf.get(part.written..).filter(|b| !b.is_empty())?;
+        let (mut end, mut record_bytes, mut more) = (0, 0, true);
+        while more {
+            let (event, goes_on, _) = split_event(&all[end..])?;
+            end += PREFIX + event.len();
+            record_bytes += RECORD_HEADER + event.len();
+            more = goes_on;
+        }
+        Some(Unit { bytes: &all[..end], record_bytes })
+    }
+
+    /// The unit seen by `peek` is in the group.
+    pub fn advance(&mut self, unit_buffer_bytes: usize) {
+        self.parts[self.current].written += unit_buffer_bytes;
+    }
+
+    /// Tells everyone whose unit is written.
+    pub fn answer_written(&mut self) {
+        for part in &mut self.parts {
+            let ready = part.lane.waiters.iter().take_while(|w| w.end <= part.written).count();
+            for waiter in part.lane.waiters.drain(..ready) {
+                // A caller that has gone away is not told.
+                let _ = waiter.done.send(Ok(()));
+            }
+        }
+    }
+
+    /// Tells everyone that their events will not be written.
+    pub fn answer_all(&mut self, error: &AppendError) {
+        for part in &mut self.parts {
+            part.lane.answer_all(error);
+        }
+    }
+}
+
+impl Part {
+    fn at_end(&self) -> bool {
+        self.written == self.lane.buf.len()
+    }
+}
+
+impl Lane {
+    pub fn answer_all(&mut self, error: &AppendError) {
+        for waiter in self.waiters.drain(..) {
+            let _ = waiter.done.send(Err(error.clone()));
+        }
+    }
+}
+
+impl Unit<'_> {
+    /// Bytes it takes in its lane.
+    pub fn buffer_bytes(&self) -> usize {
+        self.bytes.len()
+    }
+}
+
+/// Nothing panics while a lane is held, save a bug in an event's encoding; then the process must not go on.
+pub fn lock(lane: &Mutex<Lane>) -> MutexGuard<'_, Lane> {
+    lane.lock().expect("an event's encoding panicked; the lane may hold half an event")
+}

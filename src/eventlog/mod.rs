@@ -1,0 +1,177 @@
+//! The event log: the one immutable record of everything that changed state.
+//!
+//! [`EventLog`] is what the rest of gavel knows. [`SegmentLog`] keeps it in segment files on one disk:
+//!
+//! | file | idea |
+//! |---|---|
+//! | `storage` | the disk as a trait, and the real one |
+//! | `format`, `group` | bytes of segments, groups and records; pure |
+//! | `recovery` | checks every byte at open; cuts an incomplete last group, refuses anything else |
+//! | `lanes` | where producers leave encoded events |
+//! | `writer` | the commit thread: cut the lanes, write a group, sync, apply, answer |
+//! | `segment_file` | the segment being written: room, seal, next |
+//! | `spares` | the helper thread that prepares segments ahead, and what happens when the disk is full |
+//! | `reader` | reads events back, up to the durable end |
+//! | `segments` | puts them together |
+//!
+//! What holds, always:
+//! - An event whose [`Durable`] came back `Ok` is in the log after any crash, and was given to the [`Follower`].
+//! - Events of one `append_durable` call stand next to each other in one group: after a crash all or none are there.
+//! - Events of one lane keep their order. Events of different lanes that were not waited for may be swapped.
+//! - `at` never decreases along the log, and never lies before a `tick` the follower has seen.
+//! - After a failed write or sync nothing is written any more.
+
+mod durable;
+mod format;
+mod group;
+mod lanes;
+#[cfg(test)]
+mod mem;
+mod reader;
+mod recovery;
+mod segment_file;
+mod segments;
+mod shared;
+mod spares;
+mod stats;
+mod storage;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use std::sync::Arc;
+
+pub use durable::Durable;
+pub use group::MAX_GROUP_BYTES;
+pub use segments::{Opened, SegmentLog};
+pub use spares::{Prepared, Preparer};
+pub use stats::{LogState, LogStats};
+pub use storage::{DirStorage, DiskFile, LockGuard, Storage};
+pub use writer::{Step, Writer};
+
+use crate::clock::UnixMs;
+use crate::event::{Event, Offset, Stamped};
+
+/// An append-only log of events, shared by all threads.
+pub trait EventLog: Send + Sync {
+    /// Leaves an event for the next commit and returns at once; a crash within the next 5 ms may lose it.
+    /// `lane` is the caller's worker index (taken modulo the number of lanes). Refused while [`LogState::Full`].
+    fn append(&self, lane: usize, event: &Event) -> Result<(), AppendError>;
+
+    /// Appends events that must not be lost, all or none of them. The result comes once they are durable and the
+    /// follower has applied them; an error means that they are not known to be durable. Goes on in
+    /// [`LogState::Full`] as long as there is any room. No events is `Ok` at once.
+    fn append_durable(&self, lane: usize, events: &[Event]) -> Durable;
+
+    fn state(&self) -> LogState;
+
+    /// One past the last durable event.
+    fn durable_end(&self) -> Offset;
+
+    /// Reads from `from` on, which must not lie beyond [`durable_end`](Self::durable_end).
+    fn read(&self, from: Offset) -> Result<Box<dyn LogReader>, ReadError>;
+
+    /// An offset before which all events are older than `at`; near to the first one that is not, but not exactly.
+    fn offset_at_or_before(&self, at: UnixMs) -> Offset;
+
+    fn stats(&self) -> &LogStats;
+
+    /// Makes everything accepted durable, then stops. Later appends get [`AppendError::Closed`].
+    /// Must be called from a thread that may block.
+    fn close(&self) -> Result<(), AppendError>;
+}
+
+/// A place in the log that moves forward.
+pub trait LogReader: Send {
+    /// The next durable event; `Ok(None)` at the durable end, where it may be asked again later.
+    /// After an error the reader stays where it is.
+    fn next_event(&mut self) -> Result<Option<Stamped>, ReadError>;
+}
+
+/// What follows the log on its own commit thread: hot state.
+///
+/// Events pushed to `out` are appended in the next group; a follower must push only boundedly many per call.
+pub trait Follower: Send {
+    /// Called for each event once it is durable, in log order.
+    fn apply(&mut self, stamped: &Stamped, out: &mut Vec<Event>);
+    /// Called before each commit, at least about every 5 ms, with the log's own time; no event applied later is
+    /// stamped earlier. Pauses while a full disk keeps the follower's own events from being written.
+    fn tick(&mut self, now: UnixMs, out: &mut Vec<Event>);
+}
+
+/// The log's clock. May jump back: the log takes the latest time it has seen.
+pub type Clock = Box<dyn FnMut() -> UnixMs + Send>;
+
+/// Called once, with the reason, when the log fails: the process must stop answering and exit. Runs on a thread of
+/// the log: it must not close or drop it.
+pub type OnFailed = Box<dyn Fn(&str) + Send + Sync>;
+
+#[derive(Clone, Debug)]
+pub struct LogConfig {
+    /// Number of producer lanes, one per worker thread; default 1.
+    pub lanes: usize,
+    /// Bytes of encoded events a lane may hold before it is [`AppendError::Busy`]; default 4 MiB. A stalled disk
+    /// must not grow memory: at most twice this per lane is held.
+    pub lane_bytes: usize,
+    /// Length of new segment files; a multiple of 512 from 2 KiB to 1 GiB, default 64 MiB.
+    pub segment_bytes: u64,
+    /// The log is full when its files would take more than this; at least three segments. Default none: the disk.
+    pub max_bytes: Option<u64>,
+}
+
+impl Default for LogConfig {
+    fn default() -> LogConfig {
+        LogConfig { lanes: 1, lane_bytes: 4 << 20, segment_bytes: 64 << 20, max_bytes: None }
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// The lane is full: the disk is slower than what comes in. Worth trying again.
+    #[error("the log is behind: its queue is full")]
+    Busy,
+    #[error("the disk is full: the log takes no more events until there is space")]
+    Full,
+    #[error("events of {bytes} bytes are too large for one commit (at most {max})")]
+    TooLarge { bytes: usize, max: usize },
+    /// Nothing is written any more; whether the events are on the disk shows after a restart.
+    #[error("the log has failed: {0}")]
+    Failed(Arc<str>),
+    #[error("the log is closed")]
+    Closed,
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error("{dir} is in use by another gavel process: stop that one first, or choose another data directory")]
+    Locked { dir: String },
+    /// Something other than an incomplete last group is wrong. Nothing was changed on the disk.
+    #[error(
+        "log segment {segment} is damaged at byte {offset}: {what}. Acknowledged events may be lost, so the log \
+         stays closed and nothing was changed. Do not edit or delete the file: check the disk, put back this file \
+         from a backup or a replica, and start again"
+    )]
+    Corrupt { segment: String, offset: u64, what: String },
+    #[error("no space on the disk to open the log: it needs {needed_bytes} bytes more")]
+    NoSpace { needed_bytes: u64 },
+    #[error("log config: {0}")]
+    Config(String),
+    #[error("cannot {doing}: {source}")]
+    Io { doing: String, source: std::io::Error },
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error("offset {from} lies beyond the end of the log at {end}", from = from.0, end = end.0)]
+    PastEnd { from: Offset, end: Offset },
+    #[error("the log is damaged in {segment} at byte {position}: {what}")]
+    Corrupt { segment: String, position: u64, what: String },
+    /// The bytes are whole, but this build cannot decode them.
+    #[error(
+        "event {offset} in {segment} at byte {position} has kind {kind} version {version}, which this build does not \
+         know: the log was written by a newer one", offset = offset.0
+    )]
+    UnknownEvent { segment: String, position: u64, offset: Offset, kind: u8, version: u8 },
+    #[error("cannot read {segment}: {source}")]
+    Io { segment: String, source: std::io::Error },
+}

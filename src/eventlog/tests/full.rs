@@ -1,0 +1,125 @@
+//! A full disk: bids stop, notices go on into the reserve, then everything stops until there is space again.
+
+use super::*;
+
+fn fill(rig: &mut Rig, acknowledged: &mut Vec<u32>, n: &mut u32) -> AppendError {
+    for _ in 0..10_000 {
+        let mut durable = rig.log.append_durable(0, &[event(0, *n)]);
+        match now(&mut durable) {
+            Some(Err(why)) => return why,
+            _ => {
+                rig.settle();
+                match now(&mut durable) {
+                    Some(result) => assert_eq!(result, Ok(())),
+                    None => WAITING.with_borrow_mut(|w| w.push(durable)),
+                }
+                acknowledged.push(*n);
+                *n += 1;
+            }
+        }
+    }
+    panic!("never full");
+}
+
+thread_local! {
+    /// Accepted, but not written while the disk is full.
+    static WAITING: std::cell::RefCell<Vec<Durable>> = const { std::cell::RefCell::new(Vec::new()) };
+}
+
+fn fill_and_free(disk: &MemStorage, config: &LogConfig, make_full: impl Fn(), make_space: impl Fn()) {
+    let mut rig = Rig::open(disk, config).unwrap();
+    let (mut accepted, mut n) = (Vec::new(), 0);
+    make_full();
+    rig.settle();
+    assert_eq!(rig.state(), LogState::Full, "known before the segment is used up");
+    assert_eq!(rig.log.append(0, &event(0, 9)), Err(AppendError::Full));
+    let segments = || disk.files().iter().filter(|(name, _)| name.starts_with('0')).count();
+    assert_eq!((segments(), disk.files().iter().any(|(name, _)| name == "reserve.seg")), (1, true));
+
+    assert_eq!(fill(&mut rig, &mut accepted, &mut n), AppendError::Full);
+    assert_eq!((segments(), disk.files().iter().any(|(name, _)| name == "reserve.seg")), (2, false));
+    assert!(accepted.len() > 80, "two segments hold {}", accepted.len());
+    assert_eq!(rig.log.append(0, &event(0, 9)), Err(AppendError::Full));
+    rig.settle();
+    assert_eq!(now(&mut rig.log.append_durable(1, &[event(1, 9)])), Some(Err(AppendError::Full)));
+    assert_eq!(WAITING.with_borrow(Vec::len), 1, "the one that found no room was accepted and waits");
+
+    make_space();
+    rig.settle();
+    assert_eq!(rig.state(), LogState::Open);
+    assert!(disk.files().iter().any(|(name, _)| name == "reserve.seg"), "a new reserve");
+    for mut durable in WAITING.take() {
+        assert_eq!(now(&mut durable), Some(Ok(())));
+    }
+    assert_eq!(rig.log.append(0, &event(0, n)), Ok(()));
+    accepted.push(n);
+    rig.close().unwrap();
+    let found: Vec<u32> = events_of(disk, config).unwrap().iter().map(|s| lane_and_number(&s.event).1).collect();
+    assert_eq!(found, accepted);
+}
+
+#[test]
+fn a_full_disk_is_survived() {
+    let disk = MemStorage::default();
+    drop(Rig::open(&disk, &tiny()).unwrap());
+    let (full, free) = (disk.clone(), disk.clone());
+    fill_and_free(&disk, &tiny(), || full.set_capacity(Some(full.used() + 4095)), || free.set_capacity(None));
+}
+
+#[test]
+fn a_full_disk_at_close_is_reported() {
+    let disk = MemStorage::default();
+    let mut rig = Rig::open(&disk, &tiny()).unwrap();
+    disk.set_capacity(Some(disk.used()));
+    let (mut accepted, mut n) = (Vec::new(), 0);
+    fill(&mut rig, &mut accepted, &mut n);
+    assert_eq!(rig.close(), Err(AppendError::Full));
+    for mut durable in WAITING.take() {
+        assert_eq!(now(&mut durable), Some(Err(AppendError::Full)));
+    }
+    // The next start goes on where space allows.
+    assert_eq!(events_of(&disk, &tiny()).unwrap().len(), accepted.len() - 1);
+    let mut rig = Rig::open(&disk, &tiny()).unwrap();
+    rig.settle();
+    assert_eq!(rig.state(), LogState::Full);
+    disk.set_capacity(None);
+    let mut durable = rig.log.append_durable(0, &[event(0, n)]);
+    assert_eq!(now(&mut durable), None, "not known to be full before it is tried");
+    rig.settle();
+    assert_eq!(now(&mut durable), Some(Ok(())));
+}
+
+#[test]
+fn a_byte_limit_is_a_full_disk() {
+    let config = LogConfig { max_bytes: Some(4 * 4096), ..tiny() };
+    let disk = MemStorage::default();
+    let mut rig = Rig::open(&disk, &config).unwrap();
+    let (mut accepted, mut n) = (Vec::new(), 0);
+    rig.settle();
+    assert_eq!(rig.state(), LogState::Open);
+    assert_eq!(fill(&mut rig, &mut accepted, &mut n), AppendError::Full);
+    assert_eq!(disk.used(), 4 * 4096);
+    WAITING.take();
+}
+
+#[test]
+fn a_new_log_without_space_says_so() {
+    let disk = MemStorage::default();
+    disk.set_capacity(Some(5000));
+    assert!(matches!(try_open(&disk, &tiny()), Err(OpenError::NoSpace { needed_bytes: 4096 })));
+    disk.set_capacity(None);
+    assert_eq!(events_of(&disk, &tiny()).unwrap(), []);
+}
+
+#[test]
+fn senseless_config_is_refused() {
+    for config in [
+        LogConfig { lanes: 0, ..tiny() },
+        LogConfig { lane_bytes: 0, ..tiny() },
+        LogConfig { segment_bytes: 1000, ..tiny() },
+        LogConfig { segment_bytes: 4097, ..tiny() },
+        LogConfig { max_bytes: Some(4096), ..tiny() },
+    ] {
+        assert!(matches!(try_open(&MemStorage::default(), &config), Err(OpenError::Config(_))), "{config:?}");
+    }
+}

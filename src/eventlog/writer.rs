@@ -1,0 +1,218 @@
+//! The commit thread: takes what is in the lanes, writes it as groups, syncs each, applies it, tells who waits.
+//!
+//! The next commit starts as soon as the last sync has returned if anyone waits, and within [`TICK`] otherwise. Each
+//! group is synced before the next one is written: recovery depends on at most one being incomplete.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::format::SegmentHeader;
+use super::group::{GroupBuilder, GroupHeader, Records};
+use super::lanes::{Cut, Lane, LaneLimits};
+use super::segment_file::SegmentFile;
+use super::shared::{PanicGuard, Shared, Stop};
+use super::spares::{self, Next};
+use super::{AppendError, Clock, Follower};
+use crate::clock::UnixMs;
+use crate::event::{Event, Offset, Stamped};
+
+/// The longest pause between two commits, and so the longest that an event nobody waits for stays in memory only.
+const TICK: Duration = Duration::from_millis(5);
+
+/// What a step of the [`Writer`] came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// There is more to write.
+    Again,
+    /// Nothing to do, or nothing that can be done yet.
+    Idle,
+    Done,
+}
+
+pub struct Writer {
+    shared: Arc<Shared>,
+    clock: Clock,
+    follower: Box<dyn Follower>,
+    /// `None` when the last segment is sealed.
+    segment: Option<SegmentFile>,
+    next: Offset,
+    last_at: UnixMs,
+    cut: Cut,
+    builder: GroupBuilder,
+    /// Events of the follower itself.
+    own: Lane,
+    out: Vec<Event>,
+}
+
+impl Writer {
+    pub fn new(
+        shared: Arc<Shared>,
+        clock: Clock,
+        follower: Box<dyn Follower>,
+        segment: Option<SegmentFile>,
+        next: Offset,
+        last_at: UnixMs,
+    ) -> Writer {
+        let cut = Cut::new(shared.lanes.len());
+        let builder = GroupBuilder::new();
+        Writer { shared, clock, follower, segment, next, last_at, cut, builder, own: Lane::default(), out: Vec::new() }
+    }
+
+    /// Runs until the log stops or fails.
+    pub fn run(mut self) {
+        let _guard = PanicGuard(self.shared.clone(), "the commit thread panicked");
+        loop {
+            match self.step() {
+                Step::Again => {}
+                Step::Idle => thread::park_timeout(TICK),
+                Step::Done => return,
+            }
+        }
+    }
+
+    /// One tick and one commit of everything that is in the lanes.
+    pub fn step(&mut self) -> Step {
+        if let Some(error) = self.shared.failure() {
+            return self.give_up(&error);
+        }
+        let stop = self.shared.stop();
+        if stop == Stop::Now {
+            return self.give_up(&AppendError::Closed);
+        }
+        match self.tick_and_commit(stop) {
+            Ok(step) => step,
+            Err(e) => {
+                self.shared.fail(&format!("cannot write the log: {e}"));
+                let error = self.shared.failure().unwrap_or(AppendError::Closed);
+                self.give_up(&error)
+            }
+        }
+    }
+
+    fn tick_and_commit(&mut self, stop: Stop) -> io::Result<Step> {
+        if stop == Stop::No && self.own.bytes() < self.shared.config.lane_bytes {
+            let now = self.now();
+            self.follower.tick(now, &mut self.out);
+            self.keep_own()?;
+        }
+        if self.cut.is_written() {
+            self.cut.take(&mut self.own, &self.shared.lanes);
+        }
+        let all_written = self.write_cut()?;
+        if !all_written {
+            if stop == Stop::WhenWritten && self.shared.exhausted.load(Ordering::Acquire) {
+                self.shared.unwritten.store(true, Ordering::Release);
+                return Ok(self.give_up(&AppendError::Full));
+            }
+            return Ok(Step::Idle);
+        }
+        match (self.own.is_empty(), stop) {
+            (false, _) => Ok(Step::Again),
+            (true, Stop::No) => Ok(Step::Idle),
+            // Appends have been refused since before the cut was taken: the lanes are empty for good.
+            (true, _) => Ok(Step::Done),
+        }
+    }
+
+    /// The log's time: the clock's, but never back.
+    fn now(&mut self) -> UnixMs {
+        self.last_at = self.last_at.max((self.clock)());
+        self.last_at
+    }
+
+    /// Writes the cut as one group or several; `false` when there is no segment for the rest of it yet.
+    fn write_cut(&mut self) -> io::Result<bool> {
+        let mut fresh = false;
+        while let Some(unit) = self.cut.peek() {
+            self.builder.clear();
+            let needed = self.builder.bytes_with(unit.record_bytes);
+            let Some(segment) = self.segment.as_ref().filter(|s| needed <= s.room()) else {
+                if fresh {
+                    return Err(io::Error::other(format!("events of {needed} bytes do not fit into a segment")));
+                }
+                if !self.next_segment()? {
+                    return Ok(false);
+                }
+                fresh = true;
+                continue;
+            };
+            fresh = false;
+            let (room, sum) = (segment.room(), segment.sum);
+            let at = self.now();
+            while let Some(unit) = self.cut.peek().filter(|u| self.builder.bytes_with(u.record_bytes) <= room) {
+                unit.events().for_each(|event| self.builder.push(sum, at, event));
+                let taken = unit.buffer_bytes();
+                self.cut.advance(taken);
+            }
+            self.commit()?;
+        }
+        Ok(true)
+    }
+
+    /// Writes and syncs the group in the builder, then applies it and tells who waits.
+    fn commit(&mut self) -> io::Result<()> {
+        let Some(segment) = &mut self.segment else { return Err(io::Error::other("no segment to write to")) };
+        let first = self.next;
+        segment.write(&mut self.builder, first)?;
+        let started = Instant::now();
+        segment.sync()?;
+        self.shared.stats.count_sync(started.elapsed());
+        let group = self.builder.bytes();
+        self.shared.stats.count_group(u64::from(self.builder.records()), group.len() as u64);
+        self.next = Offset(first.0 + u64::from(self.builder.records()));
+        self.shared.index.set_durable_end(self.next);
+
+        let unreadable = || io::Error::other("a group just written cannot be read back from memory");
+        let header = GroupHeader::decode(group, segment.sum).ok_or_else(unreadable)?;
+        let mut records = Records::new(group, &header, segment.sum);
+        let mut offset = first;
+        while let Some(record) = records.next_record().map_err(|_| unreadable())? {
+            let event = Event::decode(record.event).ok_or_else(unreadable)?;
+            self.follower.apply(&Stamped { offset, at: record.at, event }, &mut self.out);
+            offset.0 += 1;
+        }
+        self.keep_own()?;
+        self.cut.answer_written();
+        Ok(())
+    }
+
+    /// Encodes what the follower wants appended.
+    fn keep_own(&mut self) -> io::Result<()> {
+        let limits = LaneLimits { lane_bytes: usize::MAX, ..self.shared.limits };
+        for event in self.out.drain(..) {
+            let pushed = self.own.push(std::slice::from_ref(&event), limits);
+            pushed.map_err(|e| io::Error::other(format!("the follower's event cannot be appended: {e}")))?;
+        }
+        Ok(())
+    }
+
+    /// Seals the segment and starts the next one; `false` when there is none yet.
+    fn next_segment(&mut self) -> io::Result<bool> {
+        let Next::Spare { name, file } = spares::take(&self.shared) else { return Ok(false) };
+        if let Some(full) = self.segment.take() {
+            full.seal(&mut self.builder, self.next)?;
+        }
+        let storage = self.shared.index.storage.clone();
+        let header = SegmentHeader {
+            number: self.shared.index.with_segments(|s| s.len()) as u64 + 1,
+            first: self.next,
+            salt: storage.random()?,
+            created: self.now(),
+            bytes: file.len()?,
+        };
+        self.segment = Some(SegmentFile::start(&*storage, name, file, &header)?);
+        self.shared.index.with_segments(|s| s.push(header));
+        self.shared.stats.segments.fetch_add(1, Ordering::Relaxed);
+        spares::release(&self.shared, name);
+        Ok(true)
+    }
+
+    fn give_up(&mut self, error: &AppendError) -> Step {
+        self.cut.answer_all(error);
+        self.shared.answer_lanes(error);
+        Step::Done
+    }
+}

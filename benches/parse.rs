@@ -232,9 +232,9 @@ fn bidding(c: &mut Criterion) {
 
     let Ok(request) = parse(BODY.as_bytes()) else { return };
     let adm = "<a href=\"https://acme.example/\"><img src=\"https://cdn.acme.example/300x250.png\"></a>".repeat(4);
-    let adomain = ["acme.example".to_owned()];
+    let adomain = [Box::from("acme.example")];
     let fragment = Fragment::render(&CreativeParts {
-        adm: &adm,
+        adm: Some(&adm),
         adomain: &adomain,
         cat: &[],
         cattax: None,

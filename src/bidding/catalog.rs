@@ -46,7 +46,11 @@ pub struct Entry {
 
 impl Catalog {
     /// From campaigns whose currencies all have a rate; others are left out.
-    pub fn build(version: u64, campaigns: &[(Arc<Compiled>, Arc<Live>)], rate: impl Fn(Currency) -> Option<Rate>) -> Catalog {
+    pub fn build(
+        version: u64,
+        campaigns: &[(Arc<Compiled>, Arc<Live>)],
+        rate: impl Fn(Currency) -> Option<Rate>,
+    ) -> Catalog {
         let mut zones: Vec<Zone> = Vec::new();
         let mut zone_names: HashMap<&str, u16> = HashMap::new();
         let mut entries: Vec<Entry> = Vec::with_capacity(campaigns.len());

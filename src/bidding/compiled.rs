@@ -11,7 +11,8 @@ use super::key::{KeySet, category_keys, domain_keys, key, size_key};
 use super::vast;
 use crate::ids::CampaignNo;
 use crate::money::Nanos;
-use crate::openrtb::escape::escape_json;
+use crate::openrtb::codes::{MarkupType, Protocol};
+use crate::openrtb::fragment::{CreativeParts, Fragment};
 
 /// Values of [`Attribute::Format`] that are not banner sizes.
 pub const VIDEO: u64 = 2;
@@ -52,9 +53,8 @@ impl Keys {
 
 #[derive(Debug)]
 pub struct CompiledCreative {
-    /// The bid's members that depend on the creative alone, as JSON without the braces. A native creative's lacks
-    /// `adm`: its assets carry the request's ids.
-    pub fragment: Box<[u8]>,
+    /// The bid's members that depend on the creative alone.
+    pub fragment: Fragment,
     pub format: u64,
     /// `adomain` and the domains it lies in.
     pub domains: SmallVec<[u64; 8]>,
@@ -116,7 +116,7 @@ impl CompiledCreative {
         let mut domains = SmallVec::new();
         creative.adomain.iter().for_each(|d| domain_keys(d, &mut domains));
         CompiledCreative {
-            fragment: fragment(campaign_id, creative).into(),
+            fragment: fragment(campaign_id, creative),
             format: match creative.kind {
                 Kind::Banner { w, h, .. } => size_key(w, h),
                 Kind::Video { .. } => VIDEO,
@@ -129,50 +129,35 @@ impl CompiledCreative {
     }
 }
 
-/// Bid members of section 4.2.3 of OpenRTB 2.6 that never change for a creative.
-fn fragment(campaign_id: &str, creative: &Creative) -> Vec<u8> {
-    let mut out = Vec::new();
-    let text = |out: &mut Vec<u8>, name: &str, value: &str| {
-        out.extend_from_slice(format!("\"{name}\":\"").as_bytes());
-        escape_json(value, out);
-        out.extend_from_slice(b"\",");
+/// What a bid says of the creative; see [`Fragment`].
+fn fragment(campaign_id: &str, creative: &Creative) -> Fragment {
+    let (adm, size, spot) = match &creative.kind {
+        Kind::Banner { w, h, adm } => (Some(adm.clone()), Some((*w, *h)), None),
+        Kind::Video { w, h, spot } => (Some(markup(creative, &spot.markup)), Some((*w, *h)), Some(spot)),
+        Kind::Audio { spot } => (Some(markup(creative, &spot.markup)), None, Some(spot)),
+        Kind::Native { .. } => (None, None, None),
     };
-    let list = |out: &mut Vec<u8>, name: &str, values: &[Box<str>]| {
-        out.extend_from_slice(format!("\"{name}\":[").as_bytes());
-        for (i, value) in values.iter().enumerate() {
-            out.extend_from_slice(if i == 0 { b"\"" } else { b",\"" });
-            escape_json(value, out);
-            out.push(b'"');
-        }
-        out.extend_from_slice(b"],");
+    let mtype = match creative.kind {
+        Kind::Banner { .. } => MarkupType::Banner,
+        Kind::Video { .. } => MarkupType::Video,
+        Kind::Audio { .. } => MarkupType::Audio,
+        Kind::Native { .. } => MarkupType::Native,
     };
-    match &creative.kind {
-        Kind::Banner { w, h, adm } => {
-            text(&mut out, "adm", adm);
-            out.extend_from_slice(format!("\"w\":{w},\"h\":{h},").as_bytes());
-        }
-        Kind::Video { w, h, spot } => {
-            text(&mut out, "adm", &markup(creative, &spot.markup));
-            out.extend_from_slice(format!("\"w\":{w},\"h\":{h},\"dur\":{},", spot.duration_s).as_bytes());
-        }
-        Kind::Audio { spot } => {
-            text(&mut out, "adm", &markup(creative, &spot.markup));
-            out.extend_from_slice(format!("\"dur\":{},", spot.duration_s).as_bytes());
-        }
-        Kind::Native { .. } => {}
-    }
-    list(&mut out, "adomain", &creative.adomain);
-    if !creative.cat.is_empty() {
-        list(&mut out, "cat", &creative.cat);
-    }
-    if !creative.attr.is_empty() {
-        let codes: Vec<String> = creative.attr.iter().map(u16::to_string).collect();
-        out.extend_from_slice(format!("\"attr\":[{}],", codes.join(",")).as_bytes());
-    }
-    text(&mut out, "crid", &creative.id);
-    text(&mut out, "cid", campaign_id);
-    out.extend_from_slice(format!("\"mtype\":{}", creative.mtype()).as_bytes());
-    out
+    Fragment::render(&CreativeParts {
+        adm: adm.as_deref(),
+        adomain: &creative.adomain,
+        cat: &creative.cat,
+        cattax: None,
+        attr: &creative.attr,
+        crid: &creative.id,
+        cid: campaign_id,
+        size,
+        mtype,
+        dur: spot.map(|s| s.duration_s),
+        apis: &[],
+        protocol: spot.and_then(|s| s.protocols.first()).and_then(|p| Protocol::from_code(i64::from(*p))),
+        language: None,
+    })
 }
 
 /// The VAST that was given, or one built around the media files.

@@ -410,7 +410,9 @@ impl Ask<'_, '_> {
             let deals = floors.deals.iter().filter(|d| compiled.deals.contains(d.key));
             let best = deals
                 .filter(|d| price >= d.floor && price.0 > 0)
-                .filter(|d| imp.pmp.as_ref().is_some_and(|p| advertiser_allowed(creative, &p.deals[d.position].wadomain)))
+                .filter(|d| {
+                    imp.pmp.as_ref().is_some_and(|p| advertiser_allowed(creative, &p.deals[d.position].wadomain))
+                })
                 .max_by_key(|d| d.floor);
             match best {
                 Some(deal) => return Ok((at as u16, Some(deal.position as u16))),
@@ -584,10 +586,13 @@ impl<'a> Masks<'a> {
             let devices = self.devices.iter().fold(0, |bits, map| bits | map[w]);
             let stages = [formats, devices, self.rest[0][w], self.rest[1][w], self.rest[2][w], self.rest[3][w]];
             let mut left = u64::MAX;
-            stages.iter().take_while(|bits| {
-                left &= **bits;
-                left != 0
-            }).count()
+            stages
+                .iter()
+                .take_while(|bits| {
+                    left &= **bits;
+                    left != 0
+                })
+                .count()
         });
         ATTRIBUTES.get(passed.max().unwrap_or(0)).map_or(Reason::Price, |a| a.reason())
     }

@@ -58,8 +58,8 @@ fn blocked_attribute(creative: &Creative, battr: IntList) -> bool {
 
 /// Duration, protocol and file types (OpenRTB 2.6 sections 3.2.7 and 3.2.8).
 fn spot_fits(spot: &Spot, offered: &AudioVideo) -> bool {
-    let protocol = offered.protocols.is_empty()
-        || spot.protocols.iter().any(|p| offered.protocols.contains(i64::from(*p)));
+    let protocol =
+        offered.protocols.is_empty() || spot.protocols.iter().any(|p| offered.protocols.contains(i64::from(*p)));
     let mime = spot.mimes.is_empty() || spot.mimes.iter().any(|m| offered.mimes.contains(m));
     let linear = offered.linearity.is_none_or(|l| l == 1);
     protocol && mime && linear && offered.allows_duration(spot.duration_s)

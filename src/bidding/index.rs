@@ -20,14 +20,8 @@ pub enum Attribute {
     Exchange,
 }
 
-pub const ATTRIBUTES: [Attribute; 6] = [
-    Attribute::Format,
-    Attribute::Device,
-    Attribute::Country,
-    Attribute::Os,
-    Attribute::Language,
-    Attribute::Exchange,
-];
+pub const ATTRIBUTES: [Attribute; 6] =
+    [Attribute::Format, Attribute::Device, Attribute::Country, Attribute::Os, Attribute::Language, Attribute::Exchange];
 
 impl Attribute {
     pub fn reason(self) -> Reason {

@@ -10,7 +10,8 @@ use super::section::Section;
 use crate::ids::{Currency, name_hash};
 use crate::ledger::bucket::Lifetimes;
 use crate::money::Rate;
-use crate::openrtb::google_price::PriceScheme;
+use crate::openrtb::claim::PriceScheme;
+use crate::openrtb::google_price::GoogleKeys;
 
 /// One exchange, as the path `/openrtb2/{name}` and its notices are handled.
 #[derive(Clone, Debug)]
@@ -86,7 +87,9 @@ fn read_one(name: &str, number: u32, mut s: Section, rates: &Rates) -> Exchange 
     let encryption_key = s.text("google_encryption_key", key);
     let integrity_key = s.text("google_integrity_key", key);
     let price = match (google.unwrap_or(false), encryption_key, integrity_key) {
-        (true, Some(encryption_key), Some(integrity_key)) => PriceScheme::Google { encryption_key, integrity_key },
+        (true, Some(encryption_key), Some(integrity_key)) => {
+            GoogleKeys::new(&encryption_key, &integrity_key).map_or(PriceScheme::Plain, PriceScheme::Google)
+        }
         (true, _, _) => {
             s.fault("price", "\"google\" needs google_encryption_key and google_integrity_key");
             PriceScheme::Plain

@@ -178,7 +178,8 @@ impl RawConfig {
         s.end();
 
         let listen = self.over("GAVEL_LISTEN or --listen", &self.listen, listen, &mut root);
-        let admin_listen = self.over("GAVEL_ADMIN_LISTEN or --admin-listen", &self.admin_listen, admin_listen, &mut root);
+        let admin_listen =
+            self.over("GAVEL_ADMIN_LISTEN or --admin-listen", &self.admin_listen, admin_listen, &mut root);
         let admin_listen = admin_listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9090)));
         let admin_token = self.admin_token.clone().or(admin_token);
         if !admin_listen.ip().is_loopback() && admin_token.is_none() {

@@ -11,10 +11,10 @@ pub const TOKEN_MACRO: &str = "${GAVEL_TOKEN}";
 /// What a bid says about its creative. Absent and empty members are left out.
 #[derive(Clone, Copy, Debug)]
 pub struct CreativeParts<'a> {
-    /// Markup: HTML, VAST, or a native response as JSON text.
-    pub adm: &'a str,
-    pub adomain: &'a [String],
-    pub cat: &'a [String],
+    /// Markup: HTML or VAST. None for a native creative: its assets carry the request's ids, so each bid writes its own.
+    pub adm: Option<&'a str>,
+    pub adomain: &'a [Box<str>],
+    pub cat: &'a [Box<str>],
     /// Taxonomy of `cat`.
     pub cattax: Option<u32>,
     pub attr: &'a [u16],
@@ -38,23 +38,25 @@ pub struct Fragment {
 
 impl Fragment {
     pub fn render(creative: &CreativeParts) -> Fragment {
-        let mut out = Vec::with_capacity(creative.adm.len() + 256);
+        let mut out = Vec::with_capacity(creative.adm.map_or(0, str::len) + 256);
         let mut token_slots = Vec::new();
-        out.extend_from_slice(b"\"adm\":\"");
-        for (i, piece) in creative.adm.split(TOKEN_MACRO).enumerate() {
-            if i > 0 {
-                token_slots.push(out.len() as u32);
+        if let Some(adm) = creative.adm {
+            out.extend_from_slice(b"\"adm\":\"");
+            for (i, piece) in adm.split(TOKEN_MACRO).enumerate() {
+                if i > 0 {
+                    token_slots.push(out.len() as u32);
+                }
+                escape_json(piece, &mut out);
             }
-            escape_json(piece, &mut out);
+            out.extend_from_slice(b"\",");
         }
-        out.push(b'"');
+        string("\"crid\":", Some(creative.crid), &mut out);
         string_list(",\"adomain\":", creative.adomain, &mut out);
         string_list(",\"cat\":", creative.cat, &mut out);
         if !creative.cat.is_empty() {
             uint(",\"cattax\":", creative.cattax, &mut out);
         }
         uint_list(",\"attr\":", creative.attr, &mut out);
-        string(",\"crid\":", Some(creative.crid), &mut out);
         string(",\"cid\":", Some(creative.cid), &mut out);
         uint(",\"w\":", creative.size.map(|(w, _)| w), &mut out);
         uint(",\"h\":", creative.size.map(|(_, h)| h), &mut out);
@@ -93,7 +95,7 @@ fn list<T>(name: &str, values: &[T], out: &mut Vec<u8>, write: impl Fn(&T, &mut 
     out.push(b']');
 }
 
-fn string_list(name: &str, values: &[String], out: &mut Vec<u8>) {
+fn string_list(name: &str, values: &[Box<str>], out: &mut Vec<u8>) {
     list(name, values, out, |value, out| write_string(value, out));
 }
 

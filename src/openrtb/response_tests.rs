@@ -13,7 +13,7 @@ use crate::money::{Nanos, Quantity};
 
 fn creative(adm: &str) -> CreativeParts<'_> {
     CreativeParts {
-        adm,
+        adm: Some(adm),
         adomain: &[],
         cat: &[],
         cattax: None,
@@ -35,7 +35,7 @@ fn a_bid_holds_what_the_exchange_needs() {
     let request = parse(body).unwrap();
     let imp = &request.imp[0];
     let urls = NoticeUrls::new("https://rtb.example");
-    let (adomain, cat) = (["acme.com".to_owned()], ["IAB1".to_owned()]);
+    let (adomain, cat) = ([Box::from("acme.com")], [Box::from("IAB1")]);
     let adm = format!(
         "<a href=\"https://t.example/t/c/{TOKEN_MACRO}\">\n</a><img src='https://t.example/t/i/{TOKEN_MACRO}'>"
     );

@@ -194,12 +194,7 @@ impl Collector for Books {
             unsigned(&g.catalog_build_us) as i64,
         )?;
         gauge(e, "gavel_books_lag_events", "Events the books are behind the log", unsigned(&g.lag_events) as i64)?;
-        gauge(
-            e,
-            "gavel_books_lag_milliseconds",
-            "Since the books were last level with the log",
-            signed(&g.lag_ms),
-        )?;
+        gauge(e, "gavel_books_lag_milliseconds", "Since the books were last level with the log", signed(&g.lag_ms))?;
         gauge(
             e,
             "gavel_drift_nanos",

@@ -30,6 +30,8 @@ pub trait BookStore: Send {
     fn load(&mut self) -> Result<Books, BookError>;
     /// Saves what is dirty, and the offset, or nothing.
     fn save(&mut self, books: &Books, dirty: &Dirty) -> Result<(), BookError>;
+    /// Removes the bits of reservations of minutes before `bucket`: their tokens have expired.
+    fn forget_before(&mut self, bucket: u32) -> Result<(), BookError>;
 }
 
 /// Books in a SQLite file. Money columns are nanos.
@@ -68,12 +70,6 @@ impl SqliteBooks {
         db.busy_timeout(std::time::Duration::from_secs(5))?;
         db.execute_batch(SCHEMA)?;
         Ok(SqliteBooks { db })
-    }
-
-    /// Removes bits of reservations of minutes before `bucket`.
-    pub fn forget_before(&mut self, bucket: u32) -> Result<(), BookError> {
-        self.db.execute("DELETE FROM reservation_bits WHERE bucket < ?1", [bucket])?;
-        Ok(())
     }
 
     fn meta(&self, key: &str) -> Result<i64, BookError> {
@@ -175,6 +171,11 @@ impl BookStore for SqliteBooks {
             meta.execute(params!["epoch", books.epoch.0])?;
         }
         tx.commit()?;
+        Ok(())
+    }
+
+    fn forget_before(&mut self, bucket: u32) -> Result<(), BookError> {
+        self.db.execute("DELETE FROM reservation_bits WHERE bucket < ?1", [bucket])?;
         Ok(())
     }
 }

@@ -27,6 +27,14 @@ pub struct Dirty {
     pub campaigns: HashSet<CampaignNo>,
     pub days: HashSet<(CampaignNo, Day)>,
     pub pages: HashSet<PageKey>,
+    /// Events were folded: the offset at least has moved.
+    pub moved: bool,
+}
+
+impl Dirty {
+    pub fn is_empty(&self) -> bool {
+        !self.moved
+    }
 }
 
 /// One campaign's money and counts.
@@ -143,6 +151,7 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
         std::cmp::Ordering::Greater => return Folded::Gap,
         std::cmp::Ordering::Equal => books.next.0 += 1,
     }
+    books.dirty.moved = true;
     match &stamped.event {
         Event::EpochStarted { epoch, .. } => books.epoch = books.epoch.max(*epoch),
         Event::CampaignSet(set) => {
@@ -213,6 +222,14 @@ impl Books {
 
     pub fn take_dirty(&mut self) -> Dirty {
         std::mem::take(&mut self.dirty)
+    }
+
+    /// Takes back what [`Books::take_dirty`] gave and a book store could not write.
+    pub fn put_back(&mut self, dirty: Dirty) {
+        self.dirty.campaigns.extend(dirty.campaigns);
+        self.dirty.days.extend(dirty.days);
+        self.dirty.pages.extend(dirty.pages);
+        self.dirty.moved |= dirty.moved;
     }
 
     /// Forgets reservations whose tokens have expired: those of minutes before `bucket`.

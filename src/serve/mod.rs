@@ -1,0 +1,18 @@
+//! The traffic listener: bids, notices, tracking, the ready probe.
+//!
+//! One single-threaded runtime per worker, each with its own listening socket on the same port. A worker shares
+//! nothing with another on the bid path but the accounts.
+
+pub mod bid;
+pub mod body;
+pub mod keys;
+pub mod listener;
+pub mod native;
+pub mod notice;
+pub mod routes;
+pub mod track;
+pub mod traffic;
+pub mod workers;
+
+pub use traffic::{Exchange, Traffic};
+pub use workers::Workers;

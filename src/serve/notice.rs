@@ -1,0 +1,64 @@
+//! `/n/{win,bill,loss}/{token}`: nurl, burl, lurl.
+
+use std::time::Instant;
+
+use hyper::StatusCode;
+use hyper::header::{HeaderValue, RETRY_AFTER};
+
+use super::routes::{Answer, status};
+use super::traffic::Worker;
+use crate::event::{Event, Notice, NoticeKind, PriceClaim};
+use crate::openrtb::claim::{PriceScheme, price_claim};
+use crate::openrtb::query::NoticeQuery;
+
+/// Answers 204 once the notice is durable. What cannot be trusted or used changes nothing and is counted; 503 only
+/// when the log cannot take it, so that the exchange sends it again.
+pub async fn answer(worker: &Worker, kind: NoticeKind, token: &str, query: Option<&str>, arrived: Instant) -> Answer {
+    let traffic = &*worker.traffic;
+    let odd = |fault: &'static str| {
+        let labels = [("kind", kind.as_str()), ("fault", fault)];
+        traffic.metrics.counters.odd_notices.get_or_create(&labels).inc();
+    };
+    let facts = match traffic.keys.verify(token.as_bytes(), traffic.clock.now()) {
+        Ok(facts) => facts,
+        Err(error) => {
+            odd(error.as_str());
+            return status(StatusCode::NO_CONTENT);
+        }
+    };
+    let query = NoticeQuery::parse(query.unwrap_or(""));
+    let exchange = traffic.by_number.get(&facts.exchange).and_then(|name| traffic.exchanges.get(name));
+    let scheme = exchange.map_or(&PriceScheme::Plain, |e| &e.price);
+    let (price, note) = match kind {
+        // A loss has no price of ours: whatever stands there says nothing about it.
+        NoticeKind::Loss => (PriceClaim::Unusable, None),
+        _ => price_claim(
+            &facts,
+            query.price.as_deref(),
+            query.currency.as_deref(),
+            query.multiplier.as_deref(),
+            scheme,
+        ),
+    };
+    if let Some(note) = note {
+        odd(note.as_str());
+    }
+    let loss_reason = query.loss_reason();
+    if kind == NoticeKind::Loss {
+        // Reasons of an exchange's own (1000 and up) are one class: a label must not grow without bound.
+        let code = if loss_reason < 1_000 { loss_reason.to_string() } else { "1000+".to_owned() };
+        traffic.metrics.counters.losses.get_or_create(&vec![("reason", code)]).inc();
+    }
+    let notice = Notice { kind, facts, price, loss_reason, min_to_win: query.min_to_win() };
+    let durable = traffic.log.append_durable(worker.lane, &[Event::Notice(notice)]).await;
+    worker.stats().notice_latency.record(arrived.elapsed());
+    match durable {
+        Ok(()) => status(StatusCode::NO_CONTENT),
+        Err(_) => {
+            odd("log_unavailable");
+            let mut response = status(StatusCode::SERVICE_UNAVAILABLE);
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            response
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Paths of the traffic listener.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::{Method, Request, Response, StatusCode};
+
+use super::traffic::Worker;
+use super::{bid, notice, track};
+use crate::event::{NoticeKind, Track};
+
+pub type Answer = Response<Full<Bytes>>;
+
+/// Answers one request.
+pub async fn answer(worker: Rc<Worker>, request: Request<Incoming>) -> Answer {
+    let arrived = Instant::now();
+    let path = request.uri().path();
+    if let Some(exchange) = path.strip_prefix("/openrtb2/") {
+        let Some(exchange) = worker.traffic.exchanges.get(exchange) else { return status(StatusCode::NOT_FOUND) };
+        if request.method() != Method::POST {
+            return not_allowed("POST");
+        }
+        return bid::answer(&worker, exchange, request, arrived).await;
+    }
+    let get_or_post = matches!(*request.method(), Method::GET | Method::POST);
+    let rest = |prefix: &str| path.strip_prefix(prefix).filter(|token| !token.is_empty());
+    for (prefix, kind) in
+        [("/n/win/", NoticeKind::Win), ("/n/bill/", NoticeKind::Bill), ("/n/loss/", NoticeKind::Loss)]
+    {
+        if let Some(token) = rest(prefix) {
+            if !get_or_post {
+                return not_allowed("GET, POST");
+            }
+            return notice::answer(&worker, kind, token, request.uri().query(), arrived).await;
+        }
+    }
+    for (prefix, what) in
+        [("/t/i/", Track::Impression), ("/t/c/", Track::Click), ("/t/v/", Track::Conversion)]
+    {
+        if let Some(token) = rest(prefix) {
+            let allowed = request.method() == Method::GET || (what == Track::Conversion && get_or_post);
+            return if allowed {
+                track::answer(&worker, what, token)
+            } else {
+                not_allowed(if what == Track::Conversion { "GET, POST" } else { "GET" })
+            };
+        }
+    }
+    match path {
+        "/ready" if request.method() == Method::GET => {
+            let body: &'static [u8] = if worker.is_ready() { b"1" } else { b"0" };
+            let mut response = Response::new(Full::new(Bytes::from_static(body)));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            response
+        }
+        "/ready" => not_allowed("GET"),
+        _ => status(StatusCode::NOT_FOUND),
+    }
+}
+
+/// A status and nothing else.
+pub fn status(code: StatusCode) -> Answer {
+    let mut response = Response::new(Full::default());
+    *response.status_mut() = code;
+    response
+}
+
+fn not_allowed(methods: &'static str) -> Answer {
+    let mut response = status(StatusCode::METHOD_NOT_ALLOWED);
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+    response
+}

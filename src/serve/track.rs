@@ -1,0 +1,53 @@
+//! `/t/{i,c,v}/{token}`: impression pixel, click redirect, conversion. Never money; written to the log, not waited for.
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
+use hyper::{Response, StatusCode};
+
+use super::routes::{Answer, status};
+use super::traffic::Worker;
+use crate::event::{Event, Facts, Track};
+
+/// A transparent GIF of one pixel.
+const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff!\xf9\x04\x01\x00\x00\x00\x00,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;";
+
+pub fn answer(worker: &Worker, what: Track, token: &str) -> Answer {
+    let traffic = &*worker.traffic;
+    let facts = traffic.keys.verify(token.as_bytes(), traffic.clock.now());
+    let kind = match (&facts, what) {
+        (Err(error), _) => error.as_str(),
+        (Ok(_), Track::Impression) => "impression",
+        (Ok(_), Track::Click) => "click",
+        (Ok(_), Track::Conversion) => "conversion",
+    };
+    traffic.metrics.counters.tracks.get_or_create(&[("kind", kind)]).inc();
+    if let Ok(facts) = &facts {
+        let kept = traffic.log.append(worker.lane, &Event::Track { what, facts: *facts });
+        if kept.is_err() {
+            traffic.metrics.counters.tracks.get_or_create(&[("kind", "not_logged")]).inc();
+        }
+    }
+    match what {
+        Track::Impression => {
+            let mut response = Response::new(Full::new(Bytes::from_static(PIXEL)));
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/gif"));
+            response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+            response
+        }
+        Track::Conversion => status(StatusCode::NO_CONTENT),
+        Track::Click => facts.ok().and_then(|f| redirect(worker, &f)).unwrap_or_else(|| status(StatusCode::NOT_FOUND)),
+    }
+}
+
+/// To where the creative's ad leads, as long as the catalog has it. Never to anywhere a request names.
+fn redirect(worker: &Worker, facts: &Facts) -> Option<Answer> {
+    let catalog = worker.snapshot().catalog;
+    let entry = catalog.find(facts.campaign)?;
+    let creative = entry.compiled.campaign.creatives.get(usize::from(facts.creative))?;
+    let location = HeaderValue::from_str(creative.click_url()?).ok()?;
+    let mut response = status(StatusCode::FOUND);
+    response.headers_mut().insert(LOCATION, location);
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Some(response)
+}

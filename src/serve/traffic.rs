@@ -1,0 +1,93 @@
+//! What all workers share, and what each has for itself.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use arc_swap::{ArcSwap, Cache};
+
+use crate::bidding::{Catalog, ExchangeTerms, Reason, Scratch, Shared, Snapshot};
+use crate::clock::SystemClock;
+use crate::eventlog::EventLog;
+use crate::openrtb::claim::PriceScheme;
+use crate::openrtb::notice::NoticeUrls;
+use crate::openrtb::token::KeyRing;
+use crate::telemetry::{Metrics, WorkerStats};
+
+/// Everything the traffic listener needs, put together by the composition root.
+pub struct Traffic {
+    pub catalog: Arc<ArcSwap<Catalog>>,
+    pub shared: Arc<Shared>,
+    pub exchanges: HashMap<String, Exchange>,
+    pub by_number: HashMap<u32, String>,
+    pub keys: KeyRing,
+    pub urls: NoticeUrls,
+    pub log: Arc<dyn EventLog>,
+    pub metrics: Arc<Metrics>,
+    pub clock: SystemClock,
+    /// Bids are made: everything has started and shutdown has not.
+    pub ready: Arc<AtomicBool>,
+    pub limits: Limits,
+}
+
+/// One exchange as the traffic listener sees it.
+pub struct Exchange {
+    pub terms: ExchangeTerms,
+    pub price: PriceScheme,
+    pub token_lifetime_ms: i64,
+    pub tmax_default_ms: i64,
+    pub network_ms: i64,
+    pub body_no_bid: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct Limits {
+    pub max_body_bytes: usize,
+    pub max_header_bytes: usize,
+    pub max_connections: usize,
+    pub body_timeout_ms: u64,
+    pub idle_timeout_ms: u64,
+    pub shutdown_grace_ms: u64,
+}
+
+/// One worker's own state. Lives on one thread.
+pub struct Worker {
+    /// Number of this worker, and of its lane in the log.
+    pub lane: usize,
+    pub traffic: Arc<Traffic>,
+    pub scratch: RefCell<Scratch>,
+    catalog: RefCell<Cache<Arc<ArcSwap<Catalog>>, Arc<Catalog>>>,
+    /// Bytes of the last response: the next one is likely as long.
+    pub response_hint: Cell<usize>,
+}
+
+impl Worker {
+    pub fn new(lane: usize, seed: u64, traffic: Arc<Traffic>) -> Worker {
+        let catalog = RefCell::new(Cache::new(traffic.catalog.clone()));
+        Worker {
+            lane,
+            scratch: RefCell::new(Scratch::new(seed)),
+            catalog,
+            response_hint: Cell::new(1_024),
+            traffic,
+        }
+    }
+
+    pub fn stats(&self) -> &WorkerStats {
+        &self.traffic.metrics.workers[self.lane]
+    }
+
+    /// The catalog in force.
+    pub fn snapshot(&self) -> Snapshot {
+        Snapshot { catalog: self.catalog.borrow_mut().load().clone(), shared: self.traffic.shared.clone() }
+    }
+
+    pub fn is_ready(&self) -> bool {
+        self.traffic.ready.load(Ordering::Relaxed)
+    }
+
+    pub fn count_no_bid(&self, reason: Reason) {
+        self.stats().no_bids[reason as usize].add(1);
+    }
+}

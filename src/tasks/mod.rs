@@ -1,0 +1,7 @@
+//! Background work: a clock, a pure function, apply.
+//!
+//! Expiry and leases ride on the log's own thread, so that time in the ledger is the log's time: [`follower`]. The
+//! books are folded apart from it, from what is really in the log: [`reconciler`].
+
+pub mod follower;
+pub mod reconciler;

@@ -1,0 +1,173 @@
+//! The reconciler: folds the log as it stands on disk, writes the books, compares them with hot state, corrects it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::follower::lock;
+use crate::bookstore::BookStore;
+use crate::clock::SystemClock;
+use crate::event::Event;
+use crate::eventlog::{EventLog, LogReader, ReadError};
+use crate::ledger::reconcile::{correct, reconcile};
+use crate::ledger::{Books, Hot, fold};
+use crate::telemetry::metrics::Gauges;
+
+/// Between two rounds; an acknowledged notice is in the books within a second.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Events folded before they are written: bounds a transaction and the time a reader of the books waits.
+const BATCH: usize = 20_000;
+/// Between two removals of expired reservation bits.
+const FORGET_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The books, shared with the admin API.
+pub type SharedBooks = Arc<Mutex<Books>>;
+
+/// The books, also after a panic elsewhere: the fold leaves them whole between events.
+pub fn lock_books(books: &Mutex<Books>) -> MutexGuard<'_, Books> {
+    books.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub struct Reconciler {
+    pub log: Arc<dyn EventLog>,
+    pub store: Box<dyn BookStore>,
+    pub books: SharedBooks,
+    pub hot: Arc<Mutex<Hot>>,
+    pub gauges: Arc<Gauges>,
+    pub clock: SystemClock,
+    pub token_lifetime_ms: i64,
+}
+
+/// The running reconciler.
+pub struct Running {
+    thread: JoinHandle<()>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Running {
+    /// Lets it fold and write the rest, and waits for it.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.thread().unpark();
+        if self.thread.join().is_err() {
+            tracing::error!("the reconciler had panicked; the books are rebuilt from the log at the next start");
+        }
+    }
+}
+
+impl Reconciler {
+    pub fn start(self) -> std::io::Result<Running> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let stopped = stop.clone();
+        let thread = std::thread::Builder::new().name("reconciler".into()).spawn(move || self.run(&stopped))?;
+        Ok(Running { thread, stop })
+    }
+
+    fn run(mut self, stopped: &AtomicBool) {
+        let mut reader = None;
+        let mut level_at = Instant::now();
+        let mut forgot_at = Instant::now();
+        loop {
+            let last_round = stopped.load(Ordering::Relaxed);
+            match self.round(&mut reader) {
+                Ok(()) => {}
+                Err(error) => {
+                    self.gauges.book_errors.fetch_add(1, Ordering::Relaxed);
+                    tracing::error!(%error, "the books are behind; trying again");
+                    reader = None;
+                }
+            }
+            let behind = self.log.durable_end().0.saturating_sub(lock_books(&self.books).next.0);
+            if behind == 0 {
+                level_at = Instant::now();
+                self.compare();
+            }
+            self.gauges.lag_events.store(behind, Ordering::Relaxed);
+            self.gauges.lag_ms.store(level_at.elapsed().as_millis() as i64, Ordering::Relaxed);
+            if forgot_at.elapsed() >= FORGET_INTERVAL {
+                forgot_at = Instant::now();
+                self.forget();
+            }
+            if last_round {
+                return;
+            }
+            std::thread::park_timeout(INTERVAL);
+        }
+    }
+
+    /// Folds and writes everything that is durable by now.
+    fn round(&mut self, reader: &mut Option<Box<dyn LogReader>>) -> Result<(), Box<dyn std::error::Error>> {
+        loop {
+            let (folded, result) = {
+                let books = &mut *lock_books(&self.books);
+                let reader = match reader {
+                    Some(reader) => reader,
+                    None => reader.insert(self.log.read(books.next)?),
+                };
+                fold_batch(books, &mut **reader)
+            };
+            self.save()?;
+            result?;
+            if folded < BATCH {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Writes what is dirty; what could not be written stays dirty.
+    fn save(&mut self) -> Result<(), crate::bookstore::BookError> {
+        let mut books = lock_books(&self.books);
+        let dirty = books.take_dirty();
+        if dirty.is_empty() {
+            return Ok(());
+        }
+        let saved = self.store.save(&books, &dirty);
+        if saved.is_err() {
+            books.put_back(dirty);
+        }
+        saved
+    }
+
+    /// Compares hot state with the books where both have come to the same event, and corrects it.
+    fn compare(&mut self) {
+        let books = lock_books(&self.books);
+        let mut hot = lock(&self.hot);
+        let corrections = reconcile(&hot, &books);
+        let drift: i64 = corrections.iter().map(|c| c.drift.0.saturating_abs()).sum();
+        self.gauges.drift_nanos.store(drift, Ordering::Relaxed);
+        if corrections.is_empty() {
+            return;
+        }
+        correct(&mut hot, &books, &corrections);
+        drop((hot, books));
+        self.gauges.corrections.fetch_add(corrections.len() as u64, Ordering::Relaxed);
+        tracing::error!(campaigns = corrections.len(), drift_nanos = drift, "hot accounts differed from the books");
+        let events: Vec<Event> = corrections.iter().map(|c| c.event()).collect();
+        if let Err(error) = self.log.append_durable(0, &events).wait() {
+            tracing::error!(%error, "the corrections are not in the log");
+        }
+    }
+
+    fn forget(&mut self) {
+        let bucket = self.clock.now().plus(-self.token_lifetime_ms).minutes();
+        lock_books(&self.books).forget_before(bucket);
+        if let Err(error) = self.store.forget_before(bucket) {
+            tracing::warn!(%error, "expired reservation bits stay in the books for now");
+        }
+    }
+}
+
+/// Folds up to [`BATCH`] events; returns how many, and what stopped it.
+fn fold_batch(books: &mut Books, reader: &mut dyn LogReader) -> (usize, Result<(), ReadError>) {
+    for folded in 0..BATCH {
+        match reader.next_event() {
+            Ok(Some(stamped)) => {
+                fold(books, &stamped);
+            }
+            Ok(None) => return (folded, Ok(())),
+            Err(error) => return (folded, Err(error)),
+        }
+    }
+    (BATCH, Ok(()))
+}

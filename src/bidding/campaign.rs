@@ -5,6 +5,8 @@
 mod classes;
 mod targeting;
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 pub use self::classes::{DeviceClass, DeviceSet, HoursOfWeek, OsClass, OsSet};
@@ -12,7 +14,7 @@ pub use self::targeting::{Lists, Targeting, TextSet, inventory_key};
 use super::check::{Faults, Object, choice, integer, money, name, quoted, string, text};
 use super::creative::{Creative, MAX_CREATIVES};
 use super::fault::Fault;
-use super::strict::json;
+use super::strict::{elements, json};
 use crate::clock::{UnixMs, Zone};
 use crate::ids::Currency;
 use crate::money::{MAX_UNITS, NANOS_PER_UNIT, Nanos};
@@ -153,24 +155,25 @@ pub fn parse_file(text: &str) -> Result<Vec<Campaign>, Vec<Fault>> {
         faults.add(String::new(), too_long(text.len(), MAX_FILE_BYTES));
         return Err(faults.finish(""));
     }
-    let value = json(text).map_err(|fault| vec![fault])?;
-    let Value::Array(values) = &value else {
+    if !text.trim_ascii_start().starts_with('[') {
+        let value = json(text).map_err(|fault| vec![fault])?;
         return match read(&value, String::new(), &faults) {
             Some(campaign) if faults.is_empty() => Ok(vec![campaign]),
             _ => Err(faults.finish(text)),
         };
-    };
-    let mut first = std::collections::BTreeMap::new();
-    let mut campaigns = Vec::with_capacity(values.len());
-    for (index, value) in values.iter().enumerate() {
+    }
+    let mut seen = BTreeMap::new();
+    let mut campaigns = Vec::new();
+    let read_each = |index, value: Value| {
         // An id counts even where its campaign has faults: both are then listed at once.
         if let Some(id) = value.get("id").and_then(Value::as_str)
-            && let Some(other) = first.insert(id, index)
+            && let Some(other) = seen.insert(id.to_owned(), index)
         {
             faults.add(format!("/{index}/id"), format!("is {}, as is /{other}/id", quoted(id)));
         }
-        campaigns.extend(read(value, format!("/{index}"), &faults));
-    }
+        campaigns.extend(read(&value, format!("/{index}"), &faults));
+    };
+    elements(text, read_each).map_err(|fault| vec![fault])?;
     if faults.is_empty() { Ok(campaigns) } else { Err(faults.finish(text)) }
 }
 

@@ -11,11 +11,34 @@ use super::fault::Fault;
 
 /// Parses JSON; a key that stands twice in one object is refused, since one of the two would be lost unseen.
 pub fn json(text: &str) -> Result<Value, Fault> {
-    match serde_json::from_str::<Strict>(text) {
-        Ok(Strict(value)) => Ok(value),
-        Err(e) => {
-            Err(Fault { pointer: String::new(), line: Some(e.line()), message: format!("is not valid JSON: {e}") })
+    serde_json::from_str::<Strict>(text).map(|Strict(value)| value).map_err(|e| syntax(&e))
+}
+
+/// Parses a JSON array and hands over one element at a time, so that a large file is never held as a tree.
+pub fn elements(text: &str, each: impl FnMut(usize, Value)) -> Result<(), Fault> {
+    let mut d = serde_json::Deserializer::from_str(text);
+    d.deserialize_seq(ElementsVisitor(each)).and_then(|()| d.end()).map_err(|e| syntax(&e))
+}
+
+fn syntax(e: &serde_json::Error) -> Fault {
+    Fault { pointer: String::new(), line: Some(e.line()), message: format!("is not valid JSON: {e}") }
+}
+
+struct ElementsVisitor<F>(F);
+
+impl<'de, F: FnMut(usize, Value)> Visitor<'de> for ElementsVisitor<F> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON array")
+    }
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<(), A::Error> {
+        let mut index = 0;
+        while let Some(Strict(value)) = seq.next_element()? {
+            (self.0)(index, value);
+            index += 1;
         }
+        Ok(())
     }
 }
 

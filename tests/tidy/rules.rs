@@ -1,7 +1,7 @@
 //! The rules, each with samples that it must and must not hit.
 
 use crate::rooms;
-use crate::source::{File, find_word};
+use crate::source::{File, find_word, item_end};
 
 pub struct Rule {
     pub name: &'static str,
@@ -124,11 +124,16 @@ pub const RULES: &[Rule] = &[
         bad: &[
             ("src/main.rs", "let x = 1;\nunsafe { f() }"),
             ("benches/a.rs", "// SAFETY: a\n\nunsafe impl Send for A {}"),
+            ("src/main.rs", "// SAFETY: a\nunsafe impl Send for A {}\nunsafe { f() }"),
         ],
         good: &[
             ("src/main.rs", "// SAFETY: f needs nothing\n// of its caller\nunsafe { f() }"),
             ("src/main.rs", "/// # Safety\n/// Call it once.\n#[inline]\npub unsafe fn f() {}"),
             ("src/lib.rs", "#![forbid(unsafe_code)]"),
+            (
+                "src/main.rs",
+                "// SAFETY: handed on\nunsafe impl A for B {\n    unsafe fn f() {\n        unsafe { f() }\n    }\n}",
+            ),
         ],
     },
     Rule {
@@ -205,6 +210,14 @@ fn undocumented_unsafe(file: &File) -> Vec<(usize, String)> {
     let mut hits =
         hits(file, true, |code| find_word(code, "unsafe").is_some(), "unsafe without a `// SAFETY:` comment");
     hits.retain(|(line, _)| !file.explained(*line, &["SAFETY", "# Safety"]));
+    // The reason given for an unsafe impl is the reason of what stands in it.
+    let impls = file
+        .lines(true)
+        .filter(|(line, code)| find_word(code, "unsafe impl").is_some() && file.explained(*line, &["SAFETY"]));
+    for (line, _) in impls {
+        let end = item_end(&file.code, line);
+        hits.retain(|(hit, _)| !(line..=end).contains(hit));
+    }
     hits
 }
 

@@ -93,30 +93,33 @@ fn test_lines(code: &[String]) -> Vec<bool> {
         if !["#[cfg(test)]", "#[cfg(all(test", "#[test]"].iter().any(|attribute| text.starts_with(attribute)) {
             continue;
         }
-        // The item ends with its closing brace, or with a semicolon before any brace.
-        let (mut braces, mut brackets, mut end) = (0i32, 0i32, line);
-        'item: for (at, text) in code.iter().enumerate().skip(line) {
-            for c in text.chars() {
-                match c {
-                    '(' | '[' => brackets += 1,
-                    ')' | ']' => brackets -= 1,
-                    '{' => braces += 1,
-                    '}' => braces -= 1,
-                    _ => continue,
-                }
-                if c == '}' && braces == 0 {
-                    end = at;
-                    break 'item;
-                }
-            }
-            if braces == 0 && brackets == 0 && text.trim_end().ends_with(';') {
-                end = at;
-                break 'item;
-            }
-        }
+        let end = item_end(code, line);
         test[line..=end].fill(true);
     }
     test
+}
+
+/// The last line of the item that begins on a line: its closing brace, or a semicolon before any brace.
+pub fn item_end(code: &[String], line: usize) -> usize {
+    let (mut braces, mut brackets) = (0i32, 0i32);
+    for (at, text) in code.iter().enumerate().skip(line) {
+        for c in text.chars() {
+            match c {
+                '(' | '[' => brackets += 1,
+                ')' | ']' => brackets -= 1,
+                '{' => braces += 1,
+                '}' => braces -= 1,
+                _ => continue,
+            }
+            if c == '}' && braces == 0 {
+                return at;
+            }
+        }
+        if braces == 0 && brackets == 0 && text.trim_end().ends_with(';') {
+            return at;
+        }
+    }
+    line
 }
 
 /// Code with comments and the insides of texts and characters turned into spaces, and the texts.

@@ -1,7 +1,10 @@
 //! gavel: a decision server. See ARCHITECTURE.md for the map and the invariants.
 
+pub mod admin;
+pub mod app;
 pub mod bidding;
 pub mod bookstore;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod event;
@@ -10,6 +13,8 @@ pub mod ids;
 pub mod ledger;
 pub mod money;
 pub mod openrtb;
+pub mod serve;
+pub mod tasks;
 pub mod telemetry;
 pub mod window;
 pub mod wire;

@@ -22,7 +22,7 @@ use crate::money::{MAX_UNITS, NANOS_PER_UNIT, Nanos};
 pub(super) use self::targeting::category;
 
 /// Longest JSON of one campaign: it is one record in the log.
-pub const MAX_CAMPAIGN_BYTES: usize = 1 << 20;
+pub const MAX_CAMPAIGN_BYTES: usize = (1 << 20) - (16 << 10);
 /// Longest catalog file: 100,000 campaigns of 5 KiB each.
 pub const MAX_FILE_BYTES: usize = 512 << 20;
 /// Longest id of a campaign or a creative (exchanges take at most 128 bytes of `crid`).
@@ -187,7 +187,7 @@ fn read(value: &Value, pointer: String, faults: &Faults) -> Option<Campaign> {
     }
     let id = o.required("id", |v| name(v, MAX_ID_BYTES));
     let label = o.optional("name", |v| text(v, MAX_NAME_BYTES));
-    let advertiser = o.required("advertiser", |v| text(v, MAX_NAME_BYTES));
+    let advertiser = o.optional("advertiser", |v| text(v, MAX_NAME_BYTES));
     let status = o.optional("status", |v| choice(v, &[("active", Status::Active), ("paused", Status::Paused)]));
     let currency = o.required("currency", |v| {
         let code = string(v)?;
@@ -216,7 +216,7 @@ fn read(value: &Value, pointer: String, faults: &Faults) -> Option<Campaign> {
     Some(Campaign {
         name: label.unwrap_or(&id).to_owned(),
         id,
-        advertiser: advertiser?.to_owned(),
+        advertiser: advertiser.unwrap_or_default().to_owned(),
         status: status.unwrap_or(Status::Active),
         currency: currency?,
         zone_name,

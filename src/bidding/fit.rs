@@ -67,7 +67,7 @@ fn spot_fits(spot: &Spot, offered: &AudioVideo) -> bool {
 
 /// Whether a native creative has every required asset (Native 1.2 section 4.2).
 pub fn answers(assets: &[Asset], request: &NativeRequest) -> bool {
-    request.assets.iter().filter(|a| a.required).all(|wanted| answer(assets, wanted).is_some())
+    request.assets.iter().filter(|a| a.required).all(|wanted| wanted.id.is_some() && answer(assets, wanted).is_some())
 }
 
 /// The asset that answers `wanted`.

@@ -144,7 +144,7 @@ fn region_key(region: &str) -> u64 {
 fn language_key(language: &str) -> Option<u64> {
     let two = language.as_bytes().get(..2)?.to_ascii_lowercase();
     let ends = language.as_bytes().get(2).is_none_or(|b| *b == b'-' || *b == b'_');
-    if ends { std::str::from_utf8(&two).ok().map(key) } else { None }
+    if ends && two.is_ascii() { std::str::from_utf8(&two).ok().map(key) } else { None }
 }
 
 /// The host of an http or https URL.

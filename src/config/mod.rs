@@ -66,8 +66,10 @@ pub struct Limits {
     pub max_header_bytes: usize,
     /// Open connections per worker; one more is closed at once. Default 10000. Keeps file descriptors for the log.
     pub max_connections: usize,
-    /// How long a connection may take to send a request's head or body. Default 10 s. Ends slow clients.
-    pub read_timeout_ms: i64,
+    /// How long a request's body may take to come. Default 10 s. Ends slow clients.
+    pub body_timeout_ms: i64,
+    /// How long a connection may wait for the next request's head. Default 180 s: exchanges keep theirs at least 150.
+    pub idle_timeout_ms: i64,
     /// How long shutdown waits for open requests. Default 5 s.
     pub shutdown_grace_ms: i64,
 }
@@ -95,7 +97,7 @@ pub struct Log {
 /// `[frequency]`
 #[derive(Clone, Debug)]
 pub struct Caps {
-    /// Memory for frequency caps in bytes. Default 256 MiB.
+    /// Memory for frequency caps in bytes, taken at start. Default 64 MiB: two million users of small caps.
     pub max_bytes: usize,
     /// Whether a capped campaign bids for a user who cannot be told: unknown, or maybe evicted. Default false.
     pub bid_for_unknown: bool,
@@ -156,7 +158,8 @@ impl RawConfig {
             max_body_bytes: s.number("max_body_bytes", 1_024..=64 << 20).unwrap_or(1 << 20) as usize,
             max_header_bytes: s.number("max_header_bytes", 8_192..=1 << 20).unwrap_or(16 << 10) as usize,
             max_connections: s.number("max_connections", 1..=1_000_000).unwrap_or(10_000) as usize,
-            read_timeout_ms: s.seconds("read_timeout_s", 3_600).unwrap_or(10_000),
+            body_timeout_ms: s.seconds("body_timeout_s", 3_600).unwrap_or(10_000),
+            idle_timeout_ms: s.seconds("idle_timeout_s", 86_400).unwrap_or(180_000),
             shutdown_grace_ms: s.seconds("shutdown_grace_s", 3_600).unwrap_or(5_000),
         };
         s.end();
@@ -172,7 +175,7 @@ impl RawConfig {
         s.end();
         let mut s = root.table("frequency");
         let caps = Caps {
-            max_bytes: s.number("max_bytes", 1 << 20..=1 << 40).unwrap_or(256 << 20) as usize,
+            max_bytes: s.number("max_bytes", 1 << 20..=1 << 40).unwrap_or(64 << 20) as usize,
             bid_for_unknown: s.boolean("bid_for_unknown").unwrap_or(false),
         };
         s.end();
@@ -233,7 +236,7 @@ impl Config {
 
     /// How long after a start the leases of earlier starts are withheld: until no reservation of theirs can be billed.
     pub fn reclaim_after_ms(&self) -> i64 {
-        let longest = self.exchanges.iter().map(|e| e.lifetimes.auction_ms.max(e.lifetimes.bill_ms)).max();
+        let longest = self.exchanges.iter().map(|e| e.lifetimes.auction_ms + e.lifetimes.bill_ms).max();
         longest.unwrap_or(0) + self.ledger.lease_grace_ms
     }
 

@@ -147,6 +147,16 @@ impl Hot {
         self.add(campaign).plan = Some((plan, local));
     }
 
+    /// How many campaigns could lease money and have not been granted any yet: zero once a start has settled.
+    pub fn unleased(&self) -> usize {
+        let waits = |no: &CampaignNo, c: &HotCampaign| {
+            let active = c.plan.as_ref().is_some_and(|(plan, _)| plan.active);
+            let free = self.books.campaigns.get(no).is_some_and(|b| !b.deleted && b.free(Slot::Whole).0 > 0);
+            active && free && c.slots.is_empty() && c.granting == Nanos::ZERO && c.looked_at == UnixMs(0)
+        };
+        self.campaigns.iter().filter(|(no, c)| waits(no, c) || c.granting > Nanos::ZERO).count()
+    }
+
     /// Applies one durable event. Events it makes necessary are pushed to `out` and must go into the log.
     pub fn apply(&mut self, stamped: &Stamped, out: &mut Vec<Event>) -> Folded {
         self.advance(stamped.at);
@@ -267,8 +277,16 @@ impl Hot {
         }
     }
 
+    /// As a tick does for every campaign, for one whose plan has just changed.
+    pub fn look_after_lease_now(&mut self, campaign: CampaignNo, out: &mut Vec<Event>) {
+        if let Some(c) = self.campaigns.get_mut(&campaign) {
+            c.looked_at = UnixMs(0);
+        }
+        self.look_after_lease(campaign, out);
+    }
+
     /// Returns leases that are not wanted any more and takes what is wanted.
-    pub fn look_after_lease(&mut self, campaign: CampaignNo, out: &mut Vec<Event>) {
+    fn look_after_lease(&mut self, campaign: CampaignNo, out: &mut Vec<Event>) {
         let (now, epoch) = (self.now, self.epoch);
         let Some(c) = self.campaigns.get_mut(&campaign) else { return };
         let (Some((plan, local)), Some(book)) = (&mut c.plan, self.books.campaigns.get(&campaign)) else { return };

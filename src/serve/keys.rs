@@ -41,7 +41,10 @@ fn read(path: &Path) -> Result<Vec<Key>, String> {
     let fail = |what: String| format!("{}: {what}", path.display());
     let mode = fs::metadata(path).map_err(|e| fail(e.to_string()))?.permissions().mode();
     if mode & 0o077 != 0 {
-        return Err(fail(format!("may be read by others (mode {:o}); chmod 600 it, then rotate the keys", mode & 0o777)));
+        return Err(fail(format!(
+            "may be read by others (mode {:o}); chmod 600 it, then rotate the keys",
+            mode & 0o777
+        )));
     }
     let text = fs::read_to_string(path).map_err(|e| fail(e.to_string()))?;
     let keys = text.lines().enumerate().map(|(i, line)| {

@@ -11,7 +11,7 @@ use crate::openrtb::native::NativeRequest;
 /// the creative has them.
 pub fn write_adm(creative: &Creative, request: &NativeRequest, out: &mut Vec<u8>) {
     let Kind::Native { assets, link } = &creative.kind else { return };
-    let answered = request.assets.iter().filter_map(|wanted| Some(asset(wanted.id, answer(assets, wanted)?)));
+    let answered = request.assets.iter().filter_map(|wanted| Some(asset(wanted.id?, answer(assets, wanted)?)));
     let native = json!({"native": {"ver": "1.2", "assets": answered.collect::<Vec<_>>(), "link": {"url": link}}});
     out.extend_from_slice(b"\"adm\":\"");
     escape_json(&native.to_string(), out);

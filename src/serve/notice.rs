@@ -32,13 +32,9 @@ pub async fn answer(worker: &Worker, kind: NoticeKind, token: &str, query: Optio
     let (price, note) = match kind {
         // A loss has no price of ours: whatever stands there says nothing about it.
         NoticeKind::Loss => (PriceClaim::Unusable, None),
-        _ => price_claim(
-            &facts,
-            query.price.as_deref(),
-            query.currency.as_deref(),
-            query.multiplier.as_deref(),
-            scheme,
-        ),
+        _ => {
+            price_claim(&facts, query.price.as_deref(), query.currency.as_deref(), query.multiplier.as_deref(), scheme)
+        }
     };
     if let Some(note) = note {
         odd(note.as_str());

@@ -28,8 +28,7 @@ pub async fn answer(worker: Rc<Worker>, request: Request<Incoming>) -> Answer {
     }
     let get_or_post = matches!(*request.method(), Method::GET | Method::POST);
     let rest = |prefix: &str| path.strip_prefix(prefix).filter(|token| !token.is_empty());
-    for (prefix, kind) in
-        [("/n/win/", NoticeKind::Win), ("/n/bill/", NoticeKind::Bill), ("/n/loss/", NoticeKind::Loss)]
+    for (prefix, kind) in [("/n/win/", NoticeKind::Win), ("/n/bill/", NoticeKind::Bill), ("/n/loss/", NoticeKind::Loss)]
     {
         if let Some(token) = rest(prefix) {
             if !get_or_post {
@@ -38,9 +37,7 @@ pub async fn answer(worker: Rc<Worker>, request: Request<Incoming>) -> Answer {
             return notice::answer(&worker, kind, token, request.uri().query(), arrived).await;
         }
     }
-    for (prefix, what) in
-        [("/t/i/", Track::Impression), ("/t/c/", Track::Click), ("/t/v/", Track::Conversion)]
-    {
+    for (prefix, what) in [("/t/i/", Track::Impression), ("/t/c/", Track::Click), ("/t/v/", Track::Conversion)] {
         if let Some(token) = rest(prefix) {
             let allowed = request.method() == Method::GET || (what == Track::Conversion && get_or_post);
             return if allowed {

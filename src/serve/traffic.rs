@@ -65,13 +65,7 @@ pub struct Worker {
 impl Worker {
     pub fn new(lane: usize, seed: u64, traffic: Arc<Traffic>) -> Worker {
         let catalog = RefCell::new(Cache::new(traffic.catalog.clone()));
-        Worker {
-            lane,
-            scratch: RefCell::new(Scratch::new(seed)),
-            catalog,
-            response_hint: Cell::new(1_024),
-            traffic,
-        }
+        Worker { lane, scratch: RefCell::new(Scratch::new(seed)), catalog, response_hint: Cell::new(1_024), traffic }
     }
 
     pub fn stats(&self) -> &WorkerStats {

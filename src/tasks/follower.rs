@@ -5,12 +5,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use dashmap::DashMap;
 
 use crate::clock::UnixMs;
-use crate::event::{Event, Stamped, Track};
+use crate::event::{Event, Stamped};
 use crate::eventlog::Follower;
 use crate::ids::CampaignNo;
 use crate::ledger::fold::Folded;
 use crate::ledger::{Hot, Outcome};
-use crate::telemetry::Metrics;
+use crate::telemetry::metrics::Counters;
 use crate::window::impressions::ImpressionStore;
 
 /// Each campaign's largest cap and longest window in milliseconds, for those that have caps. Read for each booking,
@@ -24,7 +24,7 @@ pub struct LedgerFollower {
     pub hot: Arc<Mutex<Hot>>,
     pub impressions: Arc<ImpressionStore>,
     pub caps: Arc<CapMemory>,
-    pub metrics: Arc<Metrics>,
+    pub counters: Counters,
     pub token_lifetime_ms: i64,
     pub forget_at: UnixMs,
 }
@@ -38,7 +38,8 @@ pub fn lock(hot: &Mutex<Hot>) -> MutexGuard<'_, Hot> {
 pub fn note_impression(impressions: &ImpressionStore, caps: &CapMemory, stamped: &Stamped, outcome: Outcome) {
     let Event::Notice(notice) = &stamped.event else { return };
     let booked = matches!(outcome, Outcome::Booked { .. } | Outcome::BookedLate { .. });
-    if booked && notice.facts.user != 0
+    if booked
+        && notice.facts.user != 0
         && let Some(cap) = caps.get(&notice.facts.campaign)
     {
         let (keep, keep_ms) = *cap;
@@ -53,9 +54,8 @@ impl Follower for LedgerFollower {
             (Event::Notice(notice), Folded::Notice { outcome, .. }) => {
                 note_impression(&self.impressions, &self.caps, stamped, outcome);
                 let labels = [("kind", notice.kind.as_str()), ("outcome", outcome.as_str())];
-                self.metrics.counters.notices.get_or_create(&labels).inc();
+                self.counters.notices.get_or_create(&labels).inc();
             }
-            (Event::Track { what: Track::Impression | Track::Click | Track::Conversion, .. }, _) => {}
             (_, Folded::Gap) => tracing::error!(offset = stamped.offset.0, "hot state missed events of the log"),
             _ => {}
         }

@@ -24,8 +24,8 @@ use crate::window::impressions::ImpressionStore;
 type Labels = [(&'static str, &'static str); 1];
 type NoticeLabels = [(&'static str, &'static str); 2];
 
-/// What is counted outside the workers.
-#[derive(Debug, Default)]
+/// What is counted outside the workers. Clones count together.
+#[derive(Clone, Debug, Default)]
 pub struct Counters {
     /// By `rule`: bid requests refused with 400.
     pub bad_requests: Family<Labels, Counter>,

@@ -1,0 +1,218 @@
+//! The campaigns as they are now, and the catalog made of them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+
+use crate::bidding::Catalog;
+use crate::bidding::campaign::{BidPrice, Campaign, Status};
+use crate::bidding::compiled::Compiled;
+use crate::bidding::live::Live;
+use crate::clock::{SystemClock, UnixMs};
+use crate::config::Config;
+use crate::event::{CampaignSet, Event};
+use crate::eventlog::EventLog;
+use crate::ids::{CampaignNo, Currency};
+use crate::ledger::hot::Plan;
+use crate::ledger::{Books, Hot};
+use crate::money::Nanos;
+use crate::telemetry::Metrics;
+
+/// Each campaign's largest cap and longest window.
+pub type CapMemory = dashmap::DashMap<CampaignNo, (u32, i64)>;
+
+/// What edits of campaigns need; made by the composition root.
+pub struct Campaigns {
+    pub config: Arc<Config>,
+    pub catalog: Arc<ArcSwap<Catalog>>,
+    pub hot: Arc<Mutex<Hot>>,
+    pub log: Arc<dyn EventLog>,
+    pub caps: Arc<CapMemory>,
+    pub metrics: Arc<Metrics>,
+    pub clock: SystemClock,
+    /// The lane of the log that edits use.
+    pub lane: usize,
+    state: Mutex<Registry>,
+    /// Edits are made one after the other.
+    pub(super) editing: tokio::sync::Mutex<()>,
+}
+
+/// Every campaign there is and every number ever given.
+#[derive(Default)]
+pub struct Registry {
+    numbers: HashMap<String, (CampaignNo, Currency)>,
+    next_no: u32,
+    version: u64,
+    pub present: BTreeMap<String, Present>,
+}
+
+#[derive(Clone)]
+pub struct Present {
+    pub compiled: Arc<Compiled>,
+    pub live: Arc<Live>,
+}
+
+impl Registry {
+    /// From the books and the campaigns of the files. What came by REST beats the files, and what was deleted stays
+    /// deleted. Returns the events that make the books know what is new.
+    pub fn start(books: &Books, files: Vec<Campaign>, hot: &mut Hot) -> (Registry, Vec<Event>) {
+        let mut registry = Registry::default();
+        let mut campaigns: BTreeMap<String, Campaign> = files.into_iter().map(|c| (c.id.clone(), c)).collect();
+        for (no, book) in &books.campaigns {
+            registry.numbers.insert(book.id.clone(), (*no, book.currency));
+            registry.next_no = registry.next_no.max(no.0 + 1);
+            if book.deleted {
+                campaigns.remove(&book.id);
+            } else if let Some(json) = &book.json {
+                match crate::bidding::campaign::parse(json) {
+                    Ok(campaign) => drop(campaigns.insert(book.id.clone(), campaign)),
+                    Err(faults) => {
+                        let fault = faults.first().map(ToString::to_string).unwrap_or_default();
+                        tracing::error!(
+                            campaign = book.id,
+                            fault,
+                            "a campaign from the log is not valid any more: it does not bid"
+                        );
+                        campaigns.remove(&book.id);
+                    }
+                }
+            }
+        }
+        let mut events = Vec::new();
+        for campaign in campaigns.into_values() {
+            let no = match registry.number(&campaign.id, campaign.currency) {
+                Ok(no) => no,
+                Err(currency) => {
+                    let (id, new) = (&campaign.id, campaign.currency);
+                    tracing::error!(campaign = id, %new, %currency, "a campaign's currency cannot change: it does not bid");
+                    continue;
+                }
+            };
+            let book = books.campaigns.get(&no);
+            let json = book.and_then(|b| b.json.clone());
+            let set = set_event(no, &campaign, json);
+            if book.is_none_or(|b| (b.total, b.daily) != (set.total, set.daily)) {
+                events.push(Event::CampaignSet(set));
+            }
+            registry.put(no, campaign, hot);
+        }
+        (registry, events)
+    }
+
+    /// The number of a campaign, a new one if need be; the currency it has when that is another one.
+    pub fn number(&mut self, id: &str, currency: Currency) -> Result<CampaignNo, Currency> {
+        match self.numbers.get(id) {
+            Some((no, has)) if *has == currency => Ok(*no),
+            Some((_, has)) => Err(*has),
+            None => {
+                let no = CampaignNo(self.next_no);
+                self.next_no += 1;
+                self.numbers.insert(id.to_owned(), (no, currency));
+                Ok(no)
+            }
+        }
+    }
+
+    /// The number a campaign once got.
+    pub fn known(&self, id: &str) -> Option<CampaignNo> {
+        self.numbers.get(id).map(|(no, _)| *no)
+    }
+
+    /// Puts a campaign in place; its account and whatever is shared with running requests stay.
+    pub fn put(&mut self, no: CampaignNo, campaign: Campaign, hot: &mut Hot) -> Present {
+        let (active, price, id) = (campaign.status == Status::Active, price(&campaign), campaign.id.clone());
+        hot.set_plan(no, plan(&campaign));
+        let live = match self.present.get(&id) {
+            Some(present) => {
+                present.live.set_price(price);
+                present.live.set_active(active);
+                present.live.clone()
+            }
+            None => Arc::new(Live::new(hot.account(no), active, price)),
+        };
+        let present = Present { compiled: Arc::new(Compiled::new(no, Arc::new(campaign))), live };
+        self.present.insert(id, present.clone());
+        present
+    }
+}
+
+/// What a campaign may spend at most for one impression, or for one click.
+fn price(campaign: &Campaign) -> Nanos {
+    match campaign.bid {
+        BidPrice::Cpm { price } | BidPrice::Cpc { price, .. } => price,
+    }
+}
+
+fn plan(campaign: &Campaign) -> Plan {
+    Plan { zone: campaign.zone.clone(), active: campaign.status == Status::Active, highest_bid: price(campaign) }
+}
+
+/// The event that puts a campaign's budget in force.
+pub fn set_event(no: CampaignNo, campaign: &Campaign, json: Option<String>) -> CampaignSet {
+    CampaignSet {
+        campaign: no,
+        id: campaign.id.clone(),
+        currency: campaign.currency,
+        total: campaign.budget.total,
+        daily: campaign.budget.daily,
+        json,
+    }
+}
+
+impl Campaigns {
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        config: Arc<Config>,
+        catalog: Arc<ArcSwap<Catalog>>,
+        hot: Arc<Mutex<Hot>>,
+        log: Arc<dyn EventLog>,
+        caps: Arc<CapMemory>,
+        metrics: Arc<Metrics>,
+        clock: SystemClock,
+        lane: usize,
+        registry: Registry,
+    ) -> Campaigns {
+        let (state, editing) = (Mutex::new(registry), tokio::sync::Mutex::new(()));
+        Campaigns { config, catalog, hot, log, caps, metrics, clock, lane, state, editing }
+    }
+
+    /// The registry, also after a panic elsewhere: an edit changes it in one step.
+    pub fn registry(&self) -> MutexGuard<'_, Registry> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn hot(&self) -> MutexGuard<'_, Hot> {
+        self.hot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn now(&self) -> UnixMs {
+        self.clock.now()
+    }
+
+    /// Builds a catalog of what is present and puts it in force. Takes milliseconds to tenths of a second: never on a
+    /// thread that serves.
+    pub fn rebuild(&self) {
+        let started = Instant::now();
+        let (version, campaigns) = {
+            let mut registry = self.registry();
+            registry.version += 1;
+            let campaigns: Vec<_> = registry.present.values().map(|p| (p.compiled.clone(), p.live.clone())).collect();
+            (registry.version, campaigns)
+        };
+        for (compiled, _) in &campaigns {
+            match compiled.campaign.cap_memory() {
+                Some(memory) => drop(self.caps.insert(compiled.no, memory)),
+                None => drop(self.caps.remove(&compiled.no)),
+            }
+        }
+        let catalog = Catalog::build(version, &campaigns, |currency| self.config.rates.get(currency));
+        let gauges = &self.metrics.gauges;
+        gauges.campaigns.store(catalog.entries.len() as u64, Ordering::Relaxed);
+        gauges.catalog_version.store(version, Ordering::Relaxed);
+        gauges.catalog_build_us.store(started.elapsed().as_micros() as u64, Ordering::Relaxed);
+        self.catalog.store(Arc::new(catalog));
+    }
+}

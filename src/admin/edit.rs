@@ -1,0 +1,111 @@
+//! `PUT` and `DELETE /v1/campaigns/{id}`: durable first, then in force, then answered.
+
+use std::sync::Arc;
+
+use hyper::StatusCode;
+use serde_json::Value;
+
+use super::campaigns::{Campaigns, set_event};
+use super::catalog_files;
+use super::problem::Problem;
+use crate::bidding::campaign::{Campaign, parse};
+use crate::event::Event;
+
+/// Puts a campaign; true when it is new.
+pub async fn put(campaigns: &Arc<Campaigns>, id: &str, body: &[u8]) -> Result<(bool, String), Problem> {
+    let invalid = StatusCode::UNPROCESSABLE_ENTITY;
+    let text = std::str::from_utf8(body).map_err(|_| Problem::new(StatusCode::BAD_REQUEST, "the body is not UTF-8"))?;
+    if let Err(error) = serde_json::from_str::<serde::de::IgnoredAny>(text) {
+        return Err(Problem::new(StatusCode::BAD_REQUEST, format!("the body is not JSON: {error}")));
+    }
+    let campaign = parse(text).map_err(|faults| Problem::faults(invalid, "the campaign has faults", faults))?;
+    if campaign.id != id {
+        return Err(Problem::new(invalid, format!("the campaign's id is {:?}, the path says {id:?}", campaign.id)));
+    }
+    let faults = catalog_files::check(&campaign, &campaigns.config);
+    if !faults.is_empty() {
+        return Err(Problem::faults(invalid, "the campaign does not fit the configuration", faults));
+    }
+
+    let _one_at_a_time = campaigns.editing.lock().await;
+    let (no, before) = {
+        let mut registry = campaigns.registry();
+        let no = registry.number(id, campaign.currency).map_err(|has| {
+            let detail = format!("the campaign's account is in {has}; its currency cannot change");
+            Problem::new(StatusCode::CONFLICT, detail)
+        })?;
+        (no, registry.present.get(id).map(|p| p.compiled.campaign.clone()))
+    };
+    let json = campaign.json.clone();
+    durable(campaigns, Event::CampaignSet(set_event(no, &campaign, Some(json.clone())))).await?;
+
+    let same_index = before.as_ref().is_some_and(|before| only_live_changes(before, &campaign));
+    let present = {
+        let mut registry = campaigns.registry();
+        let present = registry.put(no, campaign, &mut campaigns.hot());
+        campaigns.catalog.load().price_changed(no, present.live.price());
+        present
+    };
+    lease(campaigns, present.compiled.no);
+    if !same_index {
+        rebuild(campaigns).await?;
+    }
+    Ok((before.is_none(), json))
+}
+
+/// Deletes a campaign: it bids no more; its account stays.
+pub async fn delete(campaigns: &Arc<Campaigns>, id: &str) -> Result<(), Problem> {
+    let _one_at_a_time = campaigns.editing.lock().await;
+    let present = campaigns.registry().present.get(id).cloned();
+    let Some(present) = present else {
+        return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no campaign {id:?}")));
+    };
+    durable(campaigns, Event::CampaignDeleted { campaign: present.compiled.no }).await?;
+    present.live.set_active(false);
+    campaigns.registry().present.remove(id);
+    lease(campaigns, present.compiled.no);
+    rebuild(campaigns).await
+}
+
+async fn durable(campaigns: &Campaigns, event: Event) -> Result<(), Problem> {
+    campaigns
+        .log
+        .append_durable(campaigns.lane, &[event])
+        .await
+        .map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("nothing was changed: {error}")))
+}
+
+/// Takes or returns the campaign's lease now instead of at the next tick.
+fn lease(campaigns: &Campaigns, no: crate::ids::CampaignNo) {
+    let mut events = Vec::new();
+    campaigns.hot().look_after_lease_now(no, &mut events);
+    if !events.is_empty() {
+        // Nobody waits for it: bids start when it is durable. If the log refuses, the next tick tries again.
+        drop(campaigns.log.append_durable(campaigns.lane, &events));
+    }
+}
+
+async fn rebuild(campaigns: &Arc<Campaigns>) -> Result<(), Problem> {
+    let campaigns = campaigns.clone();
+    tokio::task::spawn_blocking(move || campaigns.rebuild()).await.map_err(|_| {
+        let detail = "the campaign is stored, but the catalog could not be built; see the log lines";
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+    })
+}
+
+/// Whether only things changed that running requests read from shared counters: status, price, budget, and names.
+fn only_live_changes(before: &Campaign, after: &Campaign) -> bool {
+    let rest = |campaign: &Campaign| {
+        let mut value: Value = serde_json::from_str(&campaign.json).unwrap_or(Value::Null);
+        if let Some(object) = value.as_object_mut() {
+            for key in ["status", "budget", "name"] {
+                object.remove(key);
+            }
+            if let Some(bid) = object.get_mut("bid").and_then(Value::as_object_mut) {
+                bid.remove("price");
+            }
+        }
+        value
+    };
+    rest(before) == rest(after)
+}

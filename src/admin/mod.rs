@@ -1,0 +1,11 @@
+//! The admin listener: health, metrics, campaigns, accounts, books.
+
+pub mod api;
+pub mod campaigns;
+pub mod catalog_files;
+pub mod edit;
+pub mod listener;
+pub mod problem;
+
+pub use api::Admin;
+pub use campaigns::Campaigns;

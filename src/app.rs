@@ -1,0 +1,339 @@
+//! The composition root: the only file that knows everybody. Start order, and shutdown in reverse.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::time::{Duration, Instant};
+
+use arc_swap::ArcSwap;
+
+use crate::admin::campaigns::{CapMemory, Registry};
+use crate::admin::listener::Listener;
+use crate::admin::{Admin, Campaigns, catalog_files};
+use crate::bidding::{Catalog, ExchangeTerms, Shared, key};
+use crate::bookstore::{BookStore, SqliteBooks};
+use crate::clock::{SystemClock, UnixMs};
+use crate::config::{self, Config};
+use crate::event::Event;
+use crate::eventlog::{DirStorage, EventLog, LogConfig, Opened, SegmentLog};
+use crate::ledger::bucket::{Grids, Lifetimes};
+use crate::ledger::reservation::{Bits, step};
+use crate::ledger::sequence::Sequencer;
+use crate::ledger::{Books, Hot, fold};
+use crate::openrtb::notice::NoticeUrls;
+use crate::serve::traffic::Limits;
+use crate::serve::{self, Traffic, Workers};
+use crate::tasks::follower::{LedgerFollower, lock, note_impression};
+use crate::tasks::reconciler::{self, Reconciler};
+use crate::telemetry::Metrics;
+use crate::window::impressions::ImpressionStore;
+
+/// Why gavel did not start, or had to stop.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct AppError(String);
+
+fn because<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> AppError {
+    move |error| AppError(format!("{what}: {error}"))
+}
+
+/// A running gavel.
+pub struct App {
+    pub traffic: SocketAddr,
+    pub admin: SocketAddr,
+    ready: Arc<AtomicBool>,
+    workers: Workers,
+    admin_listener: Listener,
+    reconciler: reconciler::Running,
+    log: Arc<dyn EventLog>,
+    hot: Arc<Mutex<Hot>>,
+    metrics: Arc<Metrics>,
+    failed: mpsc::Receiver<String>,
+}
+
+/// How long a start waits for the first leases: bids made before them would only find no budget.
+const FIRST_LEASES: Duration = Duration::from_secs(5);
+
+impl App {
+    /// Starts everything and returns when bids are made.
+    pub fn start(config: Config) -> Result<App, AppError> {
+        let config = Arc::new(config);
+        let clock = SystemClock::start();
+        // Sockets first: a port that is taken is found out before the data directory is touched.
+        let lanes = config.limits.workers;
+        let listeners = serve::listener::bind_shared(config.listen, lanes)
+            .map_err(|e| AppError(format!("cannot listen on {} for traffic: {e}", config.listen)))?;
+        let admin_socket = serve::listener::bind_one(config.admin_listen)
+            .map_err(|e| AppError(format!("cannot listen on {} for admin: {e}", config.admin_listen)))?;
+        let traffic_address = listeners[0].local_addr().map_err(because("traffic listener"))?;
+        let admin_address = admin_socket.local_addr().map_err(because("admin listener"))?;
+        let files = catalog_files::load(&config).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(|f| format!("  {f}")).collect();
+            AppError(format!("the catalog has faults:\n{}", lines.join("\n")))
+        })?;
+
+        std::fs::create_dir_all(&config.data_dir)
+            .map_err(|e| AppError(format!("cannot make the data directory {}: {e}", config.data_dir.display())))?;
+        let keys = serve::keys::open(&config.data_dir.join("notice-keys")).map_err(because("notice keys"))?;
+        let opened = open_log(&config)?;
+        let mut store = SqliteBooks::open(&config.data_dir.join("books.sqlite")).map_err(because("books"))?;
+        let books = catch_up(&mut store, &opened)?;
+
+        let mut metrics = Metrics::new(lanes);
+        let impressions = Arc::new(ImpressionStore::new(config.caps.max_bytes));
+        let lifetimes: Vec<Lifetimes> = config.exchanges.iter().map(|e| e.lifetimes).collect();
+        let grids = Arc::new(Grids::new(&lifetimes));
+        let mut hot = Hot::new(books.clone(), config.node, grids.clone(), config.reclaim_after_ms());
+        let epoch = hot.epoch();
+        let (registry, mut events) = Registry::start(&books, files, &mut hot);
+        events.insert(0, Event::EpochStarted { node: config.node, epoch });
+        let caps: Arc<CapMemory> = Arc::default();
+        for present in registry.present.values() {
+            if let Some(memory) = present.compiled.campaign.cap_memory() {
+                caps.insert(present.compiled.no, memory);
+            }
+        }
+        remember_impressions(&opened, &impressions, &caps, clock.now(), config.token_lifetime_ms())?;
+
+        let hot = Arc::new(Mutex::new(hot));
+        let (fail, failed) = mpsc::channel();
+        let ready = Arc::new(AtomicBool::new(false));
+        let on_failed = {
+            let ready = ready.clone();
+            Box::new(move |reason: &str| {
+                ready.store(false, Ordering::Relaxed);
+                // Nobody listens any more once a shutdown has begun.
+                drop(fail.send(reason.to_owned()));
+            })
+        };
+        let gauges = metrics.gauges.clone();
+        let (log, metrics) = {
+            // The follower needs the metrics, and the metrics the log.
+            let counters = metrics.counters.clone();
+            let follower = LedgerFollower {
+                hot: hot.clone(),
+                impressions: impressions.clone(),
+                caps: caps.clone(),
+                counters,
+                token_lifetime_ms: config.token_lifetime_ms(),
+                forget_at: UnixMs(0),
+            };
+            let log = opened.start(Box::new(move || clock.now()), Box::new(follower), on_failed);
+            let log: Arc<dyn EventLog> = Arc::new(log.map_err(because("log"))?);
+            metrics.watch(log.clone(), impressions.clone());
+            (log, Arc::new(metrics))
+        };
+        for chunk in events.chunks(1_000) {
+            log.append_durable(0, chunk).wait().map_err(because("log"))?;
+        }
+        let reconciler = Reconciler {
+            log: log.clone(),
+            store: Box::new(store),
+            books: Arc::new(Mutex::new(books)),
+            hot: hot.clone(),
+            gauges,
+            clock,
+            token_lifetime_ms: config.token_lifetime_ms(),
+        };
+        let books = reconciler.books.clone();
+        let reconciler = reconciler.start().map_err(because("reconciler"))?;
+
+        let catalog = Arc::new(ArcSwap::from_pointee(Catalog::default()));
+        let campaigns = Arc::new(Campaigns::new(
+            config.clone(),
+            catalog.clone(),
+            hot.clone(),
+            log.clone(),
+            caps,
+            metrics.clone(),
+            clock,
+            0,
+            registry,
+        ));
+        campaigns.rebuild();
+        let shared = Arc::new(Shared {
+            rates: config.rates.all().clone(),
+            grids,
+            sequencer: Sequencer::new(config.node, epoch),
+            impressions,
+            bid_for_unknown: config.caps.bid_for_unknown,
+        });
+        let traffic = Arc::new(Traffic {
+            catalog,
+            shared,
+            exchanges: config.exchanges.iter().map(|e| (e.name.clone(), exchange(e))).collect(),
+            by_number: config.exchanges.iter().map(|e| (e.number, e.name.clone())).collect(),
+            keys,
+            urls: NoticeUrls::new(&config.public_url),
+            log: log.clone(),
+            metrics: metrics.clone(),
+            clock,
+            ready: ready.clone(),
+            limits: limits(&config),
+        });
+        let seed = u64::from(epoch.0) << 32 | clock.now().0 as u64 & 0xffff_ffff;
+        let workers = Workers::start(traffic, listeners, seed).map_err(because("traffic listener"))?;
+        let admin = Arc::new(Admin { campaigns, books, ready: ready.clone(), token: config.admin_token.clone() });
+        let admin_listener = Listener::start(admin, admin_socket).map_err(because("admin listener"))?;
+
+        let waited = Instant::now();
+        while lock(&hot).unleased() > 0 && waited.elapsed() < FIRST_LEASES {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        ready.store(true, Ordering::Relaxed);
+        metrics.gauges.ready.store(1, Ordering::Relaxed);
+        Ok(App {
+            traffic: traffic_address,
+            admin: admin_address,
+            ready,
+            workers,
+            admin_listener,
+            reconciler,
+            log,
+            hot,
+            metrics,
+            failed,
+        })
+    }
+
+    /// Why the log failed, if it has. After that nothing may be answered any more: recovery from disk is the way on.
+    pub fn failure(&self) -> Option<String> {
+        self.failed.try_recv().ok()
+    }
+
+    /// Not ready, drain, return leases, flush the log, write the books.
+    pub fn stop(self) -> Result<(), AppError> {
+        self.ready.store(false, Ordering::Relaxed);
+        self.metrics.gauges.ready.store(0, Ordering::Relaxed);
+        self.workers.stop();
+        let mut events = Vec::new();
+        lock(&self.hot).return_all(&mut events);
+        let returned = events.chunks(1_000).try_for_each(|chunk| self.log.append_durable(0, chunk).wait());
+        if let Err(error) = returned {
+            // Not lost: what is not returned now is withheld at the next start and then comes back.
+            tracing::warn!(%error, "leases could not be returned");
+        }
+        let closed = self.log.close().map_err(because("log"));
+        self.reconciler.stop();
+        self.admin_listener.stop();
+        closed
+    }
+}
+
+/// Opens the log and checks every byte of it; says how far it is when that takes long.
+fn open_log(config: &Config) -> Result<Opened, AppError> {
+    let dir = config.data_dir.join("log");
+    let storage = DirStorage::new(&dir).map_err(because("log directory"))?;
+    let log = LogConfig {
+        lanes: config.limits.workers,
+        lane_bytes: config.log.lane_bytes,
+        segment_bytes: config.log.segment_bytes,
+        max_bytes: (config.log.max_bytes > 0).then_some(config.log.max_bytes),
+    };
+    let mut progress = Progress::new("checking the log");
+    SegmentLog::open(Arc::new(storage), log, &mut |done, total| progress.tell(done, total))
+        .map_err(|e| AppError(e.to_string()))
+}
+
+/// Folds what the log has beyond the stored books.
+fn catch_up(store: &mut SqliteBooks, opened: &Opened) -> Result<Books, AppError> {
+    let mut books = store.load().map_err(because("books"))?;
+    let (from, end) = (books.next, opened.durable_end());
+    if from > end {
+        return Err(AppError(format!(
+            "the books have come to event {}, but the log ends at {}: log segments are missing. Put them back; or, if \
+             the log was deleted on purpose, delete books.sqlite too",
+            from.0, end.0
+        )));
+    }
+    let mut progress = Progress::new("folding the log into the books");
+    let mut reader = opened.read(from).map_err(because("log"))?;
+    while let Some(stamped) = reader.next_event().map_err(because("log"))? {
+        fold(&mut books, &stamped);
+        if books.next.0 % 100_000 == 0 {
+            let dirty = books.take_dirty();
+            store.save(&books, &dirty).map_err(because("books"))?;
+            progress.tell(books.next.0 - from.0, end.0 - from.0);
+        }
+    }
+    let dirty = books.take_dirty();
+    store.save(&books, &dirty).map_err(because("books"))?;
+    Ok(books)
+}
+
+/// Reads the impressions that still count for a frequency cap back from the log.
+fn remember_impressions(
+    opened: &Opened,
+    impressions: &ImpressionStore,
+    caps: &CapMemory,
+    now: UnixMs,
+    token_lifetime_ms: i64,
+) -> Result<(), AppError> {
+    let Some(longest) = caps.iter().map(|cap| cap.1).max() else { return Ok(()) };
+    // A bill is told from its duplicate by having seen the first, which is at most a token's lifetime older.
+    let from = opened.offset_at_or_before(now.plus(-longest).plus(-token_lifetime_ms));
+    let total = opened.durable_end().0.saturating_sub(from.0);
+    let mut progress = Progress::new("reading back frequency caps");
+    let mut bits = Bits::default();
+    let mut reader = opened.read(from.min(opened.durable_end())).map_err(because("log"))?;
+    while let Some(stamped) = reader.next_event().map_err(because("log"))? {
+        if let Event::Notice(notice) = &stamped.event {
+            let (state, outcome) = step(bits.get(notice.facts.reservation), notice, stamped.at);
+            bits.set(notice.facts.reservation, state);
+            note_impression(impressions, caps, &stamped, outcome);
+        }
+        if stamped.offset.0 % 100_000 == 0 {
+            progress.tell(stamped.offset.0.saturating_sub(from.0), total);
+        }
+    }
+    Ok(())
+}
+
+/// A line a second about long work.
+struct Progress {
+    what: &'static str,
+    last: Instant,
+}
+
+impl Progress {
+    fn new(what: &'static str) -> Progress {
+        Progress { what, last: Instant::now() }
+    }
+
+    fn tell(&mut self, done: u64, total: u64) {
+        if self.last.elapsed() >= Duration::from_secs(1) {
+            self.last = Instant::now();
+            tracing::info!("{}: {} %", self.what, done * 100 / total.max(1));
+        }
+    }
+}
+
+fn exchange(e: &config::Exchange) -> serve::Exchange {
+    serve::Exchange {
+        terms: ExchangeTerms {
+            number: e.number,
+            key: key::key(&e.name),
+            seat: e.seat.clone(),
+            currency: e.currency,
+            lifetimes: e.lifetimes,
+            spend_on_win: e.spend_on_win,
+        },
+        price: e.price.clone(),
+        token_lifetime_ms: e.token_lifetime_ms,
+        tmax_default_ms: e.tmax_default_ms,
+        network_ms: e.network_ms,
+        body_no_bid: e.body_no_bid,
+    }
+}
+
+fn limits(config: &Config) -> Limits {
+    let l = &config.limits;
+    Limits {
+        max_body_bytes: l.max_body_bytes,
+        max_header_bytes: l.max_header_bytes,
+        max_connections: l.max_connections,
+        body_timeout_ms: l.body_timeout_ms.unsigned_abs(),
+        idle_timeout_ms: l.idle_timeout_ms.unsigned_abs(),
+        shutdown_grace_ms: l.shutdown_grace_ms.unsigned_abs(),
+    }
+}

@@ -1,0 +1,179 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::admin::catalog_files;
+use crate::app::App;
+use crate::config::{Config, RawConfig};
+use crate::serve::keys;
+use crate::telemetry::logs;
+
+/// A decision server: OpenRTB bid requests in, bids out, money that cannot be overspent.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "Without a command it serves. Without a config file it serves the built-in demo:\n\n  \
+                  gavel                           serve on 127.0.0.1:8080, admin on 127.0.0.1:9090, data in ./data\n  \
+                  gavel --listen 127.0.0.1:0      on a free port; the addresses bound are printed\n  \
+                  gavel check --config gavel.toml list every fault of the config and the campaign files\n\n\
+                  Log lines go to stderr; GAVEL_LOG sets their level (error, warn, info, debug)."
+)]
+pub struct Cli {
+    #[command(flatten)]
+    options: Options,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Args, Debug)]
+struct Options {
+    /// Config file; default gavel.toml in the working directory, if there is one
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address of the traffic listener; port 0 takes a free one [default: 127.0.0.1:8080]
+    #[arg(long, global = true, env = "GAVEL_LISTEN", value_name = "ADDRESS")]
+    listen: Option<String>,
+    /// Address of the admin listener; needs a token unless on loopback [default: 127.0.0.1:9090]
+    #[arg(long, global = true, env = "GAVEL_ADMIN_LISTEN", value_name = "ADDRESS")]
+    admin_listen: Option<String>,
+    /// Where the log, the books and the keys live [default: data]
+    #[arg(long, global = true, env = "GAVEL_DATA_DIR", value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve bids and notices (also the default without a command)
+    Serve,
+    /// Check config and campaign files, list every fault, exit 1 if there is one
+    Check,
+    /// Keys that sign notice URLs
+    #[command(subcommand)]
+    Keys(KeyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyCommand {
+    /// Add a new key, which signs from the next start on; notices signed before stay valid
+    Rotate,
+}
+
+/// Runs what the command line says.
+pub fn run() -> ExitCode {
+    let cli = Cli::parse();
+    logs::start();
+    let config = match configuration(cli.options) {
+        Ok(config) => config,
+        Err(faults) => {
+            faults.iter().for_each(|fault| eprintln!("{fault}"));
+            eprintln!("{} fault(s) in the configuration", faults.len());
+            return ExitCode::FAILURE;
+        }
+    };
+    match cli.command {
+        None | Some(Command::Serve) => serve(config),
+        Some(Command::Check) => check(&config),
+        Some(Command::Keys(KeyCommand::Rotate)) => rotate(&config),
+    }
+}
+
+fn configuration(options: Options) -> Result<Config, Vec<String>> {
+    let mut raw = RawConfig::read(options.config.as_deref()).map_err(|fault| vec![fault.to_string()])?;
+    raw.listen = options.listen;
+    raw.admin_listen = options.admin_listen;
+    raw.data_dir = options.data_dir;
+    raw.admin_token = std::env::var("GAVEL_ADMIN_TOKEN").ok();
+    raw.check().map_err(|faults| faults.iter().map(ToString::to_string).collect())
+}
+
+fn check(config: &Config) -> ExitCode {
+    match catalog_files::load(config) {
+        Ok(campaigns) => {
+            println!("config and {} campaigns are fine", campaigns.len());
+            ExitCode::SUCCESS
+        }
+        Err(faults) => {
+            faults.iter().for_each(|fault| eprintln!("{fault}"));
+            eprintln!("{} fault(s) in the campaign files", faults.len());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn rotate(config: &Config) -> ExitCode {
+    let made = std::fs::create_dir_all(&config.data_dir).map_err(|e| e.to_string());
+    match made.and_then(|()| keys::rotate(&config.data_dir.join("notice-keys"))) {
+        Ok(id) => {
+            println!("key {id} signs from the next start on");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve(config: Config) -> ExitCode {
+    let demo = config.catalog.is_none();
+    let exchange = config.exchanges.first().map(|e| e.name.clone()).unwrap_or_default();
+    let app = match App::start(config) {
+        Ok(app) => app,
+        Err(error) => {
+            eprintln!("gavel cannot start: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    println!("traffic http://{}", app.traffic);
+    println!("admin http://{}", app.admin);
+    if demo {
+        println!("\nThe demo is running. Get a bid with:\n");
+        println!(
+            "curl -s http://{}/openrtb2/{exchange} -d '{{\"id\":\"1\",\"imp\":[{{\"id\":\"1\",\"banner\":{{\"w\":300,\"h\":250}}}}],\"site\":{{\"domain\":\"example.com\"}}}}'",
+            app.traffic
+        );
+        println!("\nCtrl-C stops it.");
+    }
+    let failure = wait(&app);
+    let stopped = app.stop();
+    match (failure, stopped) {
+        (None, Ok(())) => ExitCode::SUCCESS,
+        (Some(reason), _) => {
+            eprintln!(
+                "the log has failed and nothing can be answered safely: {reason}; start again to recover from disk"
+            );
+            ExitCode::FAILURE
+        }
+        (None, Err(error)) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Waits for SIGINT or SIGTERM, or for the log to fail.
+fn wait(app: &App) -> Option<String> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return Some(error.to_string()),
+    };
+    runtime.block_on(async {
+        let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+            return Some("cannot listen for signals".to_owned());
+        };
+        let mut look = tokio::time::interval(Duration::from_millis(100));
+        loop {
+            tokio::select! {
+                _ = interrupt.recv() => return None,
+                _ = terminate.recv() => return None,
+                _ = look.tick() => if let Some(reason) = app.failure() { return Some(reason) },
+            }
+        }
+    })
+}

@@ -57,6 +57,18 @@ fn any_flipped_byte_is_refused_or_carries_nothing() {
 }
 
 #[test]
+fn a_damaged_spare_is_made_blank_again() {
+    let (disk, config) = closed_log();
+    let spares = ["prepared.seg", "reserve.seg"];
+    for name in spares {
+        disk.patch(name, |bytes| bytes[700] = 7);
+    }
+    let before = events_of(&disk, &config).unwrap().len();
+    assert!(disk.files().iter().filter(|(n, _)| spares.contains(&n.as_str())).all(|(_, bytes)| bytes[700] == 0));
+    assert!(before > 0);
+}
+
+#[test]
 fn a_message_says_where_what_and_what_to_do() {
     let (disk, config) = closed_log();
     disk.patch("00000000000000000002.seg", |bytes| bytes[600] ^= 4);

@@ -100,10 +100,25 @@ fn scan(dir: &Path) {
     }
 }
 
-/// `rate` events a second in batches each 50 us; one in a hundred is waited for, and so is measured.
+/// What the disk itself takes: write 512 bytes into a file of zeros, sync, again.
+fn bare_sync(dir: &Path) {
+    use std::os::unix::fs::FileExt;
+    let file = std::fs::File::create(dir.join("bare")).expect("a file");
+    let mut histogram = Histogram::<u64>::new(3).expect("three digits");
+    file.write_all_at(&vec![0; 16 << 20], 0).and_then(|()| file.sync_all()).expect("space");
+    for n in 0..5_000 {
+        let started = Instant::now();
+        file.write_all_at(&[7; 512], n * 512).and_then(|()| file.sync_data()).expect("a sync");
+        histogram.record(started.elapsed().as_micros() as u64).expect("it grows");
+    }
+    let at = |q: f64| histogram.value_at_quantile(q);
+    println!("bare write and sync: p50 {} us, p90 {}, p99 {}, p99.9 {}", at(0.5), at(0.9), at(0.99), at(0.999));
+}
+
+/// `rate` events a second that nobody waits for, and beside them one after the other that is waited for and measured.
 fn paced(dir: &Path, rate: u32, seconds: u32) {
     let log = Arc::new(open(dir, 2));
-    // The next segment is prepared at the start; measure the steady state.
+    // The next segment is prepared at the start: the steady state is what counts.
     thread::sleep(Duration::from_millis(500));
     let stop = Arc::new(AtomicBool::new(false));
     let background = {
@@ -150,6 +165,7 @@ fn main() {
     let below = std::env::args().skip(1).find(|a| !a.starts_with('-'));
     let base = below.map_or_else(std::env::temp_dir, Into::into);
     let dir = tempfile::tempdir_in(base).expect("a directory");
+    bare_sync(dir.path());
     flat_out(&dir.path().join("flat"), 5_000_000);
     scan(&dir.path().join("flat"));
     for rate in [20_000, 50_000] {

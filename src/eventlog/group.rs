@@ -194,9 +194,20 @@ impl GroupBuilder {
         &self.buf
     }
 
-    /// The group as [`finish`](Self::finish) left it.
-    pub fn bytes(&self) -> &[u8] {
-        &self.buf
+    /// Bytes of the group that [`finish`](Self::finish) completed.
+    pub fn group_bytes(&self) -> usize {
+        self.buf.len()
+    }
+
+    /// The events pushed, in order.
+    pub fn events(&self) -> impl Iterator<Item = &[u8]> {
+        let mut rest = &self.buf[GROUP_HEADER..];
+        (0..self.records).map_while(move |_| {
+            let (len, _) = rest.split_first_chunk::<4>()?;
+            let (record, tail) = rest.split_at_checked(RECORD_HEADER + u32::from_le_bytes(*len) as usize)?;
+            rest = tail;
+            Some(&record[RECORD_HEADER..])
+        })
     }
 }
 

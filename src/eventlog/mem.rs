@@ -50,6 +50,7 @@ struct Disk {
     steps_left: Option<u64>,
     steps: u64,
     capacity: Option<u64>,
+    free: Option<u64>,
     fail_sync_of: Option<String>,
 }
 
@@ -106,6 +107,11 @@ impl MemStorage {
 
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.disk().capacity = bytes;
+    }
+
+    /// What `free_bytes` says, whatever the capacity is.
+    pub fn set_free(&self, bytes: Option<u64>) {
+        self.disk().free = bytes;
     }
 
     pub fn used(&self) -> u64 {
@@ -286,6 +292,10 @@ impl Storage for MemStorage {
         }
         disk.locked = true;
         Ok(Box::new(MemLock(self.clone())))
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        Ok(self.disk().free.unwrap_or(u64::MAX))
     }
 
     fn locate(&self, name: &str) -> String {

@@ -12,7 +12,10 @@ use super::{LogReader, ReadError};
 use crate::event::{Event, Offset, Stamped};
 
 /// Bytes read at once; more when a group is larger.
-const WINDOW: usize = 256 << 10;
+const WINDOW: u64 = 256 << 10;
+/// A reader at the tail reads about as much as is new, and not a whole window for each new event.
+const BYTES_AN_EVENT: u64 = 256;
+const SMALLEST_READ: u64 = 4096;
 
 pub struct SegmentReader {
     index: Arc<Index>,
@@ -108,12 +111,13 @@ impl SegmentReader {
                 place.group = Some(Group { bytes: whole.len(), cursor: Cursor::first(&header), offset: header.first });
                 return Ok(());
             }
-            place.position += whole.len() as u64;
-            place.first = after;
             if header.seal {
                 let i = place.segment + 1;
                 self.open_segment(i)?;
+                continue;
             }
+            place.position += whole.len() as u64;
+            place.first = after;
         }
     }
 }
@@ -189,7 +193,9 @@ impl Window {
             }
             // Emptied first: a failed read must not leave half of it to be trusted.
             (self.position, self.end) = (place.position, Offset(0));
-            self.bytes.resize(left.min(WINDOW.max(len) as u64) as usize, 0);
+            let new = end.0.saturating_sub(place.first.0).saturating_mul(BYTES_AN_EVENT);
+            let wanted = new.clamp(SMALLEST_READ, WINDOW).max(len as u64);
+            self.bytes.resize(left.min(wanted) as usize, 0);
             let read = place.file.read_at(&mut self.bytes, place.position);
             read.map_err(|source: io::Error| ReadError::Io { segment: place.name.clone(), source })?;
             self.end = end;

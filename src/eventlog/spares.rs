@@ -144,21 +144,14 @@ impl Preparer {
                 _ => return Prepared::Nothing,
             }
         };
-        let config = &shared.config;
+        let bytes = shared.config.segment_bytes;
         let storage = &*shared.index.storage;
-        let allowed = config.max_bytes.is_none_or(|max| {
-            let now = lock(shared).disk_bytes;
-            now.saturating_add(config.segment_bytes) <= max
-        });
-        let made = if allowed {
-            make_blank(storage, name, config.segment_bytes, &|| shared.stop() != Stop::Now)
-        } else {
-            Err(io::ErrorKind::StorageFull.into())
-        };
+        let made =
+            room_for(shared, bytes).and_then(|()| make_blank(storage, name, bytes, &|| shared.stop() != Stop::Now));
         match made {
             Ok(Some(file)) => {
                 let mut spares = lock(shared);
-                spares.disk_bytes += config.segment_bytes;
+                spares.disk_bytes += bytes;
                 if name == RESERVE {
                     spares.reserve = Spare::Ready(file);
                 } else {
@@ -185,6 +178,16 @@ impl Preparer {
             }
         }
     }
+}
+
+/// Asks before anything is written: trying each second on a full disk would take the last bytes from everyone else.
+fn room_for(shared: &Shared, bytes: u64) -> io::Result<()> {
+    let used = lock(shared).disk_bytes;
+    let allowed = shared.config.max_bytes.is_none_or(|max| used.saturating_add(bytes) <= max);
+    if allowed && shared.index.storage.free_bytes()? >= bytes {
+        return Ok(());
+    }
+    Err(io::ErrorKind::StorageFull.into())
 }
 
 pub fn is_no_space(e: &io::Error) -> bool {

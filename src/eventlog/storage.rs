@@ -26,6 +26,8 @@ pub trait Storage: Send + Sync {
     fn sync_dir(&self) -> io::Result<()>;
     /// Takes the directory for this process; `ErrorKind::WouldBlock` when another one has it.
     fn lock(&self) -> io::Result<Box<dyn LockGuard>>;
+    /// Bytes that can still be written. A guess: others write too, and quotas may allow less.
+    fn free_bytes(&self) -> io::Result<u64>;
     /// How a person finds this file: its whole path.
     fn locate(&self, name: &str) -> String;
     /// Fresh random bits for a segment's salt.
@@ -117,6 +119,11 @@ impl Storage for DirStorage {
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(e)) => Err(e),
         }
+    }
+
+    fn free_bytes(&self) -> io::Result<u64> {
+        let stat = rustix::fs::statvfs(&self.dir)?;
+        Ok(stat.f_bavail.saturating_mul(stat.f_frsize))
     }
 
     fn locate(&self, name: &str) -> String {

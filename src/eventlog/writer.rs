@@ -10,7 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use super::format::SegmentHeader;
-use super::group::{GroupBuilder, GroupHeader, Records};
+use super::group::GroupBuilder;
 use super::lanes::{Cut, Lane, LaneLimits};
 use super::segment_file::SegmentFile;
 use super::shared::{PanicGuard, Shared, Stop};
@@ -147,32 +147,28 @@ impl Writer {
                 let taken = unit.buffer_bytes();
                 self.cut.advance(taken);
             }
-            self.commit()?;
+            self.commit(at)?;
         }
         Ok(true)
     }
 
-    /// Writes and syncs the group in the builder, then applies it and tells who waits.
-    fn commit(&mut self) -> io::Result<()> {
+    /// Writes and syncs the group in the builder, all stamped `at`, then applies it and tells who waits.
+    fn commit(&mut self, at: UnixMs) -> io::Result<()> {
         let Some(segment) = &mut self.segment else { return Err(io::Error::other("no segment to write to")) };
         let first = self.next;
         segment.write(&mut self.builder, first)?;
         let started = Instant::now();
         segment.sync()?;
         self.shared.stats.count_sync(started.elapsed());
-        let group = self.builder.bytes();
-        self.shared.stats.count_group(u64::from(self.builder.records()), group.len() as u64);
-        self.next = Offset(first.0 + u64::from(self.builder.records()));
+        let records = u64::from(self.builder.records());
+        self.shared.stats.count_group(records, self.builder.group_bytes() as u64);
+        self.next = Offset(first.0 + records);
         self.shared.index.set_durable_end(self.next);
-
-        let unreadable = || io::Error::other("a group just written cannot be read back from memory");
-        let header = GroupHeader::decode(group, segment.sum).ok_or_else(unreadable)?;
-        let mut records = Records::new(group, &header, segment.sum);
-        let mut offset = first;
-        while let Some(record) = records.next_record().map_err(|_| unreadable())? {
-            let event = Event::decode(record.event).ok_or_else(unreadable)?;
-            self.follower.apply(&Stamped { offset, at: record.at, event }, &mut self.out);
-            offset.0 += 1;
+        for (offset, bytes) in (first.0..).map(Offset).zip(self.builder.events()) {
+            let unreadable =
+                || io::Error::other(format!("event {} was encoded so that it cannot be decoded", offset.0));
+            let event = Event::decode(bytes).ok_or_else(unreadable)?;
+            self.follower.apply(&Stamped { offset, at, event }, &mut self.out);
         }
         self.keep_own()?;
         self.cut.answer_written();

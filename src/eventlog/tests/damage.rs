@@ -57,6 +57,18 @@ fn any_flipped_byte_is_refused_or_carries_nothing() {
 }
 
 #[test]
+fn a_damaged_spare_is_made_blank_again() {
+    let (disk, config) = closed_log();
+    let spares = ["prepared.seg", "reserve.seg"];
+    for name in spares {
+        disk.patch(name, |bytes| bytes[700] = 7);
+    }
+    let before = events_of(&disk, &config).unwrap().len();
+    assert!(disk.files().iter().filter(|(n, _)| spares.contains(&n.as_str())).all(|(_, bytes)| bytes[700] == 0));
+    assert!(before > 0);
+}
+
+#[test]
 fn a_message_says_where_what_and_what_to_do() {
     let (disk, config) = closed_log();
     disk.patch("00000000000000000002.seg", |bytes| bytes[600] ^= 4);
@@ -142,4 +154,27 @@ fn a_reader_notices_damage_and_newer_events() {
     let error = rig.log.read(Offset(0)).unwrap().next_event().unwrap_err();
     assert!(matches!(error, ReadError::UnknownEvent { kind: 200, version: 9, position: 552, .. }), "{error}");
     assert!(error.to_string().contains("00000000000000000001.seg"));
+}
+
+#[test]
+fn a_last_group_that_holds_zeros_is_not_taken_for_torn() {
+    let (disk, config) = (MemStorage::default(), tiny());
+    let mut rig = Rig::open(&disk, &config).unwrap();
+    rig.log.append(0, &event(0, 0)).unwrap();
+    rig.settle();
+    rig.log.append(0, &large_event(0, 1, 1700, 0)).unwrap();
+    rig.settle();
+    rig.close().unwrap();
+    let name = "00000000000000000001.seg";
+    let used = disk.files()[0].1.iter().rposition(|b| *b != 0).unwrap() + 1;
+    assert!(used > SECTOR + 1700);
+    for position in 0..used {
+        let copy = disk.copy();
+        copy.patch(name, |bytes| bytes[position] ^= 0x40);
+        assert!(matches!(events_of(&copy, &config), Err(OpenError::Corrupt { .. })), "byte {position}");
+    }
+    // A sector of it that is gone, though, is one that was never written.
+    let copy = disk.copy();
+    copy.patch(name, |bytes| bytes[2 * SECTOR..].fill(0));
+    assert_eq!(events_of(&copy, &config).unwrap().len(), 1);
 }

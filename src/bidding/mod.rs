@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `campaign`, `creative`, `vast`, `check`, `fault`, `demo` | campaigns as they were typed and as they were checked |
 //! | `compiled`, `key`, `live`, `catalog`, `index` | campaigns made ready: keys, templates, bitmaps, live prices |
-//! | `subject`, `fit`, `decide` | a request as targeting sees it, what fits it, and the decision |
+//! | `subject`, `offer`, `fit`, `decide` | a request as targeting sees it, what fits it, and the decision |
 //! | `reason` | the no-bid funnel |
 
 pub mod campaign;
@@ -19,6 +19,7 @@ pub mod fit;
 pub mod index;
 pub mod key;
 pub mod live;
+mod offer;
 pub mod reason;
 mod strict;
 pub mod subject;

@@ -60,7 +60,7 @@ impl Merged {
             buckets.push((end as f64 / 1e6, up_to - below));
             below = up_to;
         }
-        buckets.push((f64::MAX, merged.len() - below));
+        buckets.push((f64::INFINITY, merged.len() - below));
         Merged { count: merged.len(), sum_seconds: merged.mean() * merged.len() as f64 / 1e6, buckets }
     }
 }

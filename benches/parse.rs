@@ -21,6 +21,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const BODY: &str = include_str!("../tests/fixtures/openrtb/banner.json");
 
 /// The fields of a banner request that a bidder reads, as a server without a scanner of its own would hold them.
+#[expect(dead_code, reason = "what is read is measured, not used")]
 mod owned {
     use serde::Deserialize;
 

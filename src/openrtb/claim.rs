@@ -18,7 +18,14 @@ pub enum PriceScheme {
     /// A decimal CPM.
     Plain,
     /// Encrypted micros of a CPM, in the bid's currency.
-    Google(GoogleKeys),
+    Google(Box<GoogleKeys>),
+}
+
+impl PriceScheme {
+    /// Google's scheme with the account's keys in base64; `None` unless both are 32 bytes.
+    pub fn google(encryption_key: &str, integrity_key: &str) -> Option<PriceScheme> {
+        GoogleKeys::from_base64(encryption_key, integrity_key).map(Box::new).map(PriceScheme::Google)
+    }
 }
 
 /// What was odd about a price, for counting.

@@ -12,8 +12,8 @@ const MAX_LEN: usize = 64;
 /// Digits that fit into u128 with room for the next one.
 const MAX_DIGITS: u32 = 37;
 
-/// The number times 10^`decimals`, rounded up to a whole one and at most `most`. JSON's grammar: no plus sign, no
-/// leading zeros check (some send `00.5`), digits on both sides of a point.
+/// The number times 10^`decimals`, rounded up to a whole one and at most `most`. Digits, with digits on both sides of
+/// a point, and an exponent as JSON writes it; unlike there, zeros may lead.
 pub fn scaled_ceil(text: &str, decimals: i32, most: i64) -> Result<i64, DecimalError> {
     if text.len() > MAX_LEN {
         return Err(DecimalError::Malformed);
@@ -86,7 +86,7 @@ impl Number {
         let factor = 10u128.checked_pow(shift.unsigned_abs());
         let (value, rest) = match (shift >= 0, factor) {
             (true, factor) => (factor.and_then(|f| self.digits.checked_mul(f)).unwrap_or(u128::MAX), false),
-            (false, Some(factor)) => (self.digits / factor, self.digits % factor != 0),
+            (false, Some(factor)) => (self.digits / factor, !self.digits.is_multiple_of(factor)),
             (false, None) => (0, true),
         };
         let value = value.saturating_add(u128::from(rest || self.cut));

@@ -154,7 +154,7 @@ fn list<'a>(
 }
 
 #[inline]
-pub fn strings<'a>(s: &mut Scanner<'a>) -> Result<StrList<'a>, Fault> {
+pub(super) fn strings<'a>(s: &mut Scanner<'a>) -> Result<StrList<'a>, Fault> {
     let (raw, len) = list(s, |s| match s.kind()? {
         Kind::String => Ok(s.string().map(|_| true)?),
         Kind::Number => Ok(s.number().map(|_| true)?),
@@ -165,7 +165,7 @@ pub fn strings<'a>(s: &mut Scanner<'a>) -> Result<StrList<'a>, Fault> {
 }
 
 #[inline]
-pub fn ints<'a>(s: &mut Scanner<'a>) -> Result<IntList<'a>, Fault> {
+pub(super) fn ints<'a>(s: &mut Scanner<'a>) -> Result<IntList<'a>, Fault> {
     let (raw, len) = list(s, |s| match s.kind()? {
         Kind::Number => integer(s.number()?).map(|_| true).ok_or(Fault::WrongType),
         _ => Ok(super::value::int(s)?.is_some()),

@@ -132,7 +132,7 @@ fn unusable_prices_have_names() {
 
 #[test]
 fn encrypted_prices_are_in_the_bids_currency() {
-    let scheme = PriceScheme::Google(google_price::tests::published());
+    let scheme = PriceScheme::Google(Box::new(google_price::tests::published()));
     let price = |p| price_claim(&facts(), Some(p), None, None, &scheme);
     assert_eq!(price("OG46wAAMCggBI0VniavN7-mNy0VTKPbB3o5CMQ"), (amount(1_200_000, 0), None));
     let forged = price("OG46wAAMCggBI0VniavN7-mNy0VTKPbB3o5CMA");
@@ -194,7 +194,7 @@ fn every_other_spelling_is_refused() {
     for tail in ["=", "==", "A", "AA", "AAAA", "\n"] {
         assert!(ring.verify(&[&token, tail.as_bytes()].concat(), NOW).is_err());
     }
-    assert_eq!(ring.verify(&vec![b'A'; MAX_LEN + 1], NOW), Err(TokenError::Malformed));
+    assert_eq!(ring.verify(&[b'A'; MAX_LEN + 1], NOW), Err(TokenError::Malformed));
     assert_eq!(ring.verify(&vec![b'A'; 1 << 20], NOW), Err(TokenError::Malformed));
     assert_eq!(ring.verify(b"", NOW), Err(TokenError::Malformed));
 }

@@ -134,6 +134,7 @@ fn broken_rules_are_refused_by_name() {
         (r#"{"id":"r","imp":null}"#, "no_imp"),
         (r#"{"id":"r","imp":{}}"#, "wrong_type"),
         (r#"{"id":"r","imp":[1]}"#, "wrong_type"),
+        (r#"{"id":"r","imp":[[]]}"#, "wrong_type"),
         (r#"{"id":["r"],"imp":[{"id":"1"}]}"#, "wrong_type"),
         (r#"{"id":"r","imp":[{}]}"#, "imp_without_id"),
         (r#"{"id":"r","imp":[{"id":"1"},{"id":"2"},{"id":"1"}]}"#, "duplicate_imp_id"),
@@ -149,6 +150,7 @@ fn broken_rules_are_refused_by_name() {
         (&with(r#""cur":{}"#), "wrong_type"),
         (&with(r#""bcat":[["IAB1"]]"#), "wrong_type"),
         (&with(r#""device":"phone""#), "wrong_type"),
+        (&with(r#""user":[{}]"#), "wrong_type"),
         (&with(r#""regs":{"gdpr":"maybe"}"#), "wrong_type"),
     ] {
         let error = refused(body);
@@ -230,6 +232,7 @@ fn native_markup_is_read_in_every_wrapping() {
 fn privacy_signals_forbid_user_data() {
     for (extra, personal) in [
         ("", true),
+        (r#""regs":[],"user":[],"device":[ ],"ext":[]"#, true),
         (r#""regs":{"coppa":1}"#, false),
         (r#""regs":{"coppa":0,"gdpr":0,"us_privacy":"1YNN"}"#, true),
         (r#""regs":{"gdpr":1},"user":{"consent":"CPXxRfA"}"#, false),

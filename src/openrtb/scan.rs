@@ -258,6 +258,16 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    /// Reads `[]` if that is what stands here.
+    pub(super) fn empty_array(&mut self) -> bool {
+        let mut ahead = *self;
+        let is_empty = ahead.array(|s| s.fail(s.pos)).is_ok();
+        if is_empty {
+            *self = ahead;
+        }
+        is_empty
+    }
+
     #[inline]
     fn colon(&mut self) -> Result<(), ScanError> {
         if self.next_byte() != b':' {

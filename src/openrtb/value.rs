@@ -70,18 +70,18 @@ fn string_or_number<'a>(s: &mut Scanner<'a>) -> Result<Option<Str<'a>>, Fault> {
 }
 
 #[inline]
-pub fn text<'a>(s: &mut Scanner<'a>) -> Result<Option<Cow<'a, str>>, Fault> {
+pub(super) fn text<'a>(s: &mut Scanner<'a>) -> Result<Option<Cow<'a, str>>, Fault> {
     Ok(string_or_number(s)?.map(Str::decode))
 }
 
 #[inline]
-pub fn id<'a>(s: &mut Scanner<'a>) -> Result<Id<'a>, Fault> {
+pub(super) fn id<'a>(s: &mut Scanner<'a>) -> Result<Id<'a>, Fault> {
     Ok(string_or_number(s)?.map(|found| Id { text: found.decode(), spelled: found.raw }).unwrap_or_default())
 }
 
 /// A whole number: `7`, `7.0`, `7e0`; beyond i64 it is the nearest i64.
 #[inline]
-pub fn integer(number: &str) -> Option<i64> {
+pub(super) fn integer(number: &str) -> Option<i64> {
     let bytes = number.as_bytes();
     let (negative, digits) = match bytes {
         [b'-', digits @ ..] => (true, digits),
@@ -105,7 +105,7 @@ fn number_in(text: &str) -> Option<&str> {
 
 /// An integer; a boolean is 0 or 1, an empty string is absent.
 #[inline]
-pub fn int(s: &mut Scanner) -> Result<Option<i64>, Fault> {
+pub(super) fn int(s: &mut Scanner) -> Result<Option<i64>, Fault> {
     match s.kind()? {
         Kind::Number => integer(s.number()?).map(Some).ok_or(Fault::WrongType),
         Kind::Null => Ok(s.null().map(|()| None)?),
@@ -120,7 +120,7 @@ pub fn int(s: &mut Scanner) -> Result<Option<i64>, Fault> {
 
 /// As [`int`], but at least 0; above u32 it is the largest u32.
 #[inline]
-pub fn count(s: &mut Scanner) -> Result<Option<u32>, Fault> {
+pub(super) fn count(s: &mut Scanner) -> Result<Option<u32>, Fault> {
     match int(s)? {
         Some(value) if value < 0 => Err(Fault::Negative),
         value => Ok(value.map(|v| u32::try_from(v).unwrap_or(u32::MAX))),
@@ -129,18 +129,18 @@ pub fn count(s: &mut Scanner) -> Result<Option<u32>, Fault> {
 
 /// As [`int`]: anything but 0 is set.
 #[inline]
-pub fn flag(s: &mut Scanner) -> Result<Option<bool>, Fault> {
+pub(super) fn flag(s: &mut Scanner) -> Result<Option<bool>, Fault> {
     Ok(int(s)?.map(|value| value != 0))
 }
 
 /// As [`flag`], unset when absent.
 #[inline]
-pub fn switch(s: &mut Scanner) -> Result<bool, Fault> {
+pub(super) fn switch(s: &mut Scanner) -> Result<bool, Fault> {
     Ok(flag(s)? == Some(true))
 }
 
 #[inline]
-pub fn float(s: &mut Scanner) -> Result<Option<f64>, Fault> {
+pub(super) fn float(s: &mut Scanner) -> Result<Option<f64>, Fault> {
     let parse = |number: &str| number.parse().ok();
     match s.kind()? {
         Kind::Number => parse(s.number()?).map(Some).ok_or(Fault::WrongType),
@@ -155,7 +155,7 @@ pub fn float(s: &mut Scanner) -> Result<Option<f64>, Fault> {
 
 /// A price: a number that is not negative, 0 when absent.
 #[inline]
-pub fn price(s: &mut Scanner) -> Result<f64, Fault> {
+pub(super) fn price(s: &mut Scanner) -> Result<f64, Fault> {
     match float(s)? {
         Some(value) if value < 0.0 => Err(Fault::Negative),
         value => Ok(value.unwrap_or(0.0)),
@@ -164,7 +164,7 @@ pub fn price(s: &mut Scanner) -> Result<f64, Fault> {
 
 /// For fields that only refine a decision: a value of the wrong type is as good as absent.
 #[inline]
-pub fn lenient<'a, T: Default>(
+pub(super) fn lenient<'a, T: Default>(
     read: impl Fn(&mut Scanner<'a>) -> Result<T, Fault>,
 ) -> impl Fn(&mut Scanner<'a>) -> Result<T, Fault> {
     move |s| {
@@ -182,26 +182,28 @@ pub fn lenient<'a, T: Default>(
 
 /// The value as it stands in the body; `None` for null.
 #[inline]
-pub fn raw<'a>(s: &mut Scanner<'a>) -> Result<Option<&'a str>, Fault> {
+pub(super) fn raw<'a>(s: &mut Scanner<'a>) -> Result<Option<&'a str>, Fault> {
     match s.kind()? {
         Kind::Null => Ok(s.null().map(|()| None)?),
         _ => Ok(Some(s.raw()?)),
     }
 }
 
-/// Whether an object starts here; null is consumed and is none, another value has the wrong type.
+/// Whether an object starts here. Null is consumed and is none, and so is `[]`, which is how PHP writes an empty
+/// object; another value has the wrong type.
 #[inline]
-pub fn is_object(s: &mut Scanner) -> Result<bool, RequestError> {
+pub(super) fn is_object(s: &mut Scanner) -> Result<bool, RequestError> {
     match s.kind()? {
         Kind::Object => Ok(true),
         Kind::Null => Ok(s.null().map(|()| false)?),
+        _ if s.empty_array() => Ok(false),
         _ => Err(RequestError::WrongType(Path { object: "", field: "" })),
     }
 }
 
 /// Whether an object starts here; anything else is skipped: `ext` is anyone's.
 #[inline]
-pub fn is_ext(s: &mut Scanner) -> Result<bool, RequestError> {
+pub(super) fn is_ext(s: &mut Scanner) -> Result<bool, RequestError> {
     match s.kind()? {
         Kind::Object => Ok(true),
         _ => Ok(s.skip().map(|()| false)?),

@@ -218,3 +218,30 @@ fn throughput() {
         go(&fake, &format!("{arguments} --duration 8s --arrivals poisson --no-verify --connections 64 --warmup 2s"));
     }
 }
+
+/// Where the generator's own time goes: `cargo test --release --bin loadtest -- --ignored --nocapture request_cost`.
+#[test]
+#[ignore = "a measurement"]
+fn request_cost() {
+    let plan = crate::plan::test_plan(&["--seed", "1"]).expect("plan");
+    let requests = crate::requests::Requests::new(&plan);
+    let (start, count) = (crate::timer::thread_cpu_ns(), 200_000);
+    let bytes: usize = (0..count).map(|index| requests.make(index).0.len()).sum();
+    let spent = crate::timer::thread_cpu_ns() - start;
+    println!("{} ns and {} bytes a request", spent / count, bytes as u64 / count);
+}
+
+/// The whole money check at its full size, and again with the journal afterwards.
+#[test]
+#[ignore = "takes a minute"]
+fn two_hundred_thousand_bids() {
+    let folder = tempfile::tempdir().expect("folder");
+    let path = folder.path().join("run.jsonl");
+    let path = path.to_str().expect("path");
+    let fake = Fake::start(Manners { busy_every: 1000, hang_up_every: 1500, ..Manners::default() });
+    let arguments =
+        "--bids 200000 --rate 8000 --profile mixed --odd 0.01 --reorder --loss-then-bill 0.01 --ignore-tmax";
+    let (verdict, report) = go(&fake, &format!("{arguments} --journal {path}"));
+    assert_eq!(verdict, Verdict::Equal, "{}", text(&report));
+    assert_eq!(verify(&fake, path), Verdict::Equal);
+}

@@ -80,9 +80,10 @@ pub fn text(report: &Report) -> String {
     let _ = writeln!(out, "achieved  {achieved:.1}/s ({} answered)", thousands(stats.outcomes.answered()));
     let _ = writeln!(
         out,
-        "generator {} ms late at p99, {} ms at most; at most {} waited for a connection; {} reconnects",
+        "generator {} ms late at p99, {} ms at most; {:.0} % of a core; backlog at most {}; {} reconnects",
         ms(stats.lag.quantile_ns(0.99)),
         ms(stats.lag.max_ns()),
+        stats.cpu_ns as f64 / 1e7 / report.elapsed.as_secs_f64().max(1e-9),
         thousands(stats.backlog_max),
         thousands(stats.reconnects)
     );
@@ -359,7 +360,7 @@ pub fn json(report: &Report) -> Value {
         "service_ms": times_json(&stats.service),
         "generator": {
             "lag_ms": times_json(&stats.lag), "kept_up": !report.lagged(),
-            "backlog_max": stats.backlog_max, "reconnects": stats.reconnects,
+            "backlog_max": stats.backlog_max, "cpu_seconds": stats.cpu_ns as f64 / 1e9, "reconnects": stats.reconnects,
         },
         "outcomes": outcomes,
         "faults": faults,

@@ -128,7 +128,7 @@ fn push_imp(out: &mut String, rng: &mut Rng, number: u32, format: Format, deals:
     let mut imp = AskedImp { floor: *weighted(rng, &FLOORS), deals: Vec::new() };
     if imp.floor > 0 && rng.bool() {
         // Floors that are not round, with all six decimals.
-        imp.floor += rng.i64(..imp.floor);
+        imp.floor += rng.i64(0..imp.floor);
     }
     let _ = write!(out, "{{\"id\":\"{number}\",\"tagid\":\"slot-{}\",\"secure\":1,", rng.u32(..TAGS));
     if imp.floor > 0 || rng.bool() {

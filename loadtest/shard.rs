@@ -12,7 +12,7 @@ use crate::plan::Plan;
 use crate::requests::Requests;
 use crate::shared::Shared;
 use crate::stats::Stats;
-use crate::timer::Timer;
+use crate::timer::{Timer, thread_cpu_ns};
 use crate::worker::{Templates, work};
 use std::cell::{Cell, RefCell};
 use std::cmp::Reverse;
@@ -124,6 +124,7 @@ pub fn run(
     let exchange = core.exchange.into_inner();
     let mut stats = core.stats.into_inner();
     stats.played = exchange.played;
+    stats.cpu_ns = thread_cpu_ns();
     Ok(ShardResult { stats, ledger: exchange.journal.into_ledger() })
 }
 

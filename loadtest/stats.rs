@@ -149,6 +149,8 @@ pub struct Stats {
     /// When the last request was planned and the last answer came, in nanoseconds since the start.
     pub last_planned_ns: u64,
     pub last_answer_ns: u64,
+    /// Processor time of the generator threads.
+    pub cpu_ns: u64,
 }
 
 impl Stats {
@@ -171,6 +173,7 @@ impl Stats {
         self.played.merge(&other.played);
         self.reconnects += other.reconnects;
         self.backlog_max += other.backlog_max;
+        self.cpu_ns += other.cpu_ns;
         self.last_planned_ns = self.last_planned_ns.max(other.last_planned_ns);
         self.last_answer_ns = self.last_answer_ns.max(other.last_answer_ns);
     }

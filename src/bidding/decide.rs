@@ -10,10 +10,9 @@ use smallvec::SmallVec;
 
 use super::campaign::BidPrice;
 use super::catalog::{Catalog, Entry};
-use super::compiled::{AUDIO, NATIVE, VIDEO};
+use super::compiled::NATIVE;
 use super::fit::{advertiser_allowed, fits};
-use super::index::{ATTRIBUTES, Attribute};
-use super::key::{key, size_key};
+use super::offer::{Floors, Formats, Masks};
 use super::reason::Reason;
 use super::subject::Subject;
 use crate::clock::{LocalHour, UnixMs};
@@ -28,8 +27,6 @@ use crate::openrtb::native::NativeRequest;
 use crate::openrtb::request::BidRequest;
 use crate::window::impressions::{ImpressionStore, Seen};
 
-/// Formats of one impression that are looked at.
-const MAX_FORMATS: usize = 32;
 /// How often an impression is scanned anew because another bid took the money in between.
 const MAX_TRIES: usize = 4;
 
@@ -219,7 +216,7 @@ impl Ask<'_, '_> {
             None => Quantity::ONE,
             Some(multiplier) => Quantity::from_f64(multiplier).ok_or(Reason::NoSupportedImp)?,
         };
-        let floors = Floors::of(imp, self)?;
+        let floors = Floors::of(imp, &self.exchange.seat, &self.snapshot.shared.rates, self.rate)?;
         let mut taken: SmallVec<[u32; MAX_TRIES]> = SmallVec::new();
         loop {
             let best = self.scan(imp, quantity, &floors, &mut formats, &taken, scratch)?;
@@ -243,13 +240,13 @@ impl Ask<'_, '_> {
     ) -> Result<Candidate, Reason> {
         let catalog = &*self.snapshot.catalog;
         let mut best = Best { candidate: None, ties: 0, eligible: 0, furthest: Reason::Format, stop: floors.least_usd };
+        let masks = Masks::new(&catalog.index, self.exchange.key, formats, &scratch.subject);
         let raised = catalog.raised.load();
         for &entry in raised.iter().filter(|e| !taken.contains(e)) {
-            if self.matches(entry, formats, &scratch.subject) {
+            if masks.word(entry as usize / 64) >> (entry % 64) & 1 == 1 {
                 self.consider(entry, imp, quantity, floors, formats, scratch, &mut best);
             }
         }
-        let masks = Masks::new(self, formats, &scratch.subject);
         'words: for word in 0..catalog.index.words() {
             if catalog.caps_usd[word * 64] < best.stop {
                 break;
@@ -269,11 +266,6 @@ impl Ask<'_, '_> {
         }
         scratch.lost[Reason::Outbid as usize] += best.eligible.saturating_sub(1);
         best.candidate.ok_or_else(|| best.furthest.max(masks.furthest()))
-    }
-
-    /// Whether the index lets one campaign through.
-    fn matches(&self, entry: u32, formats: &Formats, subject: &Subject) -> bool {
-        Masks::new(self, formats, subject).word(entry as usize / 64) >> (entry % 64) & 1 == 1
     }
 
     /// Verifies one campaign and keeps it if it is the best so far.

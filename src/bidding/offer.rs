@@ -1,5 +1,7 @@
 //! What one impression offers and asks: formats, bitmaps, floors.
 
+use std::collections::HashMap;
+
 use smallvec::SmallVec;
 
 use super::compiled::{AUDIO, NATIVE, VIDEO};
@@ -16,14 +18,14 @@ use crate::openrtb::native::NativeRequest;
 const MAX_FORMATS: usize = 32;
 
 /// What an impression offers, as values of the index.
-struct Formats {
-    values: SmallVec<[u64; 8]>,
+pub(super) struct Formats {
+    pub values: SmallVec<[u64; 8]>,
     /// Decoded when the first native creative asks.
     markup: Option<Option<NativeRequest>>,
 }
 
 impl Formats {
-    fn of(imp: &Imp) -> Formats {
+    pub fn of(imp: &Imp) -> Formats {
         let mut values = SmallVec::new();
         if let Some(banner) = &imp.banner {
             values.extend(banner.sizes().take(MAX_FORMATS).map(|(w, h)| size_key(w, h)));
@@ -34,26 +36,25 @@ impl Formats {
         Formats { values, markup: None }
     }
 
-    fn markup(&mut self, imp: &Imp) -> Option<&NativeRequest> {
+    pub fn markup(&mut self, imp: &Imp) -> Option<&NativeRequest> {
         let decode = || imp.native.as_ref().and_then(|n| n.markup().ok());
         self.markup.get_or_insert_with(decode).as_ref()
     }
 
-    fn take_markup(&mut self) -> Option<NativeRequest> {
+    pub fn take_markup(&mut self) -> Option<NativeRequest> {
         self.markup.take().flatten()
     }
 }
 
 /// The bitmaps of one impression.
-struct Masks<'a> {
+pub(super) struct Masks<'a> {
     formats: SmallVec<[&'a [u64]; 8]>,
     devices: SmallVec<[&'a [u64]; 2]>,
     rest: [&'a [u64]; 4],
 }
 
 impl<'a> Masks<'a> {
-    fn new(ask: &'a Ask, formats: &Formats, subject: &Subject) -> Masks<'a> {
-        let index = &ask.snapshot.catalog.index;
+    pub fn new(index: &'a Index, exchange: u64, formats: &Formats, subject: &Subject) -> Masks<'a> {
         let mut devices: SmallVec<[&[u64]; 2]> = SmallVec::new();
         for class in (0..8u64).filter(|c| subject.devices.0 & 1 << c != 0) {
             devices.push(index.bitmap(Attribute::Device, Some(class)));
@@ -68,13 +69,13 @@ impl<'a> Masks<'a> {
                 index.bitmap(Attribute::Country, subject.country),
                 index.bitmap(Attribute::Os, subject.os),
                 index.bitmap(Attribute::Language, subject.language),
-                index.bitmap(Attribute::Exchange, Some(ask.exchange.key)),
+                index.bitmap(Attribute::Exchange, Some(exchange)),
             ],
         }
     }
 
     #[inline]
-    fn word(&self, at: usize) -> u64 {
+    pub fn word(&self, at: usize) -> u64 {
         let formats = self.formats.iter().fold(0, |bits, map| bits | map[at]);
         if formats == 0 {
             return 0;
@@ -85,7 +86,7 @@ impl<'a> Masks<'a> {
 
     /// The attribute that lost the last of the campaigns; [`Reason::Price`] when some passed them all. Only worked out
     /// when there is no bid.
-    fn furthest(&self) -> Reason {
+    pub fn furthest(&self) -> Reason {
         let passed = (0..self.rest[0].len()).map(|w| {
             let formats = self.formats.iter().fold(0, |bits, map| bits | map[w]);
             let devices = self.devices.iter().fold(0, |bits, map| bits | map[w]);
@@ -104,33 +105,34 @@ impl<'a> Masks<'a> {
 }
 
 /// What a bid must reach, per impression in the bid's currency, rounded up.
-struct Floors {
-    open: Nanos,
-    private: bool,
-    deals: SmallVec<[DealFloor; 2]>,
+pub(super) struct Floors {
+    pub open: Nanos,
+    pub private: bool,
+    pub deals: SmallVec<[DealFloor; 2]>,
     /// The lowest of all, in USD: no campaign below it can bid.
-    least_usd: i64,
+    pub least_usd: i64,
 }
 
-struct DealFloor {
-    key: u64,
-    position: usize,
-    floor: Nanos,
+pub(super) struct DealFloor {
+    pub key: u64,
+    pub position: usize,
+    pub floor: Nanos,
 }
 
 impl Floors {
-    fn of(imp: &Imp, ask: &Ask) -> Result<Floors, Reason> {
+    /// For a bid of `seat` in the currency that has `rate`.
+    pub fn of(imp: &Imp, seat: &str, rates: &HashMap<Currency, Rate>, rate: Rate) -> Result<Floors, Reason> {
         let convert = |cpm: f64, currency: Option<&str>| {
             let currency = currency.map_or(Some(Currency::USD), Currency::parse)?;
-            let rate = *ask.snapshot.shared.rates.get(&currency)?;
-            Some(Nanos::cpm_from_f64_ceil(cpm)?.convert_ceil(rate, ask.rate))
+            let from = *rates.get(&currency)?;
+            Some(Nanos::cpm_from_f64_ceil(cpm)?.convert_ceil(from, rate))
         };
         let mut deals = SmallVec::new();
         let mut private = false;
         if let Some(pmp) = &imp.pmp {
             private = pmp.private_auction;
             for (position, deal) in pmp.deals.iter().enumerate() {
-                let seat_allowed = deal.wseat.is_empty() || deal.wseat.contains(&ask.exchange.seat);
+                let seat_allowed = deal.wseat.is_empty() || deal.wseat.contains(seat);
                 let floor = convert(deal.bidfloor, deal.bidfloorcur.as_deref());
                 if let (true, Some(floor)) = (seat_allowed, floor) {
                     deals.push(DealFloor { key: key(&deal.id.text), position, floor });
@@ -140,7 +142,7 @@ impl Floors {
         let open = convert(imp.bidfloor, imp.bidfloorcur.as_deref()).ok_or(Reason::UnknownCurrency)?;
         let least = deals.iter().map(|d: &DealFloor| d.floor).fold(open, Nanos::min);
         // One nano of slack: the floor was rounded up on its way here, the caps were rounded down.
-        let least_usd = least.convert_floor(ask.rate, Rate::USD).0.saturating_sub(2);
+        let least_usd = least.convert_floor(rate, Rate::USD).0.saturating_sub(2);
         Ok(Floors { open, private, deals, least_usd })
     }
 }

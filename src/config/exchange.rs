@@ -87,9 +87,8 @@ fn read_one(name: &str, number: u32, mut s: Section, rates: &Rates) -> Exchange 
     let encryption_key = s.text("google_encryption_key", key);
     let integrity_key = s.text("google_integrity_key", key);
     let price = match (google.unwrap_or(false), encryption_key, integrity_key) {
-        (true, Some(encryption_key), Some(integrity_key)) => {
-            GoogleKeys::new(&encryption_key, &integrity_key).map_or(PriceScheme::Plain, PriceScheme::Google)
-        }
+        (true, Some(encryption_key), Some(integrity_key)) => GoogleKeys::new(&encryption_key, &integrity_key)
+            .map_or(PriceScheme::Plain, |keys| PriceScheme::Google(Box::new(keys))),
         (true, _, _) => {
             s.fault("price", "\"google\" needs google_encryption_key and google_integrity_key");
             PriceScheme::Plain

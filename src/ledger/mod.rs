@@ -24,6 +24,8 @@ pub mod lease;
 pub mod reconcile;
 pub mod reservation;
 pub mod sequence;
+#[cfg(test)]
+mod tests;
 
 pub use account::{Account, SlotAccount};
 pub use fold::{Books, fold};

@@ -1,0 +1,266 @@
+//! The ledger against a reference model: random bids, notices, time, budget edits and crashes.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use proptest::prelude::*;
+
+use super::bucket::{Grids, Lifetimes};
+use super::fold::tests::{START, facts, notice, set};
+use super::invariants;
+use super::reservation::Outcome;
+use super::{Books, Hot, fold};
+use crate::clock::{UnixMs, Zone};
+use crate::event::{Event, Facts, NoticeKind, Offset, Slot, Stamped};
+use crate::ids::{CampaignNo, NodeId, ReservationId};
+use crate::ledger::fold::Folded;
+use crate::ledger::hot::Plan;
+use crate::money::Nanos;
+
+const NO: CampaignNo = CampaignNo(1);
+const LIFE: Lifetimes = Lifetimes { auction_ms: 2_000, bill_ms: 10_000, sends_win: true };
+const RECLAIM_MS: i64 = 15_000;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Bid {
+        cost: i64,
+    },
+    Notice {
+        kind: NoticeKind,
+        which: prop::sample::Index,
+        part: u8,
+    },
+    Wait {
+        ms: i64,
+    },
+    Budget {
+        total: i64,
+        daily: Option<i64>,
+    },
+    /// Events that were not durable yet are lost, and the node starts again from what its log says.
+    Crash,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let kind = prop_oneof![Just(NoticeKind::Win), Just(NoticeKind::Bill), Just(NoticeKind::Loss)];
+    let budget = (100i64..5_000, proptest::option::of(50i64..3_000));
+    let step = prop_oneof![
+        8 => (1i64..40).prop_map(|cost| Step::Bid { cost }),
+        8 => (kind, any::<prop::sample::Index>(), 0u8..=10).prop_map(|(kind, which, part)| Step::Notice { kind, which, part }),
+        4 => (1i64..4_000).prop_map(|ms| Step::Wait { ms }),
+        1 => (8_000i64..40_000).prop_map(|ms| Step::Wait { ms }),
+        1 => Just(Step::Wait { ms: 86_400_000 }),
+        1 => budget.prop_map(|(total, daily)| Step::Budget { total, daily }),
+        1 => Just(Step::Crash),
+    ];
+    proptest::collection::vec(step, 1..150)
+}
+
+/// One node, its log, and what the world outside knows.
+struct World {
+    hot: Hot,
+    grids: Arc<Grids>,
+    books: Books,
+    now: UnixMs,
+    queue: VecDeque<Event>,
+    next: u64,
+    seq: u32,
+    bids: Vec<Facts>,
+    /// The reference: the first usable bill of each reservation is what it costs.
+    billed: HashMap<ReservationId, Nanos>,
+    /// Sum of all budget cuts, and the highest budget there was.
+    lowered: Nanos,
+    total: Nanos,
+}
+
+impl World {
+    fn new(total: i64, daily: Option<i64>) -> World {
+        let mut world = World {
+            hot: Hot::new(Books::default(), NodeId(1), Arc::new(Grids::new(&[LIFE])), RECLAIM_MS),
+            grids: Arc::new(Grids::new(&[LIFE])),
+            books: Books::default(),
+            now: START,
+            queue: VecDeque::new(),
+            next: 0,
+            seq: 0,
+            bids: Vec::new(),
+            billed: HashMap::new(),
+            lowered: Nanos::ZERO,
+            total: Nanos(total),
+        };
+        world.queue.push_back(set(total, daily));
+        world.start();
+        world
+    }
+
+    fn start(&mut self) {
+        self.grids = Arc::new(Grids::new(&[LIFE]));
+        self.hot = Hot::new(self.books.clone(), NodeId(1), self.grids.clone(), RECLAIM_MS);
+        self.hot.set_plan(NO, Plan { zone: Zone::utc(), active: true, highest_bid: Nanos(40) });
+        self.queue.push_front(Event::EpochStarted { node: NodeId(1), epoch: self.hot.epoch() });
+        self.settle();
+    }
+
+    /// Makes everything queued durable and applies it, as the log's thread would.
+    fn settle(&mut self) {
+        for _ in 0..8 {
+            let mut out = Vec::new();
+            self.hot.tick(self.now, &mut out);
+            self.queue.extend(out);
+            while let Some(event) = self.queue.pop_front() {
+                let stamped = Stamped { offset: Offset(self.next), at: self.now, event };
+                self.next += 1;
+                let mut out = Vec::new();
+                let mine = self.hot.apply(&stamped, &mut out);
+                assert_eq!(fold(&mut self.books, &stamped), mine);
+                self.queue.extend(out);
+                self.check(&stamped, mine);
+            }
+            self.now = self.now.plus(10);
+        }
+    }
+
+    fn check(&mut self, stamped: &Stamped, folded: Folded) {
+        if let (
+            Event::Notice(n),
+            Folded::Notice { outcome: Outcome::Booked { amount } | Outcome::BookedLate { amount }, .. },
+        ) = (&stamped.event, folded)
+        {
+            assert!(self.billed.insert(n.facts.reservation, amount).is_none(), "booked twice");
+            assert!(amount <= n.facts.reserved);
+        }
+        let Some(book) = self.hot.books().campaigns.get(&NO) else { return };
+        invariants::book(book, self.lowered).unwrap();
+        assert_eq!(book.spent, self.billed.values().copied().sum());
+        let view = self.hot.view(NO).unwrap();
+        let promised = view.spent + view.reserved + view.withheld;
+        assert!(promised <= view.budget + view.late + self.lowered, "{view:?}");
+        if view.late == Nanos::ZERO && self.lowered == Nanos::ZERO {
+            assert_eq!(view.overspend, Nanos::ZERO);
+        }
+    }
+
+    fn bid(&mut self, cost: Nanos) {
+        let day = Zone::utc().local_hour(self.now).day;
+        let account = self.hot.account(NO);
+        let Some(open) = account.open(day) else { return };
+        let Some(slot) = open.as_deref() else { return };
+        let (auction_ms, bill_ms) = self.grids.lifetimes(self.now, LIFE);
+        let reservation =
+            ReservationId { epoch: self.hot.epoch(), bucket: self.now.minutes(), seq: self.seq, node: NodeId(1) };
+        self.seq += 1;
+        let daily = slot.slot != Slot::Whole;
+        let facts =
+            Facts { reservation, day, daily, bid_at: self.now, auction_ms, bill_ms, reserved: cost, ..facts(0) };
+        if slot.try_reserve(&self.grids, Grids::first_ring(&facts), facts.auction_until(), cost) {
+            self.bids.push(facts);
+            self.queue.push_back(Event::Bid(facts));
+        }
+    }
+
+    fn step(&mut self, step: &Step) {
+        match step {
+            Step::Bid { cost } => self.bid(Nanos(*cost)),
+            Step::Notice { kind, which, part } if !self.bids.is_empty() => {
+                let facts = self.bids[which.index(self.bids.len())];
+                self.queue.push_back(notice(*kind, facts, facts.reserved.0 * i64::from(*part) / 10));
+            }
+            Step::Notice { .. } => {}
+            Step::Wait { ms } => self.now = self.now.plus(*ms),
+            Step::Budget { total, daily } => {
+                self.lowered += (self.total - Nanos(*total)).max(Nanos::ZERO);
+                self.total = Nanos(*total);
+                self.queue.push_back(set(*total, *daily));
+            }
+            Step::Crash => {
+                self.queue.clear();
+                return self.start();
+            }
+        }
+        self.settle();
+    }
+
+    /// Lets every lifetime pass: then nothing is set aside or withheld any more.
+    fn end(&mut self) {
+        for _ in 0..4 {
+            self.now = self.now.plus(RECLAIM_MS);
+            self.settle();
+        }
+        let view = self.hot.view(NO).unwrap();
+        assert_eq!((view.reserved, view.withheld), (Nanos::ZERO, Nanos::ZERO));
+        assert_eq!(self.hot.books(), &{
+            let mut same = self.books.clone();
+            same.dirty = self.hot.books().dirty.clone();
+            same
+        });
+        let mut out = Vec::new();
+        self.hot.return_all(&mut out);
+        self.queue.extend(out);
+        self.settle();
+        assert_eq!(self.hot.books().campaigns[&NO].outstanding(), Nanos::ZERO);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #[test]
+    fn money_is_exact_whatever_happens(total in 100i64..5_000, daily in proptest::option::of(50i64..3_000), steps in steps()) {
+        let mut world = World::new(total, daily);
+        for step in &steps {
+            world.step(step);
+        }
+        world.end();
+    }
+}
+
+#[test]
+fn a_budget_is_spent_to_its_end_and_not_beyond() {
+    let mut world = World::new(100, None);
+    for _ in 0..20 {
+        world.bid(Nanos(7));
+        world.settle();
+    }
+    assert_eq!(world.bids.len(), 14);
+    for facts in world.bids.clone() {
+        world.queue.push_back(notice(NoticeKind::Bill, facts, 7));
+    }
+    world.settle();
+    let view = world.hot.view(NO).unwrap();
+    assert_eq!((view.spent, view.late, view.reserved, view.available), (Nanos(98), Nanos(0), Nanos(0), Nanos(2)));
+}
+
+#[test]
+fn a_lowered_budget_stops_at_once_and_a_raised_one_resumes() {
+    let mut world = World::new(1_000, None);
+    world.bid(Nanos(100));
+    world.settle();
+    let bids = world.bids.len();
+    assert_eq!(bids, 1);
+    world.step(&Step::Budget { total: 50, daily: None });
+    world.bid(Nanos(1));
+    assert_eq!(world.bids.len(), bids);
+    world.step(&Step::Budget { total: 1_000, daily: None });
+    world.bid(Nanos(1));
+    assert_eq!(world.bids.len(), bids + 1);
+}
+
+#[test]
+fn after_a_crash_the_lease_is_withheld_until_no_bill_can_come() {
+    let mut world = World::new(1_000, None);
+    world.bid(Nanos(10));
+    world.settle();
+    let facts = world.bids[0];
+    world.step(&Step::Crash);
+    let withheld = world.hot.view(NO).unwrap().withheld;
+    assert!(withheld >= Nanos(10));
+    // A bill for a bid of the earlier start is drawn from what is withheld.
+    world.queue.push_back(notice(NoticeKind::Bill, facts, 10));
+    world.settle();
+    let view = world.hot.view(NO).unwrap();
+    assert_eq!((view.spent, view.late, view.withheld), (Nanos(10), Nanos(0), withheld - Nanos(10)));
+    world.step(&Step::Wait { ms: RECLAIM_MS - 2_000 });
+    assert_eq!(world.hot.view(NO).unwrap().withheld, withheld - Nanos(10));
+    world.step(&Step::Wait { ms: 2_000 });
+    assert_eq!(world.hot.view(NO).unwrap().withheld, Nanos::ZERO);
+}

@@ -42,6 +42,7 @@ fn honest_books_are_equal_to_the_nano() {
     assert!(played.duplicates > 300 && played.forged > 100 && played.late > 20 && played.odd > 50, "{played:?}");
     assert!(played.reordered > 20 && played.billed_after_loss > 50);
     assert!(report.stats.faults.is_empty(), "{:?}", report.stats.faults);
+    assert!(report.stats.notices.iter().all(|notices| notices.unsent == 0), "every odd path can be sent");
     assert!(fake.repeats() > 50, "the duplicates arrived");
     assert_eq!(report.ledger.bills(), fake.bills());
     assert!(text(&report).contains("books equal the journal: "));

@@ -6,6 +6,7 @@ mod admin;
 mod args;
 mod arrivals;
 mod books;
+mod broken;
 mod exchange;
 mod journal;
 mod journal_file;

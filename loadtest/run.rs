@@ -61,7 +61,10 @@ pub fn run(args: &RunArgs) -> Result<(Verdict, Report), String> {
         }
         let comparison = match args.no_verify {
             true => None,
-            false => Some(compare(&mut admin, &opening, &ledger, &plan.rates).await),
+            false => Some(tokio::select! {
+                compared = compare(&mut admin, &opening, &ledger, &plan.rates) => compared,
+                _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
+            }),
         };
         // A run is worth its report even when the server has gone away.
         let (comparison, problem) = match comparison {

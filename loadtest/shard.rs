@@ -30,6 +30,9 @@ const LOOK_NS: u64 = 20_000_000;
 /// The same while only answers are awaited.
 const DRAIN_LOOK_NS: u64 = 1_000_000;
 
+/// How long after the last planned request and the last delay of a notice the run waits for a slow server.
+const DRAIN_LIMIT_NS: u64 = 60_000_000_000;
+
 pub enum Job {
     Bid { planned_ns: u64, index: u64 },
     Notice(Box<Notice>),
@@ -62,7 +65,9 @@ pub struct Core {
     pub templates: Templates,
     pub stats: RefCell<Stats>,
     pub exchange: RefCell<Exchange>,
-    pub in_flight: Cell<usize>,
+    in_flight: Cell<usize>,
+    /// Nothing more is to be sent.
+    over: Cell<bool>,
     start: Instant,
     queue: RefCell<VecDeque<Job>>,
     jobs: Notify,
@@ -71,6 +76,14 @@ pub struct Core {
     /// When the dispatcher will look again; an earlier notice must wake it.
     looks_at_ns: Cell<u64>,
     wake: Notify,
+}
+
+pub struct InFlight<'a>(&'a Cell<usize>);
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.set(self.0.get() - 1);
+    }
 }
 
 /// What a thread brings home.
@@ -98,6 +111,7 @@ pub fn run(
         stats: RefCell::default(),
         exchange: RefCell::new(Exchange::new(Arc::clone(&plan), shard, journal)),
         in_flight: Cell::new(0),
+        over: Cell::new(false),
         start,
         queue: RefCell::default(),
         jobs: Notify::new(),
@@ -134,11 +148,13 @@ async fn dispatch(core: &Core, shard: u32) -> std::io::Result<()> {
     let limit = plan.share_of(plan.requests_limit, shard);
     let seed = plan.seed.wrapping_add(0x5851_F42D_4C95_7F2D_u64.wrapping_mul(u64::from(shard) + 1));
     let mut arrivals = Arrivals::new(plan.pattern, plan.rate, shard, plan.threads, limit, plan.end_ns, seed);
-    let (mut open, mut index, mut published_ns) = (true, u64::from(shard), 0);
+    let drain_ns = plan.late_after_ns * 6 / 5 + plan.bill_delay_ns + DRAIN_LIMIT_NS;
+    let (mut open, mut index, mut published_ns, mut drained_ns) = (true, u64::from(shard), 0, u64::MAX);
     loop {
         let now_ns = core.now_ns();
-        if core.shared.stopped() {
+        if core.shared.stopped() || now_ns >= drained_ns {
             open = false;
+            core.over.set(true);
             core.drop_waiting();
         }
         open = open && !core.shared.enough_bids();
@@ -152,6 +168,9 @@ async fn dispatch(core: &Core, shard: u32) -> std::io::Result<()> {
                     index += u64::from(plan.threads);
                 }
             }
+        }
+        if !open {
+            drained_ns = drained_ns.min(now_ns + drain_ns);
         }
         core.send_due(now_ns);
         if now_ns >= published_ns + LOOK_NS {
@@ -185,6 +204,17 @@ impl Core {
         self.queue.borrow_mut().pop_front()
     }
 
+    /// Counts a job as under way until the guard is dropped, even by a panic: a lost count would never let the run end.
+    pub fn begin(&self) -> InFlight<'_> {
+        self.in_flight.set(self.in_flight.get() + 1);
+        InFlight(&self.in_flight)
+    }
+
+    /// Whether nothing more is to be sent, not even a notice once more.
+    pub fn is_over(&self) -> bool {
+        self.over.get() || self.shared.stopped()
+    }
+
     pub fn is_closing(&self) -> bool {
         self.closing.get()
     }
@@ -212,7 +242,7 @@ impl Core {
 
     /// Takes a notice that is to be sent at its time.
     pub fn schedule(&self, notice: Notice) {
-        if self.shared.stopped() || self.later.borrow().len() >= LATER_LIMIT {
+        if self.is_over() || self.later.borrow().len() >= LATER_LIMIT {
             return self.drop_notice(&notice);
         }
         let due_ns = notice.due_ns;

@@ -63,12 +63,11 @@ pub async fn work(core: Rc<Core>) {
             link.idle(core.job_ready()).await;
             continue;
         };
-        core.in_flight.set(core.in_flight.get() + 1);
+        let _under_way = core.begin();
         match job {
             Job::Bid { planned_ns, index } => send_bid(&core, &mut link, planned_ns, index).await,
             Job::Notice(notice) => send_notice(&core, &mut link, *notice).await,
         }
-        core.in_flight.set(core.in_flight.get() - 1);
     }
     core.stats.borrow_mut().reconnects += link.connects.saturating_sub(1);
 }
@@ -172,7 +171,7 @@ async fn send_notice(core: &Core, link: &mut Link, mut notice: Notice) {
     };
     notice.maybe_received |= ending == Ending::Unknown;
     // Exchanges repeat a notice that was not acknowledged; a forger does not.
-    if again && !forged && notice.attempts < core.plan.attempts && !core.shared.stopped() {
+    if again && !forged && notice.attempts < core.plan.attempts && !core.is_over() {
         counts.retried += 1;
         let wait_ns = (BACKOFF_NS << (notice.attempts - 1)).min(BACKOFF_MAX_NS);
         drop(stats);

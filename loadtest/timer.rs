@@ -5,6 +5,11 @@
 use std::io;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use rustix::time::{
+    Itimerspec, TimerfdClockId, TimerfdFlags, TimerfdTimerFlags, Timespec, timerfd_create, timerfd_settime,
+};
+
 /// Waits shorter than this are spent yielding to the connections: arming a timer would take as long.
 const YIELD_BELOW: Duration = Duration::from_micros(15);
 
@@ -17,38 +22,25 @@ pub struct Timer {
 impl Timer {
     /// Must be called inside a runtime.
     pub fn new() -> io::Result<Timer> {
-        use std::os::fd::{FromRawFd, OwnedFd};
-        // SAFETY: no pointers are passed; the result is checked before it is used.
-        let raw = unsafe { libc::timerfd_create(libc::CLOCK_MONOTONIC, libc::TFD_NONBLOCK | libc::TFD_CLOEXEC) };
-        if raw < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: `raw` was just created and nothing else owns it.
-        let owned = unsafe { OwnedFd::from_raw_fd(raw) };
+        let fd = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
         // SAFETY: an OwnedFd gives the same open descriptor for as long as it lives.
-        let fd = unsafe { tokio::io::unix::AsyncFd::register_with_interest(owned, tokio::io::Interest::READABLE) };
+        let fd = unsafe { tokio::io::unix::AsyncFd::register_with_interest(fd, tokio::io::Interest::READABLE) };
         Ok(Timer { fd: fd.map_err(io::Error::other)? })
     }
 
     /// Sleeps for about `time`. It may return early (an older deadline of this timer), so callers look at the clock.
     pub async fn sleep(&self, time: Duration) -> io::Result<()> {
-        use std::os::fd::AsRawFd;
         if time < YIELD_BELOW {
             tokio::task::yield_now().await;
             return Ok(());
         }
-        let spec = libc::itimerspec {
-            it_interval: libc::timespec { tv_sec: 0, tv_nsec: 0 },
-            it_value: libc::timespec {
-                tv_sec: time.as_secs().min(3600) as libc::time_t,
-                tv_nsec: time.subsec_nanos() as libc::c_long,
-            },
-        };
-        // SAFETY: the descriptor is open, `spec` is a valid itimerspec, and the old value is not asked for.
-        let set = unsafe { libc::timerfd_settime(self.fd.as_raw_fd(), 0, &spec, std::ptr::null_mut()) };
-        if set < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        let once = Timespec { tv_sec: 0, tv_nsec: 0 };
+        let value = Timespec { tv_sec: time.as_secs().min(3600) as _, tv_nsec: time.subsec_nanos().into() };
+        timerfd_settime(
+            self.fd.get_ref(),
+            TimerfdTimerFlags::empty(),
+            &Itimerspec { it_interval: once, it_value: value },
+        )?;
         // The count is never read: arming anew resets it, and each expiry makes a new edge.
         self.fd.readable().await?.clear_ready();
         Ok(())
@@ -73,34 +65,8 @@ impl Timer {
     }
 }
 
-/// Processor time that the calling thread has used, in nanoseconds; 0 where the system does not tell.
+/// Processor time that the calling thread has used, in nanoseconds.
 pub fn thread_cpu_ns() -> u64 {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: `time` is valid for the call to write to.
-    if unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) } != 0 {
-        return 0;
-    }
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use std::time::Instant;
-
-    #[tokio::test(flavor = "current_thread")]
-    async fn sleeps_far_finer_than_a_millisecond() {
-        let timer = Timer::new().expect("timer");
-        let mut overshoots: Vec<Duration> = Vec::new();
-        for _ in 0..50 {
-            let (start, wanted) = (Instant::now(), Duration::from_micros(200));
-            while start.elapsed() < wanted {
-                timer.sleep(wanted.saturating_sub(start.elapsed())).await.expect("sleep");
-            }
-            overshoots.push(start.elapsed() - wanted);
-        }
-        overshoots.sort_unstable();
-        // The lower quartile, since a busy machine may delay many of them.
-        assert!(overshoots[12] < Duration::from_micros(600), "{overshoots:?}");
-    }
 }

@@ -358,7 +358,8 @@ impl Ask<'_, '_> {
             self.check_caps(entry, scratch.subject.user)?;
         }
         let open = entry.live.account.open(hour.day);
-        if !open.as_deref().and_then(|o| o.as_ref()).is_some_and(|o| o.available() >= own_price.times(quantity)) {
+        let available = open.as_deref().and_then(|o| o.as_ref()).map_or(Nanos::ZERO, |o| o.available());
+        if available < own_price.times(quantity) {
             return Err(Reason::Budget);
         }
         Ok(Candidate { entry: at, value, price, own_price, creative, deal })

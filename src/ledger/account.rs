@@ -109,7 +109,8 @@ impl SlotAccount {
 
     /// Takes a reservation out of its bucket.
     pub(super) fn release(&self, grids: &Grids, ring: Ring, until: UnixMs, cost: Nanos) {
-        self.rings(grids)[ring as usize][grids.of(ring).cell(until)].fetch_sub(cost.0, Ordering::AcqRel);
+        let before = self.rings(grids)[ring as usize][grids.of(ring).cell(until)].fetch_sub(cost.0, Ordering::AcqRel);
+        debug_assert!(before >= cost.0, "released {cost} from a bucket that holds {}", Nanos(before));
     }
 
     /// Puts a won reservation into the bucket in which it stays until it can no longer be billed.

@@ -134,6 +134,7 @@ impl App {
             gauges,
             clock,
             token_lifetime_ms: config.token_lifetime_ms(),
+            changed: Default::default(),
         };
         let books = reconciler.books.clone();
         let reconciler = reconciler.start().map_err(because("reconciler"))?;

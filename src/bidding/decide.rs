@@ -360,6 +360,7 @@ impl Ask<'_, '_> {
         let open = entry.live.account.open(hour.day);
         let available = open.as_deref().and_then(|o| o.as_ref()).map_or(Nanos::ZERO, |o| o.available());
         if available < own_price.times(quantity) {
+            entry.live.account.ask();
             return Err(Reason::Budget);
         }
         Ok(Candidate { entry: at, value, price, own_price, creative, deal })
@@ -479,7 +480,8 @@ impl Ask<'_, '_> {
         };
         let ring = Grids::first_ring(&facts);
         // A test bid never spends (DESIGN 4.8), so it sets nothing aside either.
-        if !facts.test && !slot.try_reserve(&snapshot.shared.grids, ring, facts.auction_until(), facts.reserved) {
+        let (account, grids) = (&entry.live.account, &snapshot.shared.grids);
+        if !facts.test && !account.try_reserve(slot, grids, ring, facts.auction_until(), facts.reserved) {
             return None;
         }
         Some(Bid {

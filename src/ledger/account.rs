@@ -7,6 +7,7 @@ use arc_swap::{ArcSwapOption, Guard};
 use std::sync::Arc;
 
 use super::bucket::{Grids, Ring};
+use super::wanted::Wanted;
 use crate::clock::{Day, UnixMs};
 use crate::event::Slot;
 use crate::ids::CampaignNo;
@@ -18,11 +19,32 @@ pub struct Account {
     pub campaign: CampaignNo,
     /// What bids may reserve from now; none when nothing is leased.
     open: ArcSwapOption<SlotAccount>,
+    wanted: Arc<Wanted>,
 }
 
 impl Account {
-    pub fn new(campaign: CampaignNo) -> Account {
-        Account { campaign, open: ArcSwapOption::empty() }
+    pub fn new(campaign: CampaignNo, wanted: Arc<Wanted>) -> Account {
+        Account { campaign, open: ArcSwapOption::empty(), wanted }
+    }
+
+    /// Says that a bid found too little: a lease is wanted.
+    pub fn ask(&self) {
+        self.wanted.ask(self.campaign);
+    }
+
+    /// Sets `cost` aside for a bid on the day `today`; see [`SlotAccount::try_reserve`].
+    pub fn try_reserve(&self, open: &SlotAccount, grids: &Grids, ring: Ring, until: UnixMs, cost: Nanos) -> bool {
+        match open.try_reserve(grids, ring, until, cost) {
+            Some(left) if left.0 >= open.low_water.load(Ordering::Relaxed) => true,
+            Some(_) => {
+                self.ask();
+                true
+            }
+            None => {
+                self.ask();
+                false
+            }
+        }
     }
 
     /// The leased money that a bid on the campaign-local day `today` may use.
@@ -47,6 +69,8 @@ impl Account {
 pub struct SlotAccount {
     pub slot: Slot,
     available: AtomicI64,
+    /// With less than this available the lease wants looking after.
+    low_water: AtomicI64,
     /// The newest lease in here, for the tokens.
     lease_seq: AtomicU32,
     /// Made at the first reservation: most campaigns of a large catalog never bid.
@@ -55,7 +79,13 @@ pub struct SlotAccount {
 
 impl SlotAccount {
     pub fn new(slot: Slot) -> SlotAccount {
-        SlotAccount { slot, available: AtomicI64::new(0), lease_seq: AtomicU32::new(0), rings: OnceLock::new() }
+        SlotAccount {
+            slot,
+            available: AtomicI64::new(0),
+            low_water: AtomicI64::new(0),
+            lease_seq: AtomicU32::new(0),
+            rings: OnceLock::new(),
+        }
     }
 
     pub fn available(&self) -> Nanos {
@@ -66,21 +96,19 @@ impl SlotAccount {
         self.lease_seq.load(Ordering::Relaxed)
     }
 
-    /// Sets `cost` aside in the bucket of `ring` that ends at `until`, or changes nothing and says no.
+    /// Sets `cost` aside in the bucket of `ring` that ends at `until` and returns what is left, or changes nothing.
     ///
     /// The compare-and-exchange on `available` is the decision. The add that follows cannot fail; until it is done
     /// the money is in neither place, so a reader sees too little, never too much.
-    pub fn try_reserve(&self, grids: &Grids, ring: Ring, until: UnixMs, cost: Nanos) -> bool {
+    pub fn try_reserve(&self, grids: &Grids, ring: Ring, until: UnixMs, cost: Nanos) -> Option<Nanos> {
         let grid = grids.of(ring);
         if cost.0 < 0 || !grid.is_open(until) {
-            return false;
+            return None;
         }
         let enough = |available: i64| (available >= cost.0).then(|| available - cost.0);
-        if self.available.fetch_update(Ordering::AcqRel, Ordering::Relaxed, enough).is_err() {
-            return false;
-        }
+        let before = self.available.fetch_update(Ordering::AcqRel, Ordering::Relaxed, enough).ok()?;
         self.rings(grids)[ring as usize][grid.cell(until)].fetch_add(cost.0, Ordering::AcqRel);
-        true
+        Some(Nanos(before - cost.0))
     }
 
     fn rings(&self, grids: &Grids) -> &[Box<[AtomicI64]>; 2] {
@@ -89,6 +117,11 @@ impl SlotAccount {
     }
 
     // What follows is called only by the thread that applies the log.
+
+    /// Below which a bid asks for a look at the lease.
+    pub(super) fn set_low_water(&self, low_water: Nanos) {
+        self.low_water.store(low_water.0, Ordering::Relaxed);
+    }
 
     /// Adds leased money.
     pub(super) fn grant(&self, amount: Nanos, lease_seq: u32) {
@@ -159,10 +192,10 @@ mod tests {
         let slot = SlotAccount::new(Slot::Whole);
         slot.grant(Nanos(10), 1);
         let until = UnixMs(now.0 + i64::from(grids.lifetimes(now, LIFE).0));
-        assert!(slot.try_reserve(&grids, Ring::Auction, until, Nanos(4)));
-        assert!(slot.try_reserve(&grids, Ring::Auction, until, Nanos(6)));
-        assert!(!slot.try_reserve(&grids, Ring::Auction, until, Nanos(1)));
-        assert!(!slot.try_reserve(&grids, Ring::Auction, until, Nanos(-1)));
+        assert_eq!(slot.try_reserve(&grids, Ring::Auction, until, Nanos(4)), Some(Nanos(6)));
+        assert_eq!(slot.try_reserve(&grids, Ring::Auction, until, Nanos(6)), Some(Nanos(0)));
+        assert_eq!(slot.try_reserve(&grids, Ring::Auction, until, Nanos(1)), None);
+        assert_eq!(slot.try_reserve(&grids, Ring::Auction, until, Nanos(-1)), None);
         assert_eq!((slot.available(), slot.reserved()), (Nanos(0), Nanos(10)));
         slot.release(&grids, Ring::Auction, until, Nanos(4));
         assert_eq!(slot.expire(Ring::Auction, grids.auction.cell(until)), Nanos(6));
@@ -177,7 +210,8 @@ mod tests {
         let slot = SlotAccount::new(Slot::Whole);
         slot.grant(Nanos(100_000), 1);
         let until = UnixMs(now.0 + i64::from(grids.lifetimes(now, LIFE).0));
-        let reserve = || (0..80_000).filter(|_| slot.try_reserve(&grids, Ring::Auction, until, Nanos(1))).count();
+        let reserve =
+            || (0..80_000).filter(|_| slot.try_reserve(&grids, Ring::Auction, until, Nanos(1)).is_some()).count();
         let (a, b) = std::thread::scope(|s| {
             let other = s.spawn(reserve);
             (reserve(), other.join().unwrap())
@@ -188,7 +222,7 @@ mod tests {
 
     #[test]
     fn a_daily_slot_serves_only_its_day() {
-        let account = Account::new(CampaignNo(1));
+        let account = Account::new(CampaignNo(1), Arc::default());
         assert!(account.open(Day(1)).is_none());
         account.set_open(Some(Arc::new(SlotAccount::new(Slot::Day(Day(1))))));
         assert!(account.open(Day(1)).is_some());

@@ -12,17 +12,20 @@ use super::account::{Account, SlotAccount};
 use super::bucket::{Grids, Ring};
 use super::fold::{Books, Folded, fold};
 use super::invariants;
-use super::lease::{Demand, wanted};
+use super::lease::{Demand, target, wanted};
 use super::reservation::{Outcome, State};
+use super::wanted::Wanted;
 use crate::clock::{LocalHour, UnixMs, Zone};
 use crate::event::{Event, Notice, ReturnReason, Slot, Stamped};
 use crate::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId};
 use crate::money::Nanos;
 
-/// Campaigns whose leases are looked after in one tick: bounds the time that notices wait behind it.
-const LEASES_PER_TICK: usize = 20_000;
-/// At least this long between two looks at one campaign's lease.
-const LEASE_INTERVAL_MS: i64 = 10;
+/// Campaigns whose leases are looked after in one round: bounds the time that notices wait behind it.
+const LEASES_PER_ROUND: usize = 5_000;
+/// At least this long between two rounds.
+const LEASE_INTERVAL_MS: i64 = 5;
+/// In this time a sweep looks at every campaign once; those that bids asked for are looked at in the next round.
+const SWEEP_MS: i64 = 1_000;
 
 #[derive(Debug)]
 pub struct Hot {
@@ -31,9 +34,11 @@ pub struct Hot {
     epoch: Epoch,
     grids: Arc<Grids>,
     campaigns: HashMap<CampaignNo, HotCampaign>,
-    /// All keys of `campaigns`, and where the next tick goes on.
+    /// All keys of `campaigns`, and where the sweep goes on.
     order: Vec<CampaignNo>,
     cursor: usize,
+    wanted: Arc<Wanted>,
+    lease_round_at: UnixMs,
     lease_seq: u32,
     now: UnixMs,
     /// How long after a start the leases of earlier starts come back.
@@ -100,6 +105,8 @@ impl Hot {
             campaigns: HashMap::new(),
             order: Vec::new(),
             cursor: 0,
+            wanted: Arc::default(),
+            lease_round_at: UnixMs(0),
             lease_seq: 0,
             now: UnixMs(0),
             reclaim_after_ms,
@@ -125,8 +132,9 @@ impl Hot {
     fn add(&mut self, campaign: CampaignNo) -> &mut HotCampaign {
         self.campaigns.entry(campaign).or_insert_with(|| {
             self.order.push(campaign);
+            self.wanted.ask(campaign);
             HotCampaign {
-                account: Arc::new(Account::new(campaign)),
+                account: Arc::new(Account::new(campaign, self.wanted.clone())),
                 slots: SmallVec::new(),
                 plan: None,
                 demand: Demand::default(),
@@ -145,6 +153,7 @@ impl Hot {
     pub fn set_plan(&mut self, campaign: CampaignNo, plan: Plan) {
         let local = plan.zone.local_hour(self.now);
         self.add(campaign).plan = Some((plan, local));
+        self.wanted.ask(campaign);
     }
 
     /// How many campaigns could lease money and have not been granted any yet: zero once a start has settled.
@@ -261,10 +270,22 @@ impl Hot {
             self.reclaim_at = None;
             self.reclaim(out);
         }
-        for _ in 0..self.order.len().min(LEASES_PER_TICK) {
-            self.cursor = (self.cursor + 1) % self.order.len();
-            self.look_after_lease(self.order[self.cursor], out);
+        let elapsed_ms = now.since(self.lease_round_at);
+        if elapsed_ms >= LEASE_INTERVAL_MS {
+            self.lease_round_at = now;
+            self.lease_round(elapsed_ms, out);
         }
+    }
+
+    fn lease_round(&mut self, elapsed_ms: i64, out: &mut Vec<Event>) {
+        let mut campaigns = Vec::new();
+        self.wanted.take(LEASES_PER_ROUND, &mut campaigns);
+        let share = self.order.len() as i64 * elapsed_ms.min(SWEEP_MS) / SWEEP_MS + 1;
+        for _ in 0..(share as usize).min(self.order.len()).min(LEASES_PER_ROUND) {
+            self.cursor = (self.cursor + 1) % self.order.len();
+            campaigns.push(self.order[self.cursor]);
+        }
+        campaigns.iter().for_each(|campaign| self.look_after_lease(*campaign, out));
     }
 
     /// Brings back what is left of the leases of earlier starts.
@@ -316,6 +337,9 @@ impl Hot {
             return;
         }
         let remaining = book.total - book.spent;
+        if let Some(s) = c.slots.iter().find(|s| s.account.slot == slot) {
+            s.account.set_low_water(Nanos(target(&c.demand, remaining, plan.highest_bid).0 / 2));
+        }
         if let Some(amount) = wanted(&c.demand, available, book.free(slot), remaining, plan.highest_bid) {
             self.lease_seq += 1;
             c.granting = amount;

@@ -41,15 +41,20 @@ impl Demand {
 /// * `remaining`: budget less spent, which bounds the size of one lease.
 /// * `highest_bid`: the most that one bid of the campaign may cost.
 pub fn wanted(demand: &Demand, available: Nanos, free: Nanos, remaining: Nanos, highest_bid: Nanos) -> Option<Nanos> {
-    let few_bids = highest_bid.0.max(1).saturating_mul(HIGHEST_BIDS);
-    let most = few_bids.max(remaining.0 / REMAINING_PART);
-    let seconds = demand.rate.saturating_mul(SECONDS).max(remaining.0 / FIRST_PART);
-    let target = seconds.clamp(few_bids, most);
+    let target = target(demand, remaining, highest_bid).0;
     if available.0 > target / 2 {
         return None;
     }
-    let amount = (target - available.0).min(most).min(free.0);
+    let amount = (target - available.0).min(free.0);
     (amount > 0).then_some(Nanos(amount))
+}
+
+/// What should be available; a lease is wanted when half of it is left.
+pub fn target(demand: &Demand, remaining: Nanos, highest_bid: Nanos) -> Nanos {
+    let few_bids = highest_bid.0.max(1).saturating_mul(HIGHEST_BIDS);
+    let most = few_bids.max(remaining.0 / REMAINING_PART);
+    let seconds = demand.rate.saturating_mul(SECONDS).max(remaining.0 / FIRST_PART);
+    Nanos(seconds.clamp(few_bids, most))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@
 //! | `fold` | the books: a pure fold of the log |
 //! | `hot` | this node's money: the fold, and the accounts it keeps in step |
 //! | `sequence` | ids for reservations |
+//! | `wanted` | which campaigns need a lease |
 //! | `lease` | how much a node takes from a budget before it may spend |
 //! | `reconcile` | books against hot state |
 //! | `invariants` | what must always hold |
@@ -26,6 +27,7 @@ pub mod reservation;
 pub mod sequence;
 #[cfg(test)]
 mod tests;
+pub mod wanted;
 
 pub use account::{Account, SlotAccount};
 pub use fold::{Books, fold};

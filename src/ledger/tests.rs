@@ -156,7 +156,7 @@ impl World {
         let daily = slot.slot != Slot::Whole;
         let facts =
             Facts { reservation, day, daily, bid_at: self.now, auction_ms, bill_ms, reserved: cost, ..facts(0) };
-        if slot.try_reserve(&self.grids, Grids::first_ring(&facts), facts.auction_until(), cost) {
+        if account.try_reserve(slot, &self.grids, Grids::first_ring(&facts), facts.auction_until(), cost) {
             self.bids.push(facts);
             self.queue.push_back(Event::Bid(facts));
         }

@@ -1,5 +1,6 @@
 //! The reconciler: folds the log as it stands on disk, writes the books, compares them with hot state, corrects it.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -10,7 +11,8 @@ use crate::bookstore::BookStore;
 use crate::clock::SystemClock;
 use crate::event::Event;
 use crate::eventlog::{EventLog, LogReader, ReadError};
-use crate::ledger::reconcile::{correct, reconcile};
+use crate::ids::CampaignNo;
+use crate::ledger::reconcile::{correct, reconcile, reconcile_some};
 use crate::ledger::{Books, Hot, fold};
 use crate::telemetry::metrics::Gauges;
 
@@ -18,6 +20,8 @@ use crate::telemetry::metrics::Gauges;
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Events folded before they are written: bounds a transaction and the time a reader of the books waits.
 const BATCH: usize = 20_000;
+/// Between two comparisons of every campaign.
+const COMPARE_ALL_INTERVAL: Duration = Duration::from_secs(60);
 /// Between two removals of expired reservation bits.
 const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 
@@ -37,6 +41,8 @@ pub struct Reconciler {
     pub gauges: Arc<Gauges>,
     pub clock: SystemClock,
     pub token_lifetime_ms: i64,
+    /// Campaigns that changed since they were last compared.
+    pub changed: HashSet<CampaignNo>,
 }
 
 /// The running reconciler.
@@ -68,6 +74,7 @@ impl Reconciler {
         let mut reader = None;
         let mut level_at = Instant::now();
         let mut forgot_at = Instant::now();
+        let mut compared_all_at = Instant::now();
         loop {
             let last_round = stopped.load(Ordering::Relaxed);
             match self.round(&mut reader) {
@@ -81,7 +88,11 @@ impl Reconciler {
             let behind = self.log.durable_end().0.saturating_sub(lock_books(&self.books).next.0);
             if behind == 0 {
                 level_at = Instant::now();
-                self.compare();
+                let all = compared_all_at.elapsed() >= COMPARE_ALL_INTERVAL || last_round;
+                if all {
+                    compared_all_at = Instant::now();
+                }
+                self.compare(all);
             }
             self.gauges.lag_events.store(behind, Ordering::Relaxed);
             self.gauges.lag_ms.store(level_at.elapsed().as_millis() as i64, Ordering::Relaxed);
@@ -123,17 +134,23 @@ impl Reconciler {
             return Ok(());
         }
         let saved = self.store.save(&books, &dirty);
-        if saved.is_err() {
-            books.put_back(dirty);
+        match &saved {
+            Ok(()) => self.changed.extend(dirty.campaigns),
+            Err(_) => books.put_back(dirty),
         }
         saved
     }
 
-    /// Compares hot state with the books where both have come to the same event, and corrects it.
-    fn compare(&mut self) {
+    /// Compares hot state with the books where both have come to the same event, and corrects it. Usually only the
+    /// campaigns that changed: comparing all of many holds up the log's thread.
+    fn compare(&mut self, all: bool) {
         let books = lock_books(&self.books);
         let mut hot = lock(&self.hot);
-        let corrections = reconcile(&hot, &books);
+        if hot.books().next != books.next {
+            return;
+        }
+        let changed = std::mem::take(&mut self.changed);
+        let corrections = if all { reconcile(&hot, &books) } else { reconcile_some(&hot, &books, changed.into_iter()) };
         let drift: i64 = corrections.iter().map(|c| c.drift.0.saturating_abs()).sum();
         self.gauges.drift_nanos.store(drift, Ordering::Relaxed);
         if corrections.is_empty() {

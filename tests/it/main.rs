@@ -9,3 +9,5 @@ mod server;
 
 mod main_path;
 mod money;
+mod response;
+mod transport;

@@ -41,6 +41,19 @@ fn without_a_config_it_serves_the_demo_and_its_curl_line_gets_a_bid() {
 }
 
 #[test]
+fn it_serves_on_when_nobody_reads_what_it_prints() {
+    let dir = tempfile::tempdir().unwrap();
+    // The pipe is closed after the second line, as `gavel | head -2` does.
+    let process = Process::start(dir.path(), &["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"], "admin");
+    let mut client = process.connect();
+    for _ in 0..20 {
+        assert_eq!(client.get("/ready").text(), "1");
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    assert_eq!(process.errors(), "");
+}
+
+#[test]
 fn a_model_less_demo_still_answers_every_format() {
     let dir = tempfile::tempdir().unwrap();
     let process = Process::start(dir.path(), &["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"], "curl");

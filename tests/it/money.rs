@@ -158,7 +158,7 @@ fn a_campaign_that_bids_for_a_whole_lease_over_and_over_spends_exactly_what_is_b
     let server = Server::start("", &[with(campaign("a"), json!({"budget": {"total": "0.25"}}))]);
     let mut spent = 0;
     for i in 0..60 {
-        let bid = server.bid(&request()).unwrap();
+        let bid = server.bid_soon(&request());
         let price = 1_000_000 + i * 7;
         server.win(&bid, "1");
         server.bill(&bid, &format!("{}.{:06}", price / 1_000_000, price % 1_000_000));

@@ -169,6 +169,17 @@ impl Server {
         Some(response["seatbid"][0]["bid"][0].take())
     }
 
+    /// As [`Server::bid`], after waiting for the next lease if need be: a campaign that has little left bids for all of
+    /// a lease faster than the next one is durable.
+    pub fn bid_soon(&self, request: &Value) -> Value {
+        let mut bid = None;
+        wait_until("a bid", || {
+            bid = self.bid(request);
+            bid.is_some()
+        });
+        bid.unwrap()
+    }
+
     /// Calls a notice URL of ours.
     pub fn notice(&self, url: &str) -> Answer {
         let path = url.strip_prefix("https://localhost").unwrap_or_else(|| panic!("{url} is not ours"));

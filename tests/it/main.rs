@@ -7,7 +7,10 @@ mod make;
 mod process;
 mod server;
 
+mod currency;
+mod lifetimes;
 mod main_path;
 mod money;
+mod odd_notices;
 mod response;
 mod transport;

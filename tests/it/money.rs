@@ -106,7 +106,7 @@ fn a_bill_without_a_win_books_normally() {
     let server = server();
     let bid = server.bid(&request()).unwrap();
     server.bill(&bid, "2.00");
-    let a = server.is_sound("a");
+    let a = server.settled("a", 1);
     assert_eq!((a.reserved, a.spent, a.late, a.billed), (0, 2_000_000, 0, 1));
     // The win that comes behind it changes nothing.
     server.win(&bid, "2.00");
@@ -131,7 +131,7 @@ fn a_loss_after_a_win_or_a_bill_has_no_effect() {
     let server = server();
     let bid = server.bid(&request()).unwrap();
     server.win(&bid, "2.00");
-    let won = server.account("a");
+    let won = server.settled("a", 1);
     server.lose(&bid);
     assert_eq!(server.account("a"), won);
     server.bill(&bid, "2.00");

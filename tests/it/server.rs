@@ -223,6 +223,12 @@ impl Server {
         account(&answer.json())
     }
 
+    /// The account once so many bids are in it: they are written to the log, but not waited for.
+    pub fn settled(&self, id: &str, bids: u64) -> Account {
+        wait_until("all bids are in the log", || self.account(id).bids == bids);
+        self.is_sound(id)
+    }
+
     pub fn books(&self) -> Vec<Row> {
         rows(&self.ask("GET", "/v1/books", b"").json())
     }

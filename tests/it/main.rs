@@ -7,10 +7,12 @@ mod make;
 mod process;
 mod server;
 
+mod budget;
 mod currency;
 mod lifetimes;
 mod main_path;
 mod money;
 mod odd_notices;
 mod response;
+mod restart;
 mod transport;

@@ -70,15 +70,11 @@ impl Process {
         read(&self.errors)
     }
 
-    pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-
-    pub fn terminate(&self) {
+    /// Sends it a signal.
+    pub fn signal(&self, signal: i32) {
+        let id = i32::try_from(self.child.id()).unwrap();
         // SAFETY: kill takes two numbers; the process is ours and has not been waited for.
-        let sent = unsafe { libc::kill(self.child.id() as i32, libc::SIGTERM) };
-        assert_eq!(sent, 0);
+        assert_eq!(unsafe { libc::kill(id, signal) }, 0);
     }
 
     /// Waits for its end.

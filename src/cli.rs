@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -128,16 +129,8 @@ fn serve(config: Config) -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    println!("traffic http://{}", app.traffic);
-    println!("admin http://{}", app.admin);
-    if demo {
-        println!("\nThe demo is running. Get a bid with:\n");
-        println!(
-            "curl -s http://{}/openrtb2/{exchange} -d '{{\"id\":\"1\",\"imp\":[{{\"id\":\"1\",\"banner\":{{\"w\":300,\"h\":250}}}}],\"site\":{{\"domain\":\"example.com\"}}}}'",
-            app.traffic
-        );
-        println!("\nCtrl-C stops it.");
-    }
+    // Whoever read these lines may be gone already (`gavel | head -2`): that is no reason to stop serving.
+    let _told = tell(&app, demo.then_some(&exchange));
     let failure = wait(&app);
     let stopped = app.stop();
     match (failure, stopped) {
@@ -153,6 +146,19 @@ fn serve(config: Config) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints the addresses bound, and how to get a bid from the demo's exchange.
+fn tell(app: &App, demo: Option<&String>) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "traffic http://{}\nadmin http://{}", app.traffic, app.admin)?;
+    if let Some(exchange) = demo {
+        let request = r#"{"id":"1","imp":[{"id":"1","banner":{"w":300,"h":250}}],"site":{"domain":"example.com"}}"#;
+        writeln!(out, "\nThe demo is running. Get a bid with:\n")?;
+        writeln!(out, "curl -s http://{}/openrtb2/{exchange} -d '{request}'", app.traffic)?;
+        writeln!(out, "\nCtrl-C stops it.")?;
+    }
+    out.flush()
 }
 
 /// Waits for SIGINT or SIGTERM, or for the log to fail.

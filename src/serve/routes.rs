@@ -18,6 +18,9 @@ pub type Answer = Response<Full<Bytes>>;
 /// Answers one request.
 pub async fn answer(worker: Rc<Worker>, request: Request<Incoming>) -> Answer {
     let arrived = Instant::now();
+    if headers_bytes(&request) > worker.traffic.limits.max_header_bytes {
+        return status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
+    }
     let path = request.uri().path();
     if let Some(exchange) = path.strip_prefix("/openrtb2/") {
         let Some(exchange) = worker.traffic.exchanges.get(exchange) else { return status(StatusCode::NOT_FOUND) };
@@ -57,6 +60,11 @@ pub async fn answer(worker: Rc<Worker>, request: Request<Incoming>) -> Answer {
         "/ready" => not_allowed("GET"),
         _ => status(StatusCode::NOT_FOUND),
     }
+}
+
+/// As they came, with their `: ` and line ends.
+fn headers_bytes(request: &Request<Incoming>) -> usize {
+    request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
 /// A status and nothing else.

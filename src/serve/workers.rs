@@ -24,7 +24,8 @@ pub struct Workers {
     stop: watch::Sender<bool>,
 }
 
-/// Room for the request line, which counts towards hyper's bound on the head.
+/// Room for the request line, which counts towards hyper's bound on the head. That bound is only about right, since
+/// hyper parses whatever one read brings; the exact one is the router's.
 const REQUEST_LINE_BYTES: usize = 2_048;
 /// After a failed accept (no file descriptors left), so that it does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
@@ -105,12 +106,12 @@ async fn connection(worker: Rc<Worker>, stream: TcpStream, open: Rc<Cell<usize>>
         })
     };
     let mut builder = auto::Builder::new(LocalExecutor);
+    // Without pipeline_flush: with it hyper never sends the 400 or 431 of a head that it could not parse.
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(Duration::from_millis(limits.idle_timeout_ms))
-        .max_buf_size(limits.max_header_bytes + REQUEST_LINE_BYTES)
-        .pipeline_flush(true);
+        .max_buf_size(limits.max_header_bytes + REQUEST_LINE_BYTES);
     builder.http2().timer(TokioTimer::new()).max_header_list_size(limits.max_header_bytes as u32);
     let served = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(served);

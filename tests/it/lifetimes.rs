@@ -1,0 +1,96 @@
+//! Money comes back when its time is over, and a bill after that is booked as late.
+
+use std::time::Duration;
+
+use serde_json::json;
+
+use crate::make::{campaign, request, with_imp};
+use crate::server::{Server, wait_for};
+
+const BID: i64 = 2_500_000;
+
+fn server(exchange: &str) -> Server {
+    Server::start(&format!("[exchanges.demo]\n{exchange}\n"), &[campaign("a")])
+}
+
+fn reserved_is(server: &Server, nanos: i64, within_ms: u64) {
+    let what = format!("{nanos} reserved");
+    wait_for(Duration::from_millis(within_ms), &what, || server.account("a").reserved == nanos);
+}
+
+#[test]
+fn an_auction_that_nobody_tells_about_gives_its_money_back() {
+    let server = server("auction_lifetime_s = 0.4\nbill_lifetime_s = 0.8");
+    let (unknown, won) = (server.bid(&request()).unwrap(), server.bid(&request()).unwrap());
+    server.win(&won, "2.00");
+    assert_eq!(server.is_sound("a").reserved, 2 * BID);
+    // The auction's time is over for the one, not for the other.
+    reserved_is(&server, BID, 700);
+    reserved_is(&server, 0, 900);
+    let a = server.is_sound("a");
+    assert_eq!((a.available, a.spent, a.wins), (a.budget, 0, 1));
+    server.bill(&unknown, "2.00");
+    server.bill(&won, "1.00");
+    server.bill(&won, "1.00");
+    let a = server.is_sound("a");
+    assert_eq!((a.reserved, a.spent, a.late, a.billed), (0, 3_000_000, 3_000_000, 2));
+    assert_eq!(server.metric("gavel_notices_total{kind=\"bill\",outcome=\"booked_late\"}"), 2.0);
+    // What comes back can be bid again.
+    assert!(server.bid(&request()).is_some());
+}
+
+#[test]
+fn a_win_and_a_loss_after_the_money_came_back_move_none() {
+    let server = server("auction_lifetime_s = 0.3\nbill_lifetime_s = 60");
+    let (first, second) = (server.bid(&request()).unwrap(), server.bid(&request()).unwrap());
+    reserved_is(&server, 0, 700);
+    server.win(&first, "2.00");
+    server.lose(&second);
+    let a = server.is_sound("a");
+    assert_eq!((a.reserved, a.spent, a.available), (0, 0, a.budget));
+    server.bill(&first, "2.00");
+    let a = server.is_sound("a");
+    assert_eq!((a.spent, a.late), (2_000_000, 2_000_000));
+}
+
+#[test]
+fn without_wins_the_money_stays_for_the_bill_lifetime() {
+    let server = server("sends_win = false\nauction_lifetime_s = 0.1\nbill_lifetime_s = 0.6");
+    let bid = server.bid(&request()).unwrap();
+    std::thread::sleep(Duration::from_millis(350));
+    assert_eq!(server.account("a").reserved, BID);
+    server.bill(&bid, "2.00");
+    let a = server.is_sound("a");
+    assert_eq!((a.reserved, a.spent, a.late), (0, 2_000_000, 0));
+    server.bid(&request()).unwrap();
+    reserved_is(&server, 0, 900);
+}
+
+#[test]
+fn an_impressions_exp_shortens_the_auction() {
+    let server = server("auction_lifetime_s = 60\nbill_lifetime_s = 60");
+    let bid = server.bid(&with_imp(request(), json!({"exp": 1}))).unwrap();
+    assert_eq!(bid["exp"], 1);
+    assert_eq!(server.account("a").reserved, BID);
+    // Its bucket is as wide as the exchange's longest lifetime asks for.
+    reserved_is(&server, 0, 2_500);
+    let odd = [0, -1, i64::MAX, i64::MIN];
+    for exp in odd {
+        let bid = server.bid(&with_imp(request(), json!({"exp": exp}))).unwrap();
+        assert_eq!(bid["exp"], 60, "{exp}");
+    }
+    assert_eq!(server.is_sound("a").reserved, odd.len() as i64 * BID);
+}
+
+#[test]
+fn an_expired_token_changes_nothing() {
+    let server = server("token_lifetime_s = 0.3");
+    let bid = server.bid(&request()).unwrap();
+    let before = server.settled("a", 1);
+    std::thread::sleep(Duration::from_millis(310));
+    server.win(&bid, "2.00");
+    server.bill(&bid, "2.00");
+    server.lose(&bid);
+    assert_eq!(server.is_sound("a"), before);
+    assert_eq!(server.metric("gavel_odd_notices_total{kind=\"bill\",fault=\"expired\"}"), 1.0);
+}

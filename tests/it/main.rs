@@ -1,0 +1,18 @@
+//! The server from outside: real sockets on free ports, and its contracts.
+//!
+//! `http`, `make`, `server` and `process` are the tools; every other file is one subject.
+
+mod http;
+mod make;
+mod process;
+mod server;
+
+mod budget;
+mod currency;
+mod lifetimes;
+mod main_path;
+mod money;
+mod odd_notices;
+mod response;
+mod restart;
+mod transport;

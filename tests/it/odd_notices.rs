@@ -1,0 +1,211 @@
+//! Notices that are odd, forged or expired: one outcome each, and never money that was not owed.
+
+use serde_json::{Value, json};
+
+use crate::make::{campaign, request, substitute, with};
+use crate::server::Server;
+
+const BID: i64 = 2_500_000;
+
+fn server() -> Server {
+    Server::start("", &[campaign("a")])
+}
+
+/// The token of a bid.
+fn token(bid: &Value) -> String {
+    let url = bid["burl"].as_str().unwrap();
+    url.strip_prefix("https://localhost/n/bill/").unwrap().split('?').next().unwrap().to_owned()
+}
+
+#[test]
+fn a_bill_above_the_bid_is_booked_at_the_bid() {
+    let server = server();
+    for price in ["2.500001", "2.51", "1000000", "1e9", "99999999999999999999"] {
+        let before = server.account("a").spent;
+        let bid = server.bid(&request()).unwrap();
+        server.bill(&bid, price);
+        assert_eq!(server.account("a").spent - before, BID, "{price}");
+    }
+    assert_eq!(server.is_sound("a").reserved, 0);
+    assert_eq!(server.metric("gavel_odd_notices_total{kind=\"bill\",fault=\"above_bid\"}"), 5.0);
+}
+
+#[test]
+fn zero_books_zero_and_ends_the_reservation() {
+    let server = server();
+    for price in ["0", "0.00", "0e5"] {
+        let bid = server.bid(&request()).unwrap();
+        server.bill(&bid, price);
+        server.bill(&bid, "2.50");
+    }
+    let a = server.is_sound("a");
+    assert_eq!((a.reserved, a.spent, a.billed), (0, 0, 3));
+}
+
+#[test]
+fn a_price_that_says_nothing_books_nothing_and_leaves_the_reservation() {
+    let server = server();
+    let bid = server.bid(&request()).unwrap();
+    let before = server.settled("a", 1);
+    let odd = [
+        "",
+        "AUDIT",
+        "audit",
+        "${AUCTION_PRICE}",
+        "%24%7BAUCTION_PRICE%7D",
+        "${AUCTION_PRICE:B64}",
+        "-1",
+        "-0.01",
+        "-0",
+        "abc",
+        "NaN",
+        "inf",
+        "1.2.3",
+        "1,50",
+        "0x10",
+        "%00",
+        "%FF",
+        "%",
+        "1%20",
+        "+2",
+        "2.",
+        ".5",
+        "1e",
+        "null",
+        "\u{1}x",
+    ];
+    for price in odd.iter().filter(|p| !p.contains('\u{1}')) {
+        for which in ["nurl", "burl"] {
+            server.tell(&bid, which, price);
+            assert_eq!((price, server.account("a")), (price, before.clone()));
+        }
+    }
+    for query in ["", "?", "?p", "?p=", "?q=1", "?c=USD", "?p=;p=1", "?p=&p=2.00"] {
+        server.call("GET", &format!("/n/bill/{}{query}", token(&bid)), b"").is_empty(204);
+        assert_eq!((query, server.account("a")), (query, before.clone()));
+    }
+    // It can still be billed, at what is said then; of two prices the first counts.
+    server.call("GET", &format!("/n/bill/{}?p=2.00&p=1.00&x=9", token(&bid)), b"").is_empty(204);
+    let a = server.is_sound("a");
+    assert_eq!((a.reserved, a.spent, a.late, a.billed), (0, 2_000_000, 0, 1));
+    assert_eq!(server.metric("gavel_odd_notices_total{kind=\"bill\",fault=\"audit\"}"), 2.0);
+}
+
+#[test]
+fn a_currency_left_open_is_the_bids() {
+    let server = server();
+    for currency in ["", "USD", "usd", "${AUCTION_CURRENCY}", "AUDIT"] {
+        let before = server.account("a").spent;
+        let bid = server.bid(&request()).unwrap();
+        server.call("GET", &format!("/n/bill/{}?p=2.00&c={currency}", token(&bid)), b"").is_empty(204);
+        assert_eq!(server.account("a").spent - before, 2_000_000, "{currency}");
+    }
+    // One without a rate in the token: booked at the bid, and counted.
+    let bid = server.bid(&request()).unwrap();
+    server.call("GET", &format!("/n/bill/{}?p=0.01&c=JPY", token(&bid)), b"").is_empty(204);
+    let a = server.is_sound("a");
+    assert_eq!((a.reserved, a.spent), (0, 5 * 2_000_000 + BID));
+    assert_eq!(server.metric("gavel_odd_notices_total{kind=\"bill\",fault=\"no_rate\"}"), 1.0);
+}
+
+#[test]
+fn a_forged_altered_or_foreign_token_changes_nothing() {
+    let server = server();
+    let foreign = Server::start("", &[campaign("a")]);
+    let bid = server.bid(&request()).unwrap();
+    let before = server.settled("a", 1);
+    let good = token(&bid);
+    let strange = token(&foreign.bid(&request()).unwrap());
+    let mut forged =
+        vec![strange, good[1..].to_owned(), good[..good.len() - 1].to_owned(), format!("{good}A"), "x".into()];
+    forged.extend((0..good.len()).map(|i| {
+        let mut bytes = good.clone().into_bytes();
+        bytes[i] = if bytes[i] == b'A' { b'B' } else { b'A' };
+        String::from_utf8(bytes).unwrap()
+    }));
+    forged.extend(["%00".into(), "..%2f..".into(), "a".repeat(8_000), format!("{good}/"), good.to_lowercase()]);
+    for token in &forged {
+        for kind in ["win", "bill", "loss"] {
+            server.call("GET", &format!("/n/{kind}/{token}?p=2.00"), b"").is_empty(204);
+        }
+    }
+    assert_eq!(server.is_sound("a"), before);
+    let counted: f64 = ["forged", "malformed", "bad_token", "unknown_key", "expired"]
+        .iter()
+        .map(|fault| server.metric(&format!("gavel_odd_notices_total{{kind=\"bill\",fault=\"{fault}\"}}")))
+        .sum();
+    assert_eq!(counted, forged.len() as f64);
+    server.bill(&bid, "2.00");
+    assert_eq!(server.is_sound("a").spent, 2_000_000);
+}
+
+#[test]
+fn a_loss_says_why_and_is_counted() {
+    let server = server();
+    for (reason, label) in [("102", "102"), ("1001", "1000+"), ("x", "0"), ("", "0"), ("-5", "0"), ("99999999999", "0")]
+    {
+        let bid = server.bid(&request()).unwrap();
+        let name = format!("gavel_losses_total{{reason=\"{label}\"}}");
+        let before = server.metric(&name);
+        let values = [("AUCTION_LOSS", reason), ("AUCTION_MIN_TO_WIN", "3.10"), ("AUCTION_PRICE", "2.9")];
+        server.notice(&substitute(bid["lurl"].as_str().unwrap(), &values)).is_empty(204);
+        assert!(server.metric(&name) > before || reason.len() > 5, "{reason}");
+    }
+    let a = server.is_sound("a");
+    assert_eq!((a.reserved, a.spent, a.wins), (0, 0, 0));
+}
+
+#[test]
+fn where_the_win_is_paid_the_bill_books_nothing() {
+    let server = Server::start("[exchanges.w]\nspend_on = \"win\"\n", &[campaign("a")]);
+    let bid = server.bid_of("w", &request()).unwrap();
+    // A bill first: nothing, and the money stays set aside.
+    server.bill(&bid, "1.00");
+    let a = server.is_sound("a");
+    assert_eq!((a.reserved, a.spent, a.billed), (BID, 0, 0));
+    server.win(&bid, "2.00");
+    server.win(&bid, "1.00");
+    server.bill(&bid, "2.00");
+    server.lose(&bid);
+    let a = server.is_sound("a");
+    assert_eq!((a.reserved, a.spent, a.wins, a.billed), (0, 2_000_000, 1, 1));
+    let bid = server.bid_of("w", &request()).unwrap();
+    server.lose(&bid);
+    server.win(&bid, "2.00");
+    let a = server.is_sound("a");
+    assert_eq!((a.spent, a.late), (4_000_000, 2_000_000));
+}
+
+#[test]
+fn googles_encrypted_prices_are_read_and_forged_ones_spend_nothing() {
+    let config = "[exchanges.g]\nprice = \"google\"\n\
+        google_encryption_key = \"sIxwz7yw62yrfoLGt12lIHKuYrK/S5kLuApI2BQe7Ac=\"\n\
+        google_integrity_key = \"v3fsVcMBMMHYzRhi7SpM0sdqwzvAxM6KPTu9OtVod5I=\"\n";
+    let server = Server::start(config, &[campaign("a")]);
+    let bid = server.bid_of("g", &request()).unwrap();
+    let reserved = server.settled("a", 1);
+    // The published price with one bit flipped, cut, a plain number.
+    for price in ["OG46wAAMCggBI0VniavN7-mNy0VTKPbB3o5CMA==", "OG46wAAMCggBI0VniavN7-mNy0VTKPbB3o5CM", "2.00"] {
+        server.bill(&bid, price);
+        assert_eq!((price, server.account("a")), (price, reserved.clone()));
+    }
+    // 1,200,000 micros are a CPM of 1.20.
+    server.bill(&bid, "OG46wAAMCggBI0VniavN7-mNy0VTKPbB3o5CMQ==");
+    assert_eq!(server.is_sound("a").spent, 1_200_000);
+    let bid = server.bid_of("g", &request()).unwrap();
+    server.bill(&bid, "OG46wAAMCggBI0VniavN7-mNy0VTKPbB3o5CMQ");
+    assert_eq!(server.is_sound("a").spent, 2_400_000);
+}
+
+#[test]
+fn a_notice_names_a_campaign_that_is_gone_and_is_still_booked() {
+    let server = server();
+    let bid = server.bid(&request()).unwrap();
+    server.delete("a");
+    assert!(server.bid(&request()).is_none());
+    server.bill(&bid, "2.00");
+    let a = server.is_sound("a");
+    assert_eq!((a.reserved, a.spent, a.late), (0, 2_000_000, 0));
+    server.put(&with(campaign("a"), json!({"budget": {"total": "2000.00"}})));
+    assert_eq!(server.is_sound("a").available, 2_000_000_000_000 - 2_000_000);
+}

@@ -103,15 +103,15 @@ fn in_objects<'a>(
         if !is_ext(s)? {
             return Ok(());
         }
-        s.object(|s, key| if key == name { read(s) } else { Ok(s.skip()?) })
+        s.object(|s, key| if key.text == name { read(s) } else { Ok(s.skip()?) })
     })
 }
 
-pub(super) fn device<'a>(s: &mut Scanner<'a>) -> Result<Device<'a>, RequestError> {
-    let mut device = Device::default();
+pub(super) fn device<'a>(s: &mut Scanner<'a>, device: &mut Device<'a>) -> Result<(), RequestError> {
+    *device = Device::default();
     let mut langb = None;
     if !is_object(s)? {
-        return Ok(device);
+        return Ok(());
     }
     read_object!(s, "device", {
         "ua" => device.ua, lenient(text);
@@ -134,8 +134,10 @@ pub(super) fn device<'a>(s: &mut Scanner<'a>) -> Result<Device<'a>, RequestError
         "js" => device.js, lenient(flag);
         "connectiontype" => device.connectiontype, lenient(int);
     });
-    device.language = device.language.or(langb);
-    Ok(device)
+    if device.language.is_none() {
+        device.language = langb;
+    }
+    Ok(())
 }
 
 fn geo<'a>(s: &mut Scanner<'a>, path: &'static str) -> Result<Geo<'a>, RequestError> {
@@ -166,10 +168,11 @@ fn platform<'a>(s: &mut Scanner<'a>) -> Result<Option<Cow<'a, str>>, RequestErro
     Ok(brand)
 }
 
-pub(super) fn user<'a>(s: &mut Scanner<'a>) -> Result<User<'a>, RequestError> {
-    let (mut user, mut data, mut ext) = (User::default(), None, UserExt::default());
+pub(super) fn user<'a>(s: &mut Scanner<'a>, user: &mut User<'a>) -> Result<(), RequestError> {
+    *user = User::default();
+    let (mut data, mut ext) = (None, UserExt::default());
     if !is_object(s)? {
-        return Ok(user);
+        return Ok(());
     }
     read_object!(s, "user", {
         "id" => user.id, text;
@@ -181,9 +184,11 @@ pub(super) fn user<'a>(s: &mut Scanner<'a>) -> Result<User<'a>, RequestError> {
         "ext" => ext, user_ext;
     });
     user.segments = Segments { data: data.unwrap_or("") };
-    user.consent = user.consent.or(ext.consent);
+    if user.consent.is_none() {
+        user.consent = ext.consent;
+    }
     user.eids = user.eids.or(ext.eids);
-    Ok(user)
+    Ok(())
 }
 
 #[derive(Default)]

@@ -110,8 +110,8 @@ pub struct Deal<'a> {
 
 const PATH: &str = "imp";
 
-pub(super) fn imp<'a>(s: &mut Scanner<'a>) -> Result<Imp<'a>, RequestError> {
-    let mut imp = Imp::default();
+/// Fills a new impression where it lies: it is too large to be moved around for nothing.
+pub(super) fn imp<'a>(s: &mut Scanner<'a>, imp: &mut Imp<'a>) -> Result<(), RequestError> {
     if !is_object(s)? {
         return Err(RequestError::WrongType(Path { object: "", field: PATH }));
     }
@@ -133,7 +133,7 @@ pub(super) fn imp<'a>(s: &mut Scanner<'a>) -> Result<Imp<'a>, RequestError> {
         "ssai" => imp.ssai, lenient(int);
         "dt" => imp.dt, lenient(int);
     });
-    if imp.id.is_empty() { Err(RequestError::ImpWithoutId) } else { Ok(imp) }
+    if imp.id.is_empty() { Err(RequestError::ImpWithoutId) } else { Ok(()) }
 }
 
 fn banner<'a>(s: &mut Scanner<'a>) -> Result<Option<Banner<'a>>, RequestError> {

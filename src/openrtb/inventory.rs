@@ -50,27 +50,33 @@ pub struct Content<'a> {
     pub cat: StrList<'a>,
 }
 
-pub(super) fn site<'a>(s: &mut Scanner<'a>) -> Result<Option<Inventory<'a>>, RequestError> {
-    inventory(s, Channel::Site, "site")
+/// The one place that a request may name.
+#[derive(Debug, Default)]
+pub(super) struct Place<'a> {
+    pub inventory: Option<Inventory<'a>>,
+    pub has_many: bool,
 }
 
-pub(super) fn app<'a>(s: &mut Scanner<'a>) -> Result<Option<Inventory<'a>>, RequestError> {
-    inventory(s, Channel::App, "app")
-}
-
-pub(super) fn dooh<'a>(s: &mut Scanner<'a>) -> Result<Option<Inventory<'a>>, RequestError> {
-    inventory(s, Channel::Dooh, "dooh")
-}
-
-fn inventory<'a>(
-    s: &mut Scanner<'a>,
-    channel: Channel,
-    path: &'static str,
-) -> Result<Option<Inventory<'a>>, RequestError> {
-    if !is_object(s)? {
-        return Ok(None);
+impl<'a> Place<'a> {
+    /// Reads a `site`, `app` or `dooh`, where it lies. Of one key given twice the later counts; two kinds of place are
+    /// too many (sections 3.2.13 and 3.2.14: at most one).
+    pub fn read(&mut self, s: &mut Scanner<'a>, channel: Channel) -> Result<(), RequestError> {
+        if !is_object(s)? {
+            self.inventory.take_if(|inventory| inventory.channel == channel);
+            return Ok(());
+        }
+        self.has_many |= self.inventory.as_ref().is_some_and(|other| other.channel != channel);
+        let found = self.inventory.insert(Inventory { channel, ..Inventory::default() });
+        let path = match channel {
+            Channel::Site => "site",
+            Channel::App => "app",
+            Channel::Dooh => "dooh",
+        };
+        fields(s, path, found)
     }
-    let mut found = Inventory { channel, ..Inventory::default() };
+}
+
+fn fields<'a>(s: &mut Scanner<'a>, path: &'static str, found: &mut Inventory<'a>) -> Result<(), RequestError> {
     read_object!(s, path, {
         "id" => found.id, text;
         "name" => found.name, lenient(text);
@@ -85,7 +91,7 @@ fn inventory<'a>(
         "publisher" => found.publisher, publisher;
         "content" => found.content, content;
     });
-    Ok(Some(found))
+    Ok(())
 }
 
 fn publisher<'a>(s: &mut Scanner<'a>) -> Result<Publisher<'a>, RequestError> {

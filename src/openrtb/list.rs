@@ -6,7 +6,6 @@ use std::fmt;
 
 use super::error::Fault;
 use super::scan::{Kind, Scanner, Str};
-use super::value::integer;
 
 /// Strings; a number counts as its text, null entries do not count, and one string alone is a list of one.
 #[derive(Clone, Copy, Default)]
@@ -69,7 +68,8 @@ impl<'a> Iterator for StrIter<'a> {
     }
 }
 
-/// Integers, as tolerant as [`super::value::int`]; one integer alone is a list of one.
+/// Integers, or what exchanges send for them (`1.0`, `"1"`, `true`); null entries do not count, and one integer alone is
+/// a list of one.
 #[derive(Clone, Copy, Default)]
 pub struct IntList<'a> {
     raw: &'a str,
@@ -155,20 +155,17 @@ fn list<'a>(
 
 #[inline]
 pub(super) fn strings<'a>(s: &mut Scanner<'a>) -> Result<StrList<'a>, Fault> {
-    let (raw, len) = list(s, |s| match s.kind()? {
-        Kind::String => Ok(s.string().map(|_| true)?),
-        Kind::Number => Ok(s.number().map(|_| true)?),
-        Kind::Null => Ok(s.null().map(|()| false)?),
-        _ => Err(Fault::WrongType),
+    let (raw, len) = list(s, |s| match s.next_byte() {
+        b'"' => Ok(s.string().map(|_| true)?),
+        b'-' | b'0'..=b'9' => Ok(s.number().map(|_| true)?),
+        b'n' => Ok(s.null().map(|()| false)?),
+        _ => Err(s.kind().map_or_else(Fault::Scan, |_| Fault::WrongType)),
     })?;
     Ok(StrList { raw, len })
 }
 
 #[inline]
 pub(super) fn ints<'a>(s: &mut Scanner<'a>) -> Result<IntList<'a>, Fault> {
-    let (raw, len) = list(s, |s| match s.kind()? {
-        Kind::Number => integer(s.number()?).map(|_| true).ok_or(Fault::WrongType),
-        _ => Ok(super::value::int(s)?.is_some()),
-    })?;
+    let (raw, len) = list(s, |s| Ok(super::value::int(s)?.is_some()))?;
     Ok(IntList { raw, len })
 }

@@ -2,7 +2,7 @@
 //!
 //! A request, from the bottom up:
 //! - [`escape`]: JSON strings: where they end, what they say, how to write them.
-//! - [`scan`]: a strict pull scanner over one JSON text.
+//! - [`scan`], `skip`: a strict pull scanner over one JSON text.
 //! - [`value`], [`list`]: one value or list as the type its field has, tolerantly.
 //! - [`imp`], [`audio_video`], [`native`], [`inventory`], [`device_user`], [`request`]: the objects; [`request::parse`]
 //!   is the way in.
@@ -35,6 +35,7 @@ pub mod query;
 pub mod request;
 pub mod response;
 pub mod scan;
+mod skip;
 pub mod token;
 pub mod value;
 

@@ -130,9 +130,9 @@ fn markup(s: &mut Scanner) -> Result<NativeRequest, NativeError> {
         return Err(NativeError::Malformed);
     }
     s.object(|s, key| {
-        match key {
+        match key.text {
             "native" => wrapped = Some(s.raw()?),
-            _ => request_field(s, key, &mut found)?,
+            name => request_field(s, name, &mut found)?,
         }
         Ok::<(), NativeError>(())
     })?;
@@ -141,7 +141,7 @@ fn markup(s: &mut Scanner) -> Result<NativeRequest, NativeError> {
         if !is_object(&mut s)? {
             return Err(NativeError::Malformed);
         }
-        s.object(|s, key| request_field(s, key, &mut found))?;
+        s.object(|s, key| request_field(s, key.text, &mut found))?;
     }
     let assets = &found.assets;
     if assets.is_empty() {

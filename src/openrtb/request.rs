@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 use super::device_user::{self, Device, User};
 use super::error::{Path, RequestError};
 use super::imp::{self, Imp};
-use super::inventory::{self, Inventory};
+use super::inventory::{Channel, Inventory, Place};
 use super::list::{IntList, StrList, ints, strings};
 use super::scan::{Kind, Scanner};
 use super::value::{Id, flag, id, int, is_ext, is_object, lenient, raw, read_object, switch, text};
@@ -77,15 +77,15 @@ pub fn parse(body: &[u8]) -> Result<BidRequest<'_>, RequestError> {
         return Err(RequestError::NotAnObject);
     }
     let mut request = BidRequest::default();
-    let (mut site, mut app, mut dooh) = (None, None, None);
+    let mut place = Place::default();
     read_object!(s, "", {
         "id" => request.id, id;
-        "imp" => request.imp, imps;
-        "site" => site, inventory::site;
-        "app" => app, inventory::app;
-        "dooh" => dooh, inventory::dooh;
-        "device" => request.device, device_user::device;
-        "user" => request.user, device_user::user;
+        "imp" => (), |s| imps(s, &mut request.imp);
+        "site" => (), |s| place.read(s, Channel::Site);
+        "app" => (), |s| place.read(s, Channel::App);
+        "dooh" => (), |s| place.read(s, Channel::Dooh);
+        "device" => (), |s| device_user::device(s, &mut request.device);
+        "user" => (), |s| device_user::user(s, &mut request.user);
         "regs" => request.regs, regs;
         "source" => request.source, source;
         "at" => request.at, int;
@@ -111,28 +111,27 @@ pub fn parse(body: &[u8]) -> Result<BidRequest<'_>, RequestError> {
     if has_duplicate_ids(&request.imp) {
         return Err(RequestError::DuplicateImpId);
     }
-    let mut channels = [site, app, dooh].into_iter().flatten();
-    request.inventory = channels.next();
-    if channels.next().is_some() {
+    if place.has_many {
         return Err(RequestError::ManyChannels);
     }
+    request.inventory = place.inventory;
     Ok(request)
 }
 
-fn imps<'a>(s: &mut Scanner<'a>) -> Result<SmallVec<[Imp<'a>; 1]>, RequestError> {
-    let mut imps = SmallVec::new();
+fn imps<'a>(s: &mut Scanner<'a>, imps: &mut SmallVec<[Imp<'a>; 1]>) -> Result<(), RequestError> {
+    imps.clear();
     match s.kind()? {
         Kind::Null => s.null()?,
         Kind::Array => s.array(|s| {
             if imps.len() == MAX_IMPS {
                 return Err(RequestError::TooManyImps);
             }
-            imps.push(imp::imp(s)?);
-            Ok(())
+            imps.push(Imp::default());
+            imps.last_mut().map_or(Ok(()), |imp| imp::imp(s, imp))
         })?,
         _ => return Err(RequestError::WrongType(Path { object: "", field: "imp" })),
     }
-    Ok(imps)
+    Ok(())
 }
 
 fn has_duplicate_ids(imps: &[Imp]) -> bool {

@@ -49,12 +49,37 @@ impl<'a> Str<'a> {
     }
 }
 
+/// An object's key, with a number that tells most keys apart in one comparison.
+#[derive(Clone, Copy, Debug)]
+pub struct Key<'k> {
+    pub code: u64,
+    pub text: &'k str,
+}
+
+/// The number of a key: its bytes, or, if there are more than eight, a mix of the first and the last eight. Different
+/// keys may share a number, so it only ever rules out.
+pub const fn key_code(key: &[u8]) -> u64 {
+    if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
+        return match key.len() {
+            8 => u64::from_le_bytes(*first),
+            _ => u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(32),
+        };
+    }
+    let (mut code, mut at) = (0, key.len());
+    while at > 0 {
+        at -= 1;
+        code = code << 8 | key[at] as u64;
+    }
+    code
+}
+
 /// A position in a JSON text. Copying it is how a caller looks ahead.
 #[derive(Clone, Copy, Debug)]
 pub struct Scanner<'a> {
     text: &'a str,
-    pos: usize,
-    depth: usize,
+    pub(super) pos: usize,
+    /// Containers that are open here.
+    pub(super) depth: usize,
 }
 
 impl<'a> Scanner<'a> {
@@ -63,11 +88,12 @@ impl<'a> Scanner<'a> {
     }
 
     /// The next byte that is not white space; 0, which is never valid JSON, at the end.
-    #[inline]
+    #[inline(always)]
     pub(super) fn next_byte(&mut self) -> u8 {
         let bytes = self.text.as_bytes();
         loop {
             match bytes.get(self.pos) {
+                Some(&byte) if byte > b' ' => return byte,
                 Some(b' ' | b'\n' | b'\r' | b'\t') => self.pos += 1,
                 Some(&byte) => return byte,
                 None => return 0,
@@ -81,7 +107,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[cold]
-    fn fail<T>(&self, at: usize) -> Result<T, ScanError> {
+    pub(super) fn fail<T>(&self, at: usize) -> Result<T, ScanError> {
         Err(ScanError::Syntax(u32::try_from(at).unwrap_or(u32::MAX)))
     }
 
@@ -99,7 +125,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads the string that starts here.
-    #[inline]
+    #[inline(always)]
     pub fn string(&mut self) -> Result<Str<'a>, ScanError> {
         if self.next_byte() != b'"' {
             return self.fail(self.pos);
@@ -111,6 +137,30 @@ impl<'a> Scanner<'a> {
             return Ok(Str { raw: &self.text[start..end], escaped: false });
         }
         self.escaped_string(start, end)
+    }
+
+    /// Reads the key that starts here and its colon. Short keys get their number from the bytes that were loaded to find
+    /// their end.
+    #[inline(always)]
+    fn key(&mut self) -> Result<(Str<'a>, u64), ScanError> {
+        if self.next_byte() != b'"' {
+            return self.fail(self.pos);
+        }
+        let (bytes, start) = (self.text.as_bytes(), self.pos + 1);
+        if let Some(chunk) = bytes.get(start..).and_then(|rest| rest.first_chunk::<16>()) {
+            let len = escape::first_special(chunk);
+            let end = start + len;
+            if len <= 8 && bytes.get(end) == Some(&b'"') {
+                let first = u64::from_le_bytes(*chunk.first_chunk().unwrap_or(&[0; 8]));
+                let code = if len == 8 { first } else { first & ((1 << (8 * len)) - 1) };
+                self.pos = end + 1;
+                self.colon()?;
+                return Ok((Str { raw: &self.text[start..end], escaped: false }, code));
+            }
+        }
+        let key = self.string()?;
+        self.colon()?;
+        Ok((key, key_code(key.raw.as_bytes())))
     }
 
     fn escaped_string(&mut self, start: usize, mut at: usize) -> Result<Str<'a>, ScanError> {
@@ -173,6 +223,28 @@ impl<'a> Scanner<'a> {
         Ok(text)
     }
 
+    /// Reads the number that starts here if it is a plain integer of at most eighteen digits, which cannot overflow.
+    #[inline(always)]
+    pub fn short_integer(&mut self) -> Option<i64> {
+        self.next_byte();
+        let (bytes, start) = (self.text.as_bytes(), self.pos);
+        let negative = bytes.get(start) == Some(&b'-');
+        let first = start + usize::from(negative);
+        let (mut at, mut value) = (first, 0i64);
+        while let Some(digit @ b'0'..=b'9') = bytes.get(at)
+            && at - first < 18
+        {
+            value = value * 10 + i64::from(digit - b'0');
+            at += 1;
+        }
+        let leading_zero = at - first > 1 && bytes.get(first) == Some(&b'0');
+        if at == first || leading_zero || matches!(bytes.get(at), Some(b'0'..=b'9' | b'.' | b'e' | b'E')) {
+            return None;
+        }
+        self.pos = at;
+        Some(if negative { -value } else { value })
+    }
+
     #[inline]
     fn word(&mut self, word: &str) -> Result<(), ScanError> {
         if self.text.as_bytes()[self.pos..].starts_with(word.as_bytes()) {
@@ -195,8 +267,8 @@ impl<'a> Scanner<'a> {
         self.word("null")
     }
 
-    #[inline]
-    fn open(&mut self, bracket: u8) -> Result<(), ScanError> {
+    #[inline(always)]
+    pub(super) fn open(&mut self, bracket: u8) -> Result<(), ScanError> {
         if self.next_byte() != bracket {
             return self.fail(self.pos);
         }
@@ -209,21 +281,23 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads an object; `field` is called with each key, in order, and must read or skip its value.
-    #[inline]
+    #[inline(always)]
     pub fn object<E: From<ScanError>>(
         &mut self,
-        mut field: impl FnMut(&mut Scanner<'a>, &str) -> Result<(), E>,
+        mut field: impl FnMut(&mut Scanner<'a>, Key) -> Result<(), E>,
     ) -> Result<(), E> {
         self.open(b'{')?;
         if self.next_byte() != b'}' {
             loop {
-                let key = self.string()?;
-                self.colon()?;
-                if key.escaped {
-                    field(self, &key.decode())?
+                let (key, code) = self.key()?;
+                let decoded;
+                let key = if key.escaped {
+                    decoded = key.decode();
+                    Key { code: key_code(decoded.as_bytes()), text: &decoded }
                 } else {
-                    field(self, key.raw)?
-                }
+                    Key { code, text: key.raw }
+                };
+                field(self, key)?;
                 match self.next_byte() {
                     b',' => self.pos += 1,
                     b'}' => break,
@@ -268,84 +342,13 @@ impl<'a> Scanner<'a> {
         is_empty
     }
 
-    #[inline]
-    fn colon(&mut self) -> Result<(), ScanError> {
+    #[inline(always)]
+    pub(super) fn colon(&mut self) -> Result<(), ScanError> {
         if self.next_byte() != b':' {
             return self.fail(self.pos);
         }
         self.pos += 1;
         Ok(())
-    }
-
-    /// Skips one value, checking it.
-    #[inline]
-    pub fn skip(&mut self) -> Result<(), ScanError> {
-        match self.kind()? {
-            Kind::Object | Kind::Array => self.skip_container(),
-            _ => self.skip_scalar(),
-        }
-    }
-
-    #[inline]
-    fn skip_scalar(&mut self) -> Result<(), ScanError> {
-        match self.kind()? {
-            Kind::String => self.string().map(drop),
-            Kind::Number => self.number().map(drop),
-            Kind::Bool => self.bool().map(drop),
-            _ => self.null(),
-        }
-    }
-
-    fn skip_container(&mut self) -> Result<(), ScanError> {
-        // One bit per open container: set for an object. A loop, since the input chooses the depth.
-        let mut is_object = [0u64; MAX_DEPTH / 64];
-        let base = self.depth;
-        loop {
-            let opened = self.next_byte();
-            if matches!(opened, b'{' | b'[') {
-                self.open(opened)?;
-                let (word, bit) = ((self.depth - 1) / 64, 1u64 << ((self.depth - 1) % 64));
-                if opened == b'{' {
-                    is_object[word] |= bit;
-                    if self.next_byte() != b'}' {
-                        self.string()?;
-                        self.colon()?;
-                        continue;
-                    }
-                } else {
-                    is_object[word] &= !bit;
-                    if self.next_byte() != b']' {
-                        continue;
-                    }
-                }
-            } else {
-                self.skip_scalar()?;
-            }
-            // A value is complete, or an empty container is about to close: close what ends here.
-            loop {
-                let in_object = is_object[(self.depth - 1) / 64] & (1 << ((self.depth - 1) % 64)) != 0;
-                match (self.next_byte(), in_object) {
-                    (b',', true) => {
-                        self.pos += 1;
-                        self.string()?;
-                        self.colon()?;
-                        break;
-                    }
-                    (b',', false) => {
-                        self.pos += 1;
-                        break;
-                    }
-                    (b'}', true) | (b']', false) => {
-                        self.pos += 1;
-                        self.depth -= 1;
-                        if self.depth == base {
-                            return Ok(());
-                        }
-                    }
-                    _ => return self.fail(self.pos),
-                }
-            }
-        }
     }
 
     /// Skips one value and gives its text.

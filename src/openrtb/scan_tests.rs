@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Map, Value};
 
-use super::escape::{decode, escape_json, find_special};
+use super::escape::{decode, escape_json, find_special, first_special, portable};
 use super::scan::{Kind, MAX_DEPTH, ScanError, Scanner};
 
 /// Builds what serde_json would build.
@@ -23,7 +23,7 @@ fn value(s: &mut Scanner) -> Result<Value, ScanError> {
         }
         Kind::Object => {
             let mut fields = Map::new();
-            s.object(|s, key| value(s).map(|field| drop(fields.insert(key.to_owned(), field))))?;
+            s.object(|s, key| value(s).map(|field| drop(fields.insert(key.text.to_owned(), field))))?;
             Value::Object(fields)
         }
     })
@@ -213,6 +213,9 @@ proptest! {
         let plain = |byte: &u8| *byte != b'"' && *byte != b'\\' && *byte >= 0x20;
         let want = at + bytes[at..].iter().take_while(|byte| plain(byte)).count();
         prop_assert_eq!(find_special(&bytes, at), want);
+        if let Some(chunk) = bytes[at..].first_chunk() {
+            prop_assert_eq!(first_special(chunk), portable::first_special(chunk));
+        }
     }
 
     #[test]

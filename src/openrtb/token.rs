@@ -89,14 +89,14 @@ impl KeyRing {
     pub fn sign_into(&self, facts: &Facts, expires_at: UnixMs, out: &mut impl Put) {
         let Some(key) = self.keys.last() else { return };
         let expiry = (expires_at.0 / 1_000).clamp(0, i64::from(u32::MAX)) as u32;
-        let mut bytes = SmallVec::<[u8; MAX_BYTES]>::new();
+        let mut bytes = Buffer { bytes: [0; MAX_BYTES], len: 0 };
         bytes.put(&[VERSION, key.id]);
         bytes.put_u32(expiry);
         facts.encode(&mut bytes);
-        let mac = key.mac.clone().chain_update(&bytes).finalize().into_bytes();
+        let mac = key.mac.clone().chain_update(bytes.filled()).finalize().into_bytes();
         bytes.put(&mac[..MAC_LEN]);
         let mut text = [0; MAX_LEN];
-        if let Ok(len) = URL_SAFE_NO_PAD.encode_slice(&bytes, &mut text) {
+        if let Ok(len) = URL_SAFE_NO_PAD.encode_slice(bytes.filled(), &mut text) {
             out.put(&text[..len]);
         }
     }
@@ -126,6 +126,29 @@ impl KeyRing {
         let facts = Facts::decode(&mut fields).ok_or(TokenError::Malformed)?;
         fields.end().ok_or(TokenError::Malformed)?;
         Ok(facts)
+    }
+}
+
+/// The bytes of one token while it is made. [`Facts::MAX_LEN`] bounds what is put here; more would be left out, and
+/// such a token would not verify.
+struct Buffer {
+    bytes: [u8; MAX_BYTES],
+    len: usize,
+}
+
+impl Buffer {
+    fn filled(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
+
+impl Put for Buffer {
+    #[inline]
+    fn put(&mut self, bytes: &[u8]) {
+        if let Some(free) = self.bytes.get_mut(self.len..self.len + bytes.len()) {
+            free.copy_from_slice(bytes);
+            self.len += bytes.len();
+        }
     }
 }
 

@@ -11,11 +11,12 @@ use super::scan::{Kind, Scanner, Str};
 macro_rules! read_object {
     ($s:ident, $path:expr, { $($name:literal => $place:expr, $read:expr;)* }) => {
         $s.object(|$s, key| {
-            match key {
-                $($name => $place = $crate::openrtb::error::At::at(($read)($s), $path, $name)?,)*
-                _ => $s.skip()?,
-            }
-            Ok::<(), $crate::openrtb::error::RequestError>(())
+            // The comparisons of numbers become one search; the text settles it.
+            $(if key.code == const { $crate::openrtb::scan::key_code($name.as_bytes()) } && key.text == $name {
+                $place = $crate::openrtb::error::At::at(($read)($s), $path, $name)?;
+                return Ok::<(), $crate::openrtb::error::RequestError>(());
+            })*
+            Ok($s.skip()?)
         })?
     };
 }
@@ -106,6 +107,13 @@ fn number_in(text: &str) -> Option<&str> {
 /// An integer; a boolean is 0 or 1, an empty string is absent.
 #[inline]
 pub(super) fn int(s: &mut Scanner) -> Result<Option<i64>, Fault> {
+    match s.short_integer() {
+        Some(value) => Ok(Some(value)),
+        None => odd_int(s),
+    }
+}
+
+fn odd_int(s: &mut Scanner) -> Result<Option<i64>, Fault> {
     match s.kind()? {
         Kind::Number => integer(s.number()?).map(Some).ok_or(Fault::WrongType),
         Kind::Null => Ok(s.null().map(|()| None)?),

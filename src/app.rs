@@ -291,17 +291,17 @@ fn remember_impressions(
 }
 
 /// A line a second about long work.
-struct Progress {
+pub struct Progress {
     what: &'static str,
     last: Instant,
 }
 
 impl Progress {
-    fn new(what: &'static str) -> Progress {
+    pub fn new(what: &'static str) -> Progress {
         Progress { what, last: Instant::now() }
     }
 
-    fn tell(&mut self, done: u64, total: u64) {
+    pub fn tell(&mut self, done: u64, total: u64) {
         if self.last.elapsed() >= Duration::from_secs(1) {
             self.last = Instant::now();
             tracing::info!("{}: {} %", self.what, done * 100 / total.max(1));

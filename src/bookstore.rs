@@ -46,7 +46,7 @@ CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) S
 CREATE TABLE IF NOT EXISTS campaigns (
   no INTEGER PRIMARY KEY, id TEXT NOT NULL, currency TEXT NOT NULL, total INTEGER NOT NULL, daily INTEGER,
   json TEXT, deleted INTEGER NOT NULL, spent INTEGER NOT NULL, late INTEGER NOT NULL,
-  bids INTEGER NOT NULL, wins INTEGER NOT NULL, billed INTEGER NOT NULL) STRICT;
+  over_at_set INTEGER NOT NULL, bids INTEGER NOT NULL, wins INTEGER NOT NULL, billed INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS days (
   no INTEGER NOT NULL, day INTEGER NOT NULL, spent INTEGER NOT NULL, late INTEGER NOT NULL, billed INTEGER NOT NULL,
   PRIMARY KEY (no, day)) STRICT, WITHOUT ROWID;
@@ -72,6 +72,15 @@ impl SqliteBooks {
         Ok(SqliteBooks { db })
     }
 
+    /// As they stand, while a server may go on writing them.
+    pub fn open_read_only(path: &Path) -> Result<SqliteBooks, BookError> {
+        let db = Connection::open_with_flags(path, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+        db.busy_timeout(std::time::Duration::from_secs(5))?;
+        // One view of all tables, however long the reading takes.
+        db.execute_batch("BEGIN")?;
+        Ok(SqliteBooks { db })
+    }
+
     fn meta(&self, key: &str) -> Result<i64, BookError> {
         let row = self.db.query_row("SELECT value FROM meta WHERE key = ?1", [key], |r| r.get(0)).optional()?;
         Ok(row.unwrap_or(0))
@@ -86,7 +95,8 @@ impl BookStore for SqliteBooks {
             ..Books::default()
         };
         let mut rows = self.db.prepare(
-            "SELECT no, id, currency, total, daily, json, deleted, spent, late, bids, wins, billed FROM campaigns",
+            "SELECT no, id, currency, total, daily, json, deleted, spent, late, over_at_set, bids, wins, billed
+             FROM campaigns",
         )?;
         let campaigns = rows.query_map([], |r| {
             let currency: String = r.get(2)?;
@@ -102,9 +112,10 @@ impl BookStore for SqliteBooks {
                 deleted: r.get(6)?,
                 spent: Nanos(r.get(7)?),
                 late: Nanos(r.get(8)?),
-                bids: r.get::<_, i64>(9)? as u64,
-                wins: r.get::<_, i64>(10)? as u64,
-                billed: r.get::<_, i64>(11)? as u64,
+                over_at_set: Nanos(r.get(9)?),
+                bids: r.get::<_, i64>(10)? as u64,
+                wins: r.get::<_, i64>(11)? as u64,
+                billed: r.get::<_, i64>(12)? as u64,
                 ..CampaignBook::new(&set)
             };
             Ok((set.campaign, book))
@@ -182,7 +193,7 @@ impl BookStore for SqliteBooks {
 
 fn save_campaign(tx: &Transaction, no: CampaignNo, book: &CampaignBook) -> Result<(), BookError> {
     let mut row = tx.prepare_cached(
-        "INSERT OR REPLACE INTO campaigns VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+        "INSERT OR REPLACE INTO campaigns VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
     )?;
     row.execute(params![
         no.0,
@@ -194,6 +205,7 @@ fn save_campaign(tx: &Transaction, no: CampaignNo, book: &CampaignBook) -> Resul
         book.deleted,
         book.spent.0,
         book.late.0,
+        book.over_at_set.0,
         book.bids as i64,
         book.wins as i64,
         book.billed as i64

@@ -3,13 +3,17 @@
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::admin::catalog_files;
-use crate::app::App;
+use crate::app::{App, Progress};
+use crate::batch::{audit, live};
+use crate::bookstore::{BookStore, SqliteBooks};
 use crate::config::{Config, RawConfig};
+use crate::eventlog::{DirStorage, ReadOnlyLog};
 use crate::serve::keys;
 use crate::telemetry::logs;
 
@@ -52,6 +56,14 @@ enum Command {
     Serve,
     /// Check config and campaign files, list every fault, exit 1 if there is one
     Check,
+    /// Recompute the books from the log alone, compare them with the stored ones, name every difference, exit 1 if
+    /// there is one. Reads only; a server may be running
+    Audit {
+        /// Compare the accounts of the running server with this admin address too, such as http://127.0.0.1:9090;
+        /// its traffic must be quiet meanwhile. A token is taken from GAVEL_ADMIN_TOKEN
+        #[arg(long, value_name = "URL")]
+        server: Option<String>,
+    },
     /// Keys that sign notice URLs
     #[command(subcommand)]
     Keys(KeyCommand),
@@ -78,6 +90,14 @@ pub fn run() -> ExitCode {
     match cli.command {
         None | Some(Command::Serve) => serve(config),
         Some(Command::Check) => check(&config),
+        Some(Command::Audit { server }) => match audit(&config, server.as_deref()) {
+            Ok(true) => ExitCode::SUCCESS,
+            Ok(false) => ExitCode::FAILURE,
+            Err(error) => {
+                eprintln!("the audit could not be done: {error}");
+                ExitCode::from(2)
+            }
+        },
         Some(Command::Keys(KeyCommand::Rotate)) => rotate(&config),
     }
 }
@@ -117,6 +137,42 @@ fn rotate(config: &Config) -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Prints what it finds; true when the log, the books and the server agree.
+fn audit(config: &Config, server: Option<&str>) -> Result<bool, String> {
+    let log_dir = config.data_dir.join("log");
+    if !log_dir.is_dir() {
+        return Err(format!("there is no log in {}", config.data_dir.display()));
+    }
+    let storage = DirStorage::new(&log_dir).map_err(|e| e.to_string())?;
+    let mut progress = Progress::new("checking the log");
+    let log = ReadOnlyLog::open(Arc::new(storage), &mut |done, total| progress.tell(done, total))
+        .map_err(|e| e.to_string())?;
+    // Opened before it is folded: a running server goes on, and what it writes later is not part of this audit.
+    let stored = SqliteBooks::open_read_only(&config.data_dir.join("books.sqlite"))
+        .and_then(|mut store| store.load())
+        .map_err(|e| e.to_string())?;
+    let mut progress = Progress::new("folding the log");
+    let mut tell = |done, total| progress.tell(done, total);
+    if stored.next > log.end() {
+        println!("the books are at event {}, the log ends at {}", stored.next.0, log.end().0);
+        return Ok(false);
+    }
+    let by_log = audit::recompute(&log, stored.next, &mut tell).map_err(|e| e.to_string())?;
+    let mut lines = audit::differences(&by_log, &stored);
+    let (broken, overspends) = audit::findings(&by_log);
+    lines.extend(broken);
+    if let Some(url) = server {
+        let server = live::Server::new(url, std::env::var("GAVEL_ADMIN_TOKEN").ok())?;
+        let now = audit::recompute(&log, log.end(), &mut tell).map_err(|e| e.to_string())?;
+        lines.extend(server.differences(&now)?);
+    }
+    lines.iter().for_each(|line| println!("{line}"));
+    overspends.iter().for_each(|line| println!("overspend (allowed): {line}"));
+    let (events, campaigns) = (stored.next.0, by_log.campaigns.len());
+    println!("{} differences over {events} events and {campaigns} campaigns", lines.len());
+    Ok(lines.is_empty())
 }
 
 fn serve(config: Config) -> ExitCode {

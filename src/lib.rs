@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod app;
+pub mod batch;
 pub mod bidding;
 pub mod bookstore;
 pub mod cli;

@@ -11,6 +11,7 @@
 //! | `writer` | the commit thread: cut the lanes, write a group, sync, apply, answer |
 //! | `segment_file` | the segment being written: room, seal, next |
 //! | `spares` | the helper thread that prepares segments ahead, and what happens when the disk is full |
+//! | `read_only` | reads a log that another process may be writing |
 //! | `reader` | reads events back, up to the durable end |
 //! | `segments` | puts them together |
 //!
@@ -27,6 +28,7 @@ mod group;
 mod lanes;
 #[cfg(test)]
 mod mem;
+mod read_only;
 mod reader;
 mod recovery;
 mod segment_file;
@@ -43,6 +45,7 @@ use std::sync::Arc;
 
 pub use durable::Durable;
 pub use group::MAX_GROUP_BYTES;
+pub use read_only::ReadOnlyLog;
 pub use segments::{Opened, SegmentLog};
 pub use spares::{Prepared, Preparer};
 pub use stats::{LogState, LogStats};

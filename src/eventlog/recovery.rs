@@ -196,6 +196,19 @@ pub fn recover(
     names: &[String],
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Recovered, OpenError> {
+    let (recovered, bytes) = check(storage, names, progress)?;
+    if let Some(last) = &recovered.last {
+        settle(storage, &bytes, last).map_err(io_error("make the end of the log durable"))?;
+    }
+    Ok(recovered)
+}
+
+/// Checks the log in `storage` and changes nothing. Also returns the bytes of the last segment.
+pub fn check(
+    storage: &dyn Storage,
+    names: &[String],
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(Recovered, Vec<u8>), OpenError> {
     let mut numbers: Vec<u64> = names.iter().filter_map(|n| segment_number(n)).collect();
     numbers.sort_unstable();
     let mut lengths = Vec::with_capacity(numbers.len());
@@ -236,10 +249,7 @@ pub fn recover(
         done += len;
         progress(done, total);
     }
-    if let Some(last) = &recovered.last {
-        settle(storage, &bytes, last).map_err(io_error("make the end of the log durable"))?;
-    }
-    Ok(recovered)
+    Ok((recovered, bytes))
 }
 
 /// Makes what was found at the end durable. The last group may be only in the page cache, put there by a process that

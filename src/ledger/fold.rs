@@ -51,6 +51,8 @@ pub struct CampaignBook {
     pub spent: Nanos,
     /// The part of `spent` whose money had already gone back.
     pub late: Nanos,
+    /// What was spent and leased above the budget when it was last set: how far a cut may show as overspend.
+    pub over_at_set: Nanos,
     pub bids: u64,
     pub wins: u64,
     pub billed: u64,
@@ -78,6 +80,7 @@ impl CampaignBook {
             deleted: false,
             spent: Nanos::ZERO,
             late: Nanos::ZERO,
+            over_at_set: Nanos::ZERO,
             bids: 0,
             wins: 0,
             billed: 0,
@@ -158,6 +161,7 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
             let book = books.campaigns.entry(set.campaign).or_insert_with(|| CampaignBook::new(set));
             (book.total, book.daily, book.json) = (set.total, set.daily, set.json.clone());
             book.deleted = false;
+            book.over_at_set = (book.spent + book.outstanding() - book.total).max(Nanos::ZERO);
             books.dirty.campaigns.insert(set.campaign);
         }
         Event::CampaignDeleted { campaign } => books.change(*campaign, |book| {

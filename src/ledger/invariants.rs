@@ -17,10 +17,10 @@ fn slot_holds(leased: Nanos, reserved: Nanos, available: Nanos, spent: Nanos, re
 }
 
 /// What is wrong with a campaign's book, or nothing. `spent + outstanding leases <= budget`, except for late bills
-/// and for budgets that were cut (`lowered`: by how much less the budget now is than it once was).
-pub fn book(book: &CampaignBook, lowered: Nanos) -> Result<(), String> {
+/// and for a budget that was cut below what was promised by then.
+pub fn book(book: &CampaignBook) -> Result<(), String> {
     let promised = book.spent + book.outstanding();
-    if promised > book.total + book.late + lowered {
+    if promised > book.total + book.late + book.over_at_set {
         return Err(format!("spent and leased {promised} of a budget of {}", book.total));
     }
     let (mut spent, mut late, mut billed) = (Nanos::ZERO, Nanos::ZERO, 0);

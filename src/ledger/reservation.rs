@@ -175,6 +175,26 @@ impl Bits {
         true
     }
 
+    /// Reservations whose states differ from `stored`'s. Minutes before its first page were forgotten there.
+    pub fn differing(&self, stored: &Bits) -> Vec<(ReservationId, State, State)> {
+        let from = stored.pages.keys().map(|key| key.bucket).min().unwrap_or(u32::MAX);
+        let mut keys: Vec<&PageKey> = self.pages.keys().chain(stored.pages.keys()).collect();
+        keys.retain(|key| key.bucket >= from && self.pages.get(key) != stored.pages.get(key));
+        keys.sort_unstable();
+        keys.dedup();
+        let mut differing = Vec::new();
+        for key in keys {
+            for within in 0..PAGE {
+                let seq = key.page * PAGE + within;
+                let id = ReservationId { node: key.node, epoch: key.epoch, bucket: key.bucket, seq };
+                if self.get(id) != stored.get(id) {
+                    differing.push((id, self.get(id), stored.get(id)));
+                }
+            }
+        }
+        differing
+    }
+
     pub fn bytes(&self) -> usize {
         self.pages.len() * (PAGE_BYTES + size_of::<PageKey>())
     }

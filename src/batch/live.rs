@@ -1,0 +1,83 @@
+//! What a running server says of its accounts, over its admin listener.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::ledger::Books;
+use crate::money::Nanos;
+
+/// Largest answer read: the books of a hundred thousand campaigns.
+const MAX_ANSWER_BYTES: u64 = 1 << 30;
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A running server's admin listener.
+pub struct Server {
+    /// `host:port`.
+    authority: String,
+    token: Option<String>,
+}
+
+impl Server {
+    /// From `http://host:port`.
+    pub fn new(url: &str, token: Option<String>) -> Result<Server, String> {
+        let authority = url.strip_prefix("http://").map(|rest| rest.trim_end_matches('/')).unwrap_or("");
+        if authority.is_empty() || authority.contains('/') {
+            return Err(format!("{url:?} is not an address such as http://127.0.0.1:9090"));
+        }
+        Ok(Server { authority: authority.to_owned(), token })
+    }
+
+    fn get(&self, path: &str) -> Result<Value, String> {
+        let fail = |e: std::io::Error| format!("http://{}{path}: {e}", self.authority);
+        let mut stream = TcpStream::connect(&self.authority).map_err(fail)?;
+        stream.set_read_timeout(Some(TIMEOUT)).map_err(fail)?;
+        let token = self.token.as_ref().map(|t| format!("Authorization: Bearer {t}\r\n")).unwrap_or_default();
+        let head = format!("GET {path} HTTP/1.1\r\nHost: {}\r\n{token}Connection: close\r\n\r\n", self.authority);
+        stream.write_all(head.as_bytes()).map_err(fail)?;
+        let mut answer = Vec::new();
+        stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).map_err(fail)?;
+        let text = String::from_utf8_lossy(&answer);
+        let (head, body) = text.split_once("\r\n\r\n").ok_or("the answer is not HTTP")?;
+        if !head.starts_with("HTTP/1.1 200") {
+            return Err(format!("http://{}{path}: {}", self.authority, head.lines().next().unwrap_or("no answer")));
+        }
+        serde_json::from_str(body).map_err(|e| format!("http://{}{path}: {e}", self.authority))
+    }
+
+    /// Every hot account that differs from `log`, a line each.
+    pub fn differences(&self, log: &Books) -> Result<Vec<String>, String> {
+        let mut lines = Vec::new();
+        for book in log.campaigns.values() {
+            let account = self.get(&format!("/v1/campaigns/{}/account", book.id))?;
+            let mut tell = |what: &str, by_log: String| {
+                let seen = match &account[what] {
+                    Value::String(text) => text.clone(),
+                    other => other.to_string(),
+                };
+                if seen != by_log {
+                    lines.push(format!("{}: {what}: {by_log} by the log, {seen} in the running server", book.id));
+                }
+            };
+            tell("budget", book.total.to_string());
+            tell("spent", book.spent.to_string());
+            tell("late", book.late.to_string());
+            tell("overspend", book.overspend().to_string());
+            tell("bids", book.bids.to_string());
+            tell("wins", book.wins.to_string());
+            tell("billed", book.billed.to_string());
+            let money =
+                |key: &str| account[key].as_str().and_then(|t| Nanos::parse_units(t).ok()).unwrap_or(Nanos::MAX);
+            // What is set aside lies in leases; what is withheld is part of them.
+            let aside = Nanos(money("reserved").0.saturating_add(money("withheld").0));
+            if aside > book.outstanding() {
+                let outstanding = book.outstanding();
+                lines.push(format!("{}: {aside} reserved or withheld of leases of {outstanding}", book.id));
+            }
+        }
+        lines.sort_unstable();
+        Ok(lines)
+    }
+}

@@ -1,0 +1,44 @@
+//! A log that another process may be writing: read as it stands now, without taking it and without changing anything.
+
+use std::sync::Arc;
+
+use super::reader::SegmentReader;
+use super::recovery::{check, io_error};
+use super::shared::Index;
+use super::storage::Storage;
+use super::{LogReader, OpenError, ReadError};
+use crate::event::Offset;
+
+/// A group that is just being written can look damaged for a moment.
+const ATTEMPTS: usize = 3;
+
+/// The events that were whole when it was opened.
+pub struct ReadOnlyLog(Arc<Index>);
+
+impl ReadOnlyLog {
+    /// Checks every byte, as a start does; `progress` gets the bytes checked and the bytes in all.
+    pub fn open(storage: Arc<dyn Storage>, progress: &mut dyn FnMut(u64, u64)) -> Result<ReadOnlyLog, OpenError> {
+        let mut attempt = 1;
+        loop {
+            let names = storage.list().map_err(io_error(format!("list {}", storage.locate(""))))?;
+            match check(&*storage, &names, progress) {
+                Ok((found, _)) => {
+                    let end = found.last.map_or(Offset(0), |last| last.end);
+                    return Ok(ReadOnlyLog(Arc::new(Index::new(storage, found.segments, end))));
+                }
+                Err(OpenError::Corrupt { .. }) if attempt < ATTEMPTS => attempt += 1,
+                Err(error) => return Err(error),
+            }
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
+    /// One past the last event.
+    pub fn end(&self) -> Offset {
+        self.0.durable_end()
+    }
+
+    pub fn read(&self, from: Offset) -> Result<Box<dyn LogReader>, ReadError> {
+        Ok(Box::new(SegmentReader::new(self.0.clone(), from)?))
+    }
+}

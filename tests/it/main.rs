@@ -7,6 +7,7 @@ mod make;
 mod process;
 mod server;
 
+mod admin;
 mod budget;
 mod currency;
 mod lifetimes;
@@ -14,5 +15,6 @@ mod main_path;
 mod money;
 mod odd_notices;
 mod response;
+mod rest;
 mod restart;
 mod transport;

@@ -8,7 +8,9 @@ mod process;
 mod server;
 
 mod admin;
+mod blocks;
 mod budget;
+mod caps;
 mod currency;
 mod lifetimes;
 mod main_path;
@@ -17,4 +19,5 @@ mod odd_notices;
 mod response;
 mod rest;
 mod restart;
+mod targeting;
 mod transport;

@@ -49,7 +49,7 @@ pub async fn answer(admin: Arc<Admin>, request: Request<Incoming>) -> Answer {
 async fn route(admin: &Arc<Admin>, request: Request<Incoming>) -> Result<Answer, Problem> {
     let path = request.uri().path().to_owned();
     let method = request.method().clone();
-    let get = || if method == Method::GET { Ok(()) } else { Err(not_allowed("GET")) };
+    let get = || if method == Method::GET { Ok(()) } else { Err(Problem::not_allowed("GET")) };
     match path.as_str() {
         "/live" => return get().map(|()| with_body(StatusCode::OK, "text/plain", "live\n")),
         "/ready" => return get().map(|()| ready(admin)),
@@ -100,12 +100,8 @@ async fn campaign(admin: &Arc<Admin>, id: &str, method: Method, request: Request
             *answer.status_mut() = StatusCode::NO_CONTENT;
             Ok(answer)
         }
-        _ => Err(not_allowed("GET, PUT, DELETE")),
+        _ => Err(Problem::not_allowed("GET, PUT, DELETE")),
     }
-}
-
-fn not_allowed(methods: &str) -> Problem {
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, format!("allowed here: {methods}"))
 }
 
 fn no_campaign(id: &str) -> Problem {

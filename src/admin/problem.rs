@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -16,16 +16,23 @@ pub struct Problem {
     status: StatusCode,
     detail: String,
     faults: Vec<Fault>,
+    /// Of a 405: the methods that are allowed (RFC 9110 section 15.5.6).
+    allow: Option<&'static str>,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Problem {
-        Problem { status, detail: detail.into(), faults: Vec::new() }
+        Problem { status, detail: detail.into(), faults: Vec::new(), allow: None }
+    }
+
+    pub fn not_allowed(methods: &'static str) -> Problem {
+        let detail = format!("allowed here: {methods}");
+        Problem { allow: Some(methods), ..Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail) }
     }
 
     /// Every fault of a document, each with a JSON pointer.
     pub fn faults(status: StatusCode, detail: impl Into<String>, faults: Vec<Fault>) -> Problem {
-        Problem { status, detail: detail.into(), faults }
+        Problem { faults, ..Problem::new(status, detail) }
     }
 
     pub fn answer(self) -> Answer {
@@ -43,6 +50,9 @@ impl Problem {
         let mut answer = with_body(self.status, "application/problem+json", body.to_string());
         if self.status == StatusCode::UNAUTHORIZED {
             answer.headers_mut().insert(hyper::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(methods) = self.allow {
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
         }
         answer
     }

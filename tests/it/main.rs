@@ -7,12 +7,17 @@ mod make;
 mod process;
 mod server;
 
+mod admin;
+mod blocks;
 mod budget;
+mod caps;
 mod currency;
 mod lifetimes;
 mod main_path;
 mod money;
 mod odd_notices;
 mod response;
+mod rest;
 mod restart;
+mod targeting;
 mod transport;

@@ -1,0 +1,214 @@
+//! What a whole bid costs inside the server, against a bare hyper answer of the same size on the same connections.
+//!
+//! Both servers run as processes of their own with one serving thread and are driven in turns, so that what else the
+//! machine does falls on both. Processor time is what the kernel counted for the server, divided by the answers.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod client;
+mod rebuild;
+mod servers;
+mod table;
+mod timer;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use client::{Client, Round};
+use servers::Server;
+use support::campaigns::{Mix, NARROW, USUAL, WIDE, campaign};
+use table::{Series, header};
+
+/// As in the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+pub type Error = Box<dyn std::error::Error>;
+
+/// Processor time of a bid in the server, against a bare HTTP answer of the same size.
+///
+/// Starts both servers on loopback, in processes of their own with one serving thread each, and drives them in turns
+/// over 64 keep-alive connections. Linux only: processor time is read from /proc.
+#[derive(Debug, Parser)]
+struct Arguments {
+    /// Campaigns in the catalog
+    #[arg(long, default_value_t = 10_000)]
+    campaigns: usize,
+    /// How many of them are eligible for a request: wide 5 %, usual 0.5 %, narrow 0.05 %
+    #[arg(long, default_value = "usual")]
+    eligible: Eligible,
+    /// Turns of each server
+    #[arg(long, default_value_t = 7)]
+    rounds: usize,
+    /// Length of a turn in seconds
+    #[arg(long, default_value_t = 1.5)]
+    seconds: f64,
+    /// Requests per second where a rate is kept; half of what gavel answers at most without it
+    #[arg(long)]
+    rate: Option<f64>,
+    /// Instead: latency while the catalog is rebuilt over and over, against latency while it is not
+    #[arg(long)]
+    rebuild: bool,
+    /// Processor time of each of gavel's threads, too
+    #[arg(long)]
+    threads: bool,
+    /// Given by cargo; without it everything is short, as a test that the bench works
+    #[arg(long, hide = true)]
+    bench: bool,
+    /// A process of the bench itself: which server it is
+    #[arg(long, hide = true)]
+    role: Option<Role>,
+    #[arg(long, hide = true, default_value = ".")]
+    dir: PathBuf,
+    #[arg(long, hide = true, default_value_t = 0)]
+    body_bytes: usize,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Role {
+    Bare,
+    Gavel,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Eligible {
+    Wide,
+    Usual,
+    Narrow,
+}
+
+impl Eligible {
+    fn mix(self) -> Mix {
+        match self {
+            Eligible::Wide => WIDE,
+            Eligible::Usual => USUAL,
+            Eligible::Narrow => NARROW,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    let mut arguments = Arguments::parse();
+    if !arguments.bench && arguments.role.is_none() {
+        (arguments.campaigns, arguments.rounds, arguments.seconds) = (100, 1, 0.2);
+    }
+    let done = match arguments.role {
+        Some(Role::Gavel) => servers::gavel(&arguments.dir),
+        Some(Role::Bare) => servers::bare(arguments.body_bytes),
+        None => {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.map_err(Error::from).and_then(|runtime| runtime.block_on(drive(&arguments)))
+        }
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn drive(arguments: &Arguments) -> Result<(), Error> {
+    let dir = tempfile::tempdir()?;
+    let mix = arguments.eligible.mix();
+    let campaigns = (0..arguments.campaigns).map(|i| campaign(i, mix).to_string());
+    let path = servers::prepare(dir.path(), campaigns)?;
+    let gavel = Server::start(&["--role", "gavel", "--dir", path.to_str().ok_or("the path is not UTF-8")?])?;
+    let requests = client::requests();
+    let to_gavel = Client::connect(gavel.traffic, &requests).await?;
+    let time = Duration::from_secs_f64(arguments.seconds);
+    let warm = to_gavel.saturate(time).await?;
+    let request_bytes = requests.iter().map(Vec::len).sum::<usize>() / requests.len();
+    println!(
+        "{} campaigns, {:?}; requests of {request_bytes} bytes with head, {:.1} % answered with a bid of {} bytes",
+        arguments.campaigns,
+        arguments.eligible,
+        100.0 * warm.bids as f64 / warm.answered as f64,
+        warm.body_bytes / warm.bids.max(1)
+    );
+    if arguments.rebuild {
+        return rebuild::compare(arguments, &gavel, &to_gavel, mix).await;
+    }
+    let body_bytes = (warm.body_bytes / warm.bids.max(1)).to_string();
+    let bare = Server::start(&["--role", "bare", "--body-bytes", &body_bytes])?;
+    let to_bare = Client::connect(bare.traffic, &requests).await?;
+    to_bare.saturate(time).await?;
+
+    let pair = [(&bare, &to_bare), (&gavel, &to_gavel)];
+    println!("\nsaturated, {} rounds of {} s", arguments.rounds, arguments.seconds);
+    let saturated = turns(arguments, pair, async |client| client.saturate(time).await).await?;
+    let rate = arguments.rate.unwrap_or(saturated / 2.0);
+    println!("\nat {rate:.0} requests per second, {} rounds of {} s", arguments.rounds, arguments.seconds);
+    turns(arguments, pair, async |client| client.at_rate(rate, time).await).await?;
+    Ok(())
+}
+
+/// Drives both servers in turns and prints what they used; how many requests per second gavel answered.
+async fn turns(
+    arguments: &Arguments,
+    servers: [(&Server, &Client); 2],
+    run: impl AsyncFn(&Client) -> std::io::Result<Round>,
+) -> Result<f64, Error> {
+    let mut cpu: [[Series; 2]; 2] = Default::default();
+    let mut shapes: [[Series; 5]; 2] = Default::default();
+    let mut ratios: [Series; 2] = Default::default();
+    let mut threads: Vec<(String, Series)> = Vec::new();
+    for _ in 0..arguments.rounds {
+        for (i, (server, client)) in servers.iter().enumerate() {
+            let (before, before_threads) = (server.cpu()?, server.threads()?);
+            let round = run(client).await?;
+            let after = server.cpu()?;
+            let per_request = |ns: u64| ns as f64 / 1e3 / round.answered as f64;
+            cpu[i][0].push(per_request(after.worker - before.worker));
+            cpu[i][1].push(per_request(after.process - before.process));
+            let client_us = per_request(round.client_ns);
+            let p = |quantile| round.latency_us(quantile);
+            let shape = [round.per_second(), p(0.5), p(0.99), p(0.999), client_us];
+            shapes[i].iter_mut().zip(shape).for_each(|(series, value)| series.push(value));
+            if i == 1 {
+                count_threads(&mut threads, &before_threads, &server.threads()?, per_request);
+            }
+        }
+        (0..2).for_each(|of| ratios[of].push(cpu[1][of].last() / cpu[0][0].last()));
+    }
+    header();
+    cpu[0][0].print("bare, serving thread, µs per request");
+    cpu[1][0].print("gavel, serving thread, µs per request");
+    cpu[1][1].print("gavel, whole process, µs per request");
+    ratios[0].print("ratio of the serving threads");
+    ratios[1].print("ratio of gavel's process to the bare thread");
+    for (i, name) in ["bare", "gavel"].into_iter().enumerate() {
+        let what = [
+            "requests per second",
+            "latency p50, µs",
+            "latency p99, µs",
+            "latency p99.9, µs",
+            "client, µs per request",
+        ];
+        what.iter().zip(&shapes[i]).for_each(|(what, series)| series.print(&format!("{name}, {what}")));
+    }
+    if arguments.threads {
+        threads.iter().for_each(|(name, series)| series.print(&format!("gavel, thread {name}, µs per request")));
+    }
+    Ok(shapes[1][0].median())
+}
+
+fn count_threads(
+    all: &mut Vec<(String, Series)>,
+    before: &[(String, u64)],
+    after: &[(String, u64)],
+    per_request: impl Fn(u64) -> f64,
+) {
+    for (name, ns) in after {
+        let since = before.iter().find(|(other, _)| other == name).map_or(0, |(_, ns)| *ns);
+        let at = all.iter().position(|(other, _)| other == name).unwrap_or_else(|| {
+            all.push((name.clone(), Series::default()));
+            all.len() - 1
+        });
+        all[at].1.push(per_request(ns.saturating_sub(since)));
+    }
+}

@@ -58,7 +58,6 @@ impl App {
     /// Starts everything and returns when bids are made.
     pub fn start(config: Config) -> Result<App, AppError> {
         let config = Arc::new(config);
-        let clock = SystemClock::start();
         // Sockets first: a port that is taken is found out before the data directory is touched.
         let lanes = config.limits.workers;
         let listeners = serve::listener::bind_shared(config.listen, lanes)
@@ -76,6 +75,7 @@ impl App {
             .map_err(|e| AppError(format!("cannot make the data directory {}: {e}", config.data_dir.display())))?;
         let keys = serve::keys::open(&config.data_dir.join("notice-keys")).map_err(because("notice keys"))?;
         let opened = open_log(&config)?;
+        let clock = SystemClock::start(opened.last_at().unwrap_or_default());
         let mut store = SqliteBooks::open(&config.data_dir.join("books.sqlite")).map_err(because("books"))?;
         let books = catch_up(&mut store, &opened)?;
 

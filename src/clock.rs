@@ -110,9 +110,12 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    pub fn start() -> SystemClock {
+    /// Starts at the wall clock's time, or at `not_before` if that is later: time must not fall behind what the log
+    /// has already seen, or money set aside now would be given back at once.
+    pub fn start(not_before: UnixMs) -> SystemClock {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        SystemClock { wall_at_start: UnixMs(since_1970.as_millis() as i64), started: Instant::now() }
+        let wall = UnixMs(since_1970.as_millis() as i64);
+        SystemClock { wall_at_start: wall.max(not_before), started: Instant::now() }
     }
 
     pub fn now(&self) -> UnixMs {

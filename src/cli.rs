@@ -79,9 +79,16 @@ enum KeyCommand {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     logs::start();
-    let config = match configuration(cli.options) {
-        Ok(config) => config,
-        Err(faults) => {
+    let (config, faults) = match configuration(cli.options) {
+        Ok(checked) => checked,
+        Err(fault) => (None, vec![fault]),
+    };
+    if let (Some(config), Some(Command::Check)) = (&config, &cli.command) {
+        return check(config, faults);
+    }
+    let config = match config {
+        Some(config) if faults.is_empty() => config,
+        _ => {
             faults.iter().for_each(|fault| eprintln!("{fault}"));
             eprintln!("{} fault(s) in the configuration", faults.len());
             return ExitCode::FAILURE;
@@ -89,7 +96,7 @@ pub fn run() -> ExitCode {
     };
     match cli.command {
         None | Some(Command::Serve) => serve(config),
-        Some(Command::Check) => check(&config),
+        Some(Command::Check) => check(&config, faults),
         Some(Command::Audit { server }) => match audit(&config, server.as_deref()) {
             Ok(true) => ExitCode::SUCCESS,
             Ok(false) => ExitCode::FAILURE,
@@ -102,27 +109,33 @@ pub fn run() -> ExitCode {
     }
 }
 
-fn configuration(options: Options) -> Result<Config, Vec<String>> {
-    let mut raw = RawConfig::read(options.config.as_deref()).map_err(|fault| vec![fault.to_string()])?;
+/// The config, with its faults; or why there is none.
+fn configuration(options: Options) -> Result<(Option<Config>, Vec<String>), String> {
+    let mut raw = RawConfig::read(options.config.as_deref()).map_err(|fault| fault.to_string())?;
     raw.listen = options.listen;
     raw.admin_listen = options.admin_listen;
     raw.data_dir = options.data_dir;
     raw.admin_token = std::env::var("GAVEL_ADMIN_TOKEN").ok();
-    raw.check().map_err(|faults| faults.iter().map(ToString::to_string).collect())
+    let (config, faults) = raw.check_all();
+    Ok((Some(config), faults.iter().map(ToString::to_string).collect()))
 }
 
-fn check(config: &Config) -> ExitCode {
-    match catalog_files::load(config) {
-        Ok(campaigns) => {
-            println!("config and {} campaigns are fine", campaigns.len());
-            ExitCode::SUCCESS
+/// Lists the faults of the config and of the campaign files.
+fn check(config: &Config, mut faults: Vec<String>) -> ExitCode {
+    let campaigns = match catalog_files::load(config) {
+        Ok(campaigns) => campaigns.len(),
+        Err(found) => {
+            faults.extend(found.iter().map(ToString::to_string));
+            0
         }
-        Err(faults) => {
-            faults.iter().for_each(|fault| eprintln!("{fault}"));
-            eprintln!("{} fault(s) in the campaign files", faults.len());
-            ExitCode::FAILURE
-        }
+    };
+    if faults.is_empty() {
+        println!("config and {campaigns} campaigns are fine");
+        return ExitCode::SUCCESS;
     }
+    faults.iter().for_each(|fault| eprintln!("{fault}"));
+    eprintln!("{} fault(s)", faults.len());
+    ExitCode::FAILURE
 }
 
 fn rotate(config: &Config) -> ExitCode {

@@ -125,6 +125,12 @@ impl RawConfig {
 
     /// Checks everything and lists every fault.
     pub fn check(&self) -> Result<Config, Vec<Fault>> {
+        let (config, faults) = self.check_all();
+        if faults.is_empty() { Ok(config) } else { Err(faults) }
+    }
+
+    /// As [`RawConfig::check`]; with faults the config has defaults in their place and is only good for finding more.
+    pub fn check_all(&self) -> (Config, Vec<Fault>) {
         let (name, text) = match &self.file {
             Some((path, text)) => (path.display().to_string(), text.as_str()),
             None => ("defaults".to_owned(), ""),
@@ -137,7 +143,7 @@ impl RawConfig {
         }
         let base = self.file.as_ref().and_then(|(path, _)| path.parent()).unwrap_or(Path::new(""));
         let config = self.build(Section::new(Some(document.get_ref()), "", &mut source), base);
-        if source.faults.is_empty() { Ok(config) } else { Err(source.faults) }
+        (config, source.faults)
     }
 
     fn build(&self, mut root: Section, base: &Path) -> Config {

@@ -80,7 +80,8 @@ pub fn answer<'a>(assets: &'a [Asset], wanted: &native::Asset) -> Option<&'a Ass
                 Some(3) | None => *kind == ImageKind::Main,
                 Some(_) => false,
             };
-            let exact = (ww == 0 || ww == *w) && (wh == 0 || wh == *h);
+            let sized = ww > 0 || wh > 0;
+            let exact = (ww == 0 || ww == *w) && (wh == 0 || wh == *h) && (sized || (wmin == 0 && hmin == 0));
             let at_least = (wmin > 0 || hmin > 0) && *w >= wmin && *h >= hmin;
             kind_fits && (at_least || exact)
         }

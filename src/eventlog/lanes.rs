@@ -95,6 +95,18 @@ pub struct Unit<'a> {
 }
 
 impl<'a> Unit<'a> {
+    /// The first of a buffer of units.
+    fn first(all: &'a [u8]) -> Option<Unit<'a>> {
+        let (mut end, mut record_bytes, mut more) = (0, 0, true);
+        while more {
+            let (event, goes_on, _) = split_event(&all[end..])?;
+            end += PREFIX + event.len();
+            record_bytes += RECORD_HEADER + event.len();
+            more = goes_on;
+        }
+        Some(Unit { bytes: &all[..end], record_bytes })
+    }
+
     /// The encoded events.
     pub fn events(&self) -> impl Iterator<Item = &'a [u8]> {
         let mut rest = self.bytes;
@@ -152,15 +164,7 @@ impl Cut {
             self.current += 1;
         }
         let part = &self.parts[self.current];
-        let all = part.lane.buf.get(part.written..).filter(|b| !b.is_empty())?;
-        let (mut end, mut record_bytes, mut more) = (0, 0, true);
-        while more {
-            let (event, goes_on, _) = split_event(&all[end..])?;
-            end += PREFIX + event.len();
-            record_bytes += RECORD_HEADER + event.len();
-            more = goes_on;
-        }
-        Some(Unit { bytes: &all[..end], record_bytes })
+        Unit::first(part.lane.buf.get(part.written..)?)
     }
 
     /// The unit seen by `peek` is in the group.
@@ -185,6 +189,13 @@ impl Cut {
             part.lane.answer_all(error);
         }
     }
+
+    /// As [`Lane::refuse_waiting`], for what is not written yet.
+    pub fn refuse_waiting(&mut self, error: &AppendError) {
+        for part in &mut self.parts {
+            part.lane.refuse_waiting(part.written, error);
+        }
+    }
 }
 
 impl Part {
@@ -194,6 +205,25 @@ impl Part {
 }
 
 impl Lane {
+    /// Takes out the units that someone waits for, from position `from` on, and tells them. The others stay.
+    pub fn refuse_waiting(&mut self, from: usize, error: &AppendError) {
+        let mut kept = from;
+        let mut at = from;
+        for waiter in &self.waiters {
+            // Up to here nobody waits, then comes the unit of this waiter.
+            while let Some(unit) = Unit::first(&self.buf[at..]).map(|u| u.bytes.len()) {
+                if at + unit == waiter.end {
+                    at = waiter.end;
+                    break;
+                }
+                self.buf.copy_within(at..at + unit, kept);
+                (at, kept) = (at + unit, kept + unit);
+            }
+        }
+        self.buf.drain(kept..at);
+        self.answer_all(error);
+    }
+
     pub fn answer_all(&mut self, error: &AppendError) {
         for waiter in self.waiters.drain(..) {
             let _ = waiter.done.send(Err(error.clone()));

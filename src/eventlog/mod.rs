@@ -63,7 +63,7 @@ pub trait EventLog: Send + Sync {
 
     /// Appends events that must not be lost, all or none of them. The result comes once they are durable and the
     /// follower has applied them; an error means that they are not known to be durable. Goes on in
-    /// [`LogState::Full`] as long as there is any room. No events is `Ok` at once.
+    /// [`LogState::Full`] as long as there is any room; after that who waits is refused too. No events is `Ok` at once.
     fn append_durable(&self, lane: usize, events: &[Event]) -> Durable;
 
     fn state(&self) -> LogState;

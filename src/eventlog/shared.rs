@@ -157,6 +157,13 @@ impl Shared {
         full.then_some(AppendError::Full)
     }
 
+    /// As [`Lane::refuse_waiting`], for all lanes.
+    pub fn refuse_waiting(&self, error: &AppendError) {
+        for lane in &self.lanes {
+            lock(lane).refuse_waiting(0, error);
+        }
+    }
+
     /// Tells everyone who waits that their events will not be written.
     pub fn answer_lanes(&self, error: &AppendError) {
         for lane in &self.lanes {

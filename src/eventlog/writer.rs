@@ -103,9 +103,17 @@ impl Writer {
         }
         let all_written = self.write_cut()?;
         if !all_written {
-            if stop == Stop::WhenWritten && self.shared.exhausted.load(Ordering::Acquire) {
-                self.shared.unwritten.store(true, Ordering::Release);
-                return Ok(self.give_up(&AppendError::Full));
+            if self.shared.exhausted.load(Ordering::Acquire) {
+                // Nobody knows when there will be space: who waits is told now, and nothing of theirs is kept.
+                self.cut.refuse_waiting(&AppendError::Full);
+                self.shared.refuse_waiting(&AppendError::Full);
+                if self.cut.is_written() {
+                    return Ok(Step::Again);
+                }
+                if stop == Stop::WhenWritten {
+                    self.shared.unwritten.store(true, Ordering::Release);
+                    return Ok(self.give_up(&AppendError::Full));
+                }
             }
             return Ok(Step::Idle);
         }

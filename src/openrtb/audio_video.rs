@@ -36,6 +36,8 @@ pub struct AudioVideo<'a> {
     /// The only durations allowed; then minduration and maxduration do not count.
     pub rqddurs: IntList<'a>,
     pub maxseq: Option<u32>,
+    /// Deprecated; only that it is not negative is looked at.
+    pub sequence: Option<u32>,
     /// CPM per second: a floor that comes before `bidfloor`.
     pub mincpmpersec: f64,
     pub podid: Option<Cow<'a, str>>,
@@ -81,6 +83,7 @@ pub(super) fn audio_video<'a>(
         "poddur" => media.poddur, count;
         "rqddurs" => media.rqddurs, ints;
         "maxseq" => media.maxseq, count;
+        "sequence" => media.sequence, count;
         "mincpmpersec" => media.mincpmpersec, price;
         "podid" => media.podid, lenient(text);
     });

@@ -50,6 +50,14 @@ pub struct Content<'a> {
     pub cat: StrList<'a>,
 }
 
+impl Inventory<'_> {
+    /// Whether anything says which site or app it is (sections 3.2.13 and 3.2.14). A screen's place does that too.
+    pub fn is_named(&self) -> bool {
+        let named = [&self.id, &self.name, &self.domain, &self.bundle, &self.page, &self.publisher.id];
+        self.channel == Channel::Dooh || named.iter().any(|n| n.as_deref().is_some_and(|n| !n.is_empty()))
+    }
+}
+
 /// The one place that a request may name.
 #[derive(Debug, Default)]
 pub(super) struct Place<'a> {

@@ -5,8 +5,8 @@
 
 use smallvec::SmallVec;
 
-use super::error::RequestError;
-use super::list::{IntList, ints};
+use super::error::{Path, RequestError};
+use super::list::{IntList, StrList, ints, strings};
 use super::scan::{Kind, ScanError, Scanner};
 use super::value::{count, int, is_object, lenient, raw, read_object, switch};
 
@@ -26,6 +26,7 @@ pub struct Native<'a> {
 #[derive(Clone, Debug, Default)]
 pub struct NativeRequest {
     pub context: Option<i64>,
+    pub contextsubtype: Option<i64>,
     pub plcmttype: Option<i64>,
     /// How many identical placements; 1 when absent.
     pub plcmtcnt: u32,
@@ -77,6 +78,8 @@ pub enum NativeError {
     DuplicateAsset,
     #[error("an asset of the native request is of several kinds")]
     MixedAsset,
+    #[error("context, contextsubtype or an event of the native request is not one of the specification's")]
+    UnknownCode,
 }
 
 pub(super) fn native<'a>(s: &mut Scanner<'a>) -> Result<Option<Native<'a>>, RequestError> {
@@ -150,12 +153,48 @@ fn markup(s: &mut Scanner) -> Result<NativeRequest, NativeError> {
     if (1..assets.len()).any(|i| assets[i].id.is_some() && assets[..i].iter().any(|other| other.id == assets[i].id)) {
         return Err(NativeError::DuplicateAsset);
     }
+    if !is_context(found.context, found.contextsubtype) {
+        return Err(NativeError::UnknownCode);
+    }
     Ok(found)
+}
+
+/// From here on codes are the exchange's own.
+const OWN_CODES: i64 = 500;
+
+/// Lists 7.1 and 7.2 of Native 1.2: a subtype belongs to one context.
+fn is_context(context: Option<i64>, subtype: Option<i64>) -> bool {
+    let of = match subtype {
+        Some(10..=15) => Some(1),
+        Some(20..=22) => Some(2),
+        Some(30..=32) => Some(3),
+        None | Some(OWN_CODES..) => None,
+        Some(_) => return false,
+    };
+    match context {
+        Some(1..=3) => of.is_none() || of == context,
+        None | Some(OWN_CODES..) => true,
+        Some(_) => false,
+    }
+}
+
+/// List 7.6 of Native 1.2.
+fn event_tracker(s: &mut Scanner) -> Result<(), NativeError> {
+    let mut event = None;
+    if is_object(s)? {
+        read_object!(s, "eventtrackers", { "event" => event, lenient(int); });
+    }
+    match event {
+        None | Some(1..=4 | OWN_CODES..) => Ok(()),
+        Some(_) => Err(NativeError::UnknownCode),
+    }
 }
 
 fn request_field(s: &mut Scanner, key: &str, found: &mut NativeRequest) -> Result<(), NativeError> {
     match key {
         "context" => found.context = lenient(int)(s).map_err(|_| NativeError::Malformed)?,
+        "contextsubtype" => found.contextsubtype = lenient(int)(s).map_err(|_| NativeError::Malformed)?,
+        "eventtrackers" if s.kind()? == Kind::Array => s.array(event_tracker)?,
         "plcmttype" => found.plcmttype = lenient(int)(s).map_err(|_| NativeError::Malformed)?,
         "plcmtcnt" => found.plcmtcnt = lenient(count)(s).map_err(|_| NativeError::Malformed)?.unwrap_or(1),
         "assets" => {
@@ -204,7 +243,9 @@ fn title_asset(s: &mut Scanner) -> Result<Option<AssetKind>, RequestError> {
         return Ok(None);
     }
     read_object!(s, "title", { "len" => len, count; });
-    Ok(Some(AssetKind::Title { len: len.unwrap_or(0) }))
+    // Required, section 4.3.
+    let len = len.filter(|len| *len > 0).ok_or(missing("title", "len"))?;
+    Ok(Some(AssetKind::Title { len }))
 }
 
 fn img_asset(s: &mut Scanner) -> Result<Option<AssetKind>, RequestError> {
@@ -235,10 +276,22 @@ fn data_asset(s: &mut Scanner) -> Result<Option<AssetKind>, RequestError> {
     Ok(Some(AssetKind::Data { data_type: data_type.unwrap_or(0), len: len.unwrap_or(0) }))
 }
 
+/// Never answered, but an asset without what section 4.5 requires makes the request one that nobody can answer.
 fn video_asset(s: &mut Scanner) -> Result<Option<AssetKind>, RequestError> {
-    let object = is_object(s)?;
-    if object {
-        s.skip()?;
+    let (mut mimes, mut protocols) = (StrList::default(), IntList::default());
+    if !is_object(s)? {
+        return Ok(None);
     }
-    Ok(object.then_some(AssetKind::Video))
+    read_object!(s, "video", {
+        "mimes" => mimes, strings;
+        "protocols" => protocols, ints;
+    });
+    if mimes.is_empty() || protocols.is_empty() {
+        return Err(missing("video", if mimes.is_empty() { "mimes" } else { "protocols" }));
+    }
+    Ok(Some(AssetKind::Video))
+}
+
+fn missing(object: &'static str, field: &'static str) -> RequestError {
+    RequestError::WrongType(Path { object, field })
 }

@@ -5,12 +5,12 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use super::device_user::{self, Device, User};
-use super::error::{Path, RequestError};
+use super::error::{Fault, Path, RequestError};
 use super::imp::{self, Imp};
 use super::inventory::{Channel, Inventory, Place};
 use super::list::{IntList, StrList, ints, strings};
 use super::scan::{Kind, Scanner};
-use super::value::{Id, flag, id, int, is_ext, is_object, lenient, raw, read_object, switch, text};
+use super::value::{Id, id, int, is_ext, is_object, lenient, raw, read_object, switch, text};
 
 /// Impressions in one request: twice what any exchange sends; more is refused rather than answered late.
 pub const MAX_IMPS: usize = 2_000;
@@ -151,7 +151,7 @@ fn regs<'a>(s: &mut Scanner<'a>) -> Result<Regs<'a>, RequestError> {
     }
     read_object!(s, "regs", {
         "coppa" => regs.coppa, switch;
-        "gdpr" => regs.gdpr, flag;
+        "gdpr" => regs.gdpr, gdpr;
         "us_privacy" => regs.us_privacy, text;
         "gpp" => regs.gpp, text;
         "gpp_sid" => regs.gpp_sid, ints;
@@ -167,11 +167,21 @@ fn regs<'a>(s: &mut Scanner<'a>) -> Result<Regs<'a>, RequestError> {
     Ok(regs)
 }
 
+/// 0 or 1: a request that says neither leaves open which law holds for its user.
+fn gdpr(s: &mut Scanner) -> Result<Option<bool>, Fault> {
+    match int(s)? {
+        None => Ok(None),
+        Some(0) => Ok(Some(false)),
+        Some(1) => Ok(Some(true)),
+        Some(_) => Err(Fault::WrongType),
+    }
+}
+
 fn regs_ext<'a>(s: &mut Scanner<'a>) -> Result<Regs<'a>, RequestError> {
     let mut ext = Regs::default();
     if is_ext(s)? {
         read_object!(s, "regs.ext", {
-            "gdpr" => ext.gdpr, flag;
+            "gdpr" => ext.gdpr, gdpr;
             "us_privacy" => ext.us_privacy, text;
             "gpp" => ext.gpp, text;
             "gpp_sid" => ext.gpp_sid, ints;

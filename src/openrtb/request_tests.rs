@@ -199,7 +199,7 @@ fn lists_pass_over_nulls() {
 
 #[test]
 fn native_markup_is_read_in_every_wrapping() {
-    let assets = r#"[{"id":1,"required":1,"title":{"len":90}},{"id":2,"required":true,"img":{"type":3,"wmin":300,"hmin":200}},{"id":3,"data":{"type":2,"len":140}},{"id":4,"video":{"mimes":["video/mp4"]}},{"id":5}]"#;
+    let assets = r#"[{"id":1,"required":1,"title":{"len":90}},{"id":2,"required":true,"img":{"type":3,"wmin":300,"hmin":200}},{"id":3,"data":{"type":2,"len":140}},{"id":4,"video":{"mimes":["video/mp4"],"protocols":[2]}},{"id":5}]"#;
     let quoted = |json: &str| serde_json::to_string(json).unwrap();
     let plain = format!(r#"{{"ver":"1.2","plcmtcnt":2,"assets":{assets}}}"#);
     let wrapped = format!(r#"{{"native":{plain}}}"#);
@@ -228,9 +228,30 @@ fn native_markup_is_read_in_every_wrapping() {
         (r#"{"assets":[{"id":1,"title":{"len":1},"data":{"type":1}}]}"#, NativeError::MixedAsset),
         (r#"{"assets":[{"id":"x","title":{"len":1}}]}"#, NativeError::Malformed),
         (r#"{"assets":[{"id":1,"img":{"hmin":-1}}]}"#, NativeError::Malformed),
+        (r#"{"assets":[{"id":1,"title":{}}]}"#, NativeError::Malformed),
+        (r#"{"assets":[{"id":1,"video":{"mimes":[],"protocols":[2]}}]}"#, NativeError::Malformed),
+        (r#"{"assets":[{"id":1,"video":{"mimes":["video/mp4"]}}]}"#, NativeError::Malformed),
+        (r#"{"context":4,"assets":[{"id":1}]}"#, NativeError::UnknownCode),
+        (r#"{"context":2,"contextsubtype":31,"assets":[{"id":1}]}"#, NativeError::UnknownCode),
+        (r#"{"contextsubtype":41,"assets":[{"id":1}]}"#, NativeError::UnknownCode),
+        (r#"{"eventtrackers":[{"event":5}],"assets":[{"id":1}]}"#, NativeError::UnknownCode),
     ] {
         let body = with_imp(&format!(r#""native":{{"request":{request}}}"#));
         assert_eq!(ok(&body).imp[0].native.unwrap().markup().unwrap_err(), want, "{request}");
+    }
+}
+
+#[test]
+fn native_codes_of_an_exchanges_own_are_read() {
+    for codes in [
+        r#""context":1,"contextsubtype":15"#,
+        r#""context":500,"contextsubtype":31"#,
+        r#""context":3,"contextsubtype":999"#,
+        r#""eventtrackers":[{"event":1,"methods":[1]},{"event":4},{"event":501},{}]"#,
+        r#""eventtrackers":null"#,
+    ] {
+        let body = with_imp(&format!(r#""native":{{"request":{{{codes},"assets":[{{"id":1}}]}}}}"#));
+        ok(&body).imp[0].native.unwrap().markup().unwrap_or_else(|e| panic!("{codes}: {e}"));
     }
 }
 

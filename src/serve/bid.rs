@@ -14,6 +14,7 @@ use super::{body, native};
 use crate::bidding::{BidDecision, Reason, decide};
 use crate::event::Event;
 use crate::eventlog::{AppendError, LogState};
+use crate::openrtb::inventory::Inventory;
 use crate::openrtb::request::{BidRequest, parse};
 use crate::openrtb::response::{BidParts, ResponseWriter, write_no_bid};
 
@@ -70,13 +71,17 @@ fn json(body: Vec<u8>) -> Answer {
     response
 }
 
-/// Whether there is time left and the log takes what a bid would write.
+/// Whether the log takes what a bid would write, the request says where it is shown, and there is time left.
 fn may_bid(worker: &Worker, exchange: &Exchange, request: &BidRequest) -> Result<(), Reason> {
     if !worker.is_ready() {
         return Err(Reason::NotReady);
     }
     if worker.traffic.log.state() != LogState::Open {
         return Err(Reason::LogFull);
+    }
+    // Where nobody says, no campaign wants to be shown.
+    if !request.inventory.as_ref().is_some_and(Inventory::is_named) {
+        return Err(Reason::InvalidRequest);
     }
     let tmax_ms = request.tmax.filter(|ms| *ms > 0).unwrap_or(exchange.tmax_default_ms);
     if tmax_ms <= exchange.network_ms {

@@ -93,7 +93,7 @@ fn native_answers_every_required_asset_by_id() {
         {"id": 7, "required": 0, "img": {"type": 1, "w": 80, "h": 80}},
         {"id": 9, "required": 1, "data": {"type": 1, "len": 20}},
         {"id": 2, "required": 0, "data": {"type": 6}},
-        {"id": 3, "required": 0, "video": {"mimes": ["video/mp4"]}},
+        {"id": 3, "required": 0, "video": {"mimes": ["video/mp4"], "protocols": [2]}},
     ]);
     let inner = json!({"ver": "1.2", "assets": assets});
     let as_text = imp(json!({"native": {"request": inner.to_string(), "ver": "1.2"}}));
@@ -118,7 +118,7 @@ fn native_answers_every_required_asset_by_id() {
         (json!({"id": 1, "required": 1, "data": {"type": 6}}), false),
         (json!({"id": 1, "required": 1, "img": {"type": 3, "w": 1200, "h": 628}}), false),
         (json!({"id": 1, "required": 1, "img": {"type": 1, "wmin": 81, "hmin": 81}}), false),
-        (json!({"id": 1, "required": 1, "video": {"mimes": ["video/mp4"]}}), false),
+        (json!({"id": 1, "required": 1, "video": {"mimes": ["video/mp4"], "protocols": [2]}}), false),
         (json!({"id": 1, "required": 1, "hologram": {}}), false),
     ] {
         let title = json!({"id": 99, "required": 1, "title": {"len": 90}});

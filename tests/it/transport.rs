@@ -116,6 +116,7 @@ fn malformed_bodies_are_400_and_change_nothing() {
         json!({"app": {"bundle": "com.example"}}),
         json!({"dooh": {"id": "d"}}),
         json!({"site": "example.com"}),
+        json!({"regs": {"gdpr": 2}}),
     ];
     for patch in rules {
         let body = with(request(), patch.clone()).to_string();
@@ -313,6 +314,20 @@ fn http_2_with_prior_knowledge_is_served() {
         drop(sender);
         driver.await.unwrap().unwrap();
     });
+}
+
+#[test]
+fn where_nobody_says_what_is_shown_where_there_is_no_bid() {
+    let server = server();
+    for patch in
+        [json!({"site": null}), json!({"site": {"domain": ""}}), json!({"site": null, "app": {"cat": ["IAB1"]}})]
+    {
+        assert!(server.bid(&with(request(), patch.clone())).is_none(), "{patch}");
+    }
+    assert_eq!(server.metric("gavel_no_bids_total{reason=\"invalid_request\"}"), 3.0);
+    for patch in [json!({"site": {"domain": null, "id": "s"}}), json!({"site": null, "dooh": {"venuetype": ["1"]}})] {
+        assert!(server.bid(&with(request(), patch.clone())).is_some(), "{patch}");
+    }
 }
 
 #[test]

@@ -46,7 +46,7 @@ pub async fn put(campaigns: &Arc<Campaigns>, id: &str, body: &[u8]) -> Result<(b
         campaigns.catalog.load().price_changed(no, present.live.price());
         present
     };
-    lease(campaigns, present.compiled.no);
+    lease(campaigns, present.compiled.no).await;
     if !same_index {
         rebuild(campaigns).await?;
     }
@@ -63,7 +63,7 @@ pub async fn delete(campaigns: &Arc<Campaigns>, id: &str) -> Result<(), Problem>
     durable(campaigns, Event::CampaignDeleted { campaign: present.compiled.no }).await?;
     present.live.set_active(false);
     campaigns.registry().present.remove(id);
-    lease(campaigns, present.compiled.no);
+    lease(campaigns, present.compiled.no).await;
     rebuild(campaigns).await
 }
 
@@ -75,13 +75,14 @@ async fn durable(campaigns: &Campaigns, event: Event) -> Result<(), Problem> {
         .map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("nothing was changed: {error}")))
 }
 
-/// Takes or returns the campaign's lease now instead of at the next tick.
-fn lease(campaigns: &Campaigns, no: crate::ids::CampaignNo) {
+/// Takes or returns the campaign's lease now instead of at the next tick, and waits until it is in force: what is
+/// answered is then true of the very next bid request.
+async fn lease(campaigns: &Campaigns, no: crate::ids::CampaignNo) {
     let mut events = Vec::new();
     campaigns.hot().look_after_lease_now(no, &mut events);
-    if !events.is_empty() {
-        // Nobody waits for it: bids start when it is durable. If the log refuses, the next tick tries again.
-        drop(campaigns.log.append_durable(campaigns.lane, &events));
+    if let Err(error) = campaigns.log.append_durable(campaigns.lane, &events).await {
+        // The edit itself is durable. What was taken stays withheld until the next start; nothing can be overspent.
+        tracing::warn!(%error, "a lease could not be changed at once");
     }
 }
 

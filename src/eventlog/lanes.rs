@@ -240,6 +240,6 @@ impl Unit<'_> {
 
 /// Nothing panics while a lane is held, save a bug in an event's encoding; then the process must not go on.
 pub fn lock(lane: &Mutex<Lane>) -> MutexGuard<'_, Lane> {
-    // cannot fail: encoding an event only appends to a buffer, and a panic there must end the process anyway.
+    // cannot fail: see above
     lane.lock().expect("an event's encoding panicked; the lane may hold half an event")
 }

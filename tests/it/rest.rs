@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::http::Answer;
 use crate::make::{campaign, request, with, with_creative, with_imp};
-use crate::server::Server;
+use crate::server::{Server, wait_until};
 
 /// Asserts a problem document and returns it.
 #[track_caller]
@@ -233,7 +233,8 @@ fn a_change_is_in_force_for_the_request_after_the_answer() {
     println!("slowest pause, with its answer and a request: {slowest_put} us; resumed to bidding: {slowest_resume} us");
     // A raised price wins at once, a lowered one loses at once.
     server.put(&with(campaign("b"), json!({"bid": {"price": "20"}})));
-    assert_eq!(server.bid_soon(&request())["cid"], "b");
+    // A new one first takes a lease.
+    wait_until("the new campaign bids", || server.bid_soon(&request())["cid"] == "b");
     server.put(&with(campaign("a"), json!({"bid": {"price": "21"}})));
     assert_eq!(server.bid_soon(&request())["cid"], "a");
     server.put(&with(campaign("b"), json!({"bid": {"price": "22"}})));

@@ -41,6 +41,9 @@ pub struct Hot {
     lease_round_at: UnixMs,
     lease_seq: u32,
     now: UnixMs,
+    /// This start is in the log. Before that nothing is leased: after a crash the next start would have the same
+    /// number, and take these leases for its own.
+    started: bool,
     /// How long after a start the leases of earlier starts come back.
     reclaim_after_ms: i64,
     reclaim_at: Option<UnixMs>,
@@ -109,6 +112,7 @@ impl Hot {
             lease_round_at: UnixMs(0),
             lease_seq: 0,
             now: UnixMs(0),
+            started: false,
             reclaim_after_ms,
             reclaim_at: None,
             books: Books::default(),
@@ -173,6 +177,7 @@ impl Hot {
         match (&stamped.event, folded) {
             (_, Folded::Known | Folded::Gap) => {}
             (Event::EpochStarted { epoch, .. }, _) if *epoch == self.epoch => {
+                self.started = true;
                 self.reclaim_at = Some(stamped.at.plus(self.reclaim_after_ms));
             }
             (Event::CampaignSet(set), _) => {
@@ -271,7 +276,7 @@ impl Hot {
             self.reclaim(out);
         }
         let elapsed_ms = now.since(self.lease_round_at);
-        if elapsed_ms >= LEASE_INTERVAL_MS {
+        if self.started && elapsed_ms >= LEASE_INTERVAL_MS {
             self.lease_round_at = now;
             self.lease_round(elapsed_ms, out);
         }
@@ -308,6 +313,9 @@ impl Hot {
 
     /// Returns leases that are not wanted any more and takes what is wanted.
     fn look_after_lease(&mut self, campaign: CampaignNo, out: &mut Vec<Event>) {
+        if !self.started {
+            return;
+        }
         let (now, epoch) = (self.now, self.epoch);
         let Some(c) = self.campaigns.get_mut(&campaign) else { return };
         let (Some((plan, local)), Some(book)) = (&mut c.plan, self.books.campaigns.get(&campaign)) else { return };

@@ -261,3 +261,20 @@ fn after_a_crash_the_lease_is_withheld_until_no_bill_can_come() {
     world.step(&Step::Wait { ms: 2_000 });
     assert_eq!(world.hot.view(NO).unwrap().withheld, Nanos::ZERO);
 }
+
+#[test]
+fn nothing_is_leased_before_the_start_is_in_the_log() {
+    let mut books = Books::default();
+    fold(&mut books, &Stamped { offset: Offset(0), at: START, event: set(1_000, None) });
+    let mut hot = Hot::new(books, NodeId(1), Arc::new(Grids::new(&[LIFE])), RECLAIM_MS);
+    hot.set_plan(NO, Plan { zone: Zone::utc(), active: true, highest_bid: Nanos(40) });
+    let mut out = Vec::new();
+    // After a crash at this point the next start would have the same number, and take these leases for its own.
+    hot.tick(START, &mut out);
+    hot.look_after_lease_now(NO, &mut out);
+    assert_eq!(out, []);
+    let event = Event::EpochStarted { node: NodeId(1), epoch: hot.epoch() };
+    hot.apply(&Stamped { offset: Offset(1), at: START, event }, &mut out);
+    hot.tick(START.plus(10), &mut out);
+    assert!(matches!(out[..], [Event::LeaseGranted { .. }]), "{out:?}");
+}

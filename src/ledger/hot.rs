@@ -207,6 +207,7 @@ impl Hot {
     }
 
     fn granted(&mut self, campaign: CampaignNo, lease: LeaseId, slot: Slot, amount: Nanos) {
+        let daily = self.books.campaigns.get(&campaign).is_some_and(|book| book.daily.is_some());
         let c = self.add(campaign);
         c.granting = (c.granting - amount).max(Nanos::ZERO);
         let at = c.slots.iter().position(|s| s.account.slot == slot).unwrap_or_else(|| {
@@ -218,7 +219,9 @@ impl Hot {
         s.leased += amount;
         s.account.grant(amount, lease.seq);
         c.demand.last_available += amount;
-        c.account.set_open(Some(s.account.clone()));
+        if daily == (slot != Slot::Whole) {
+            c.account.set_open(Some(s.account.clone()));
+        }
     }
 
     /// Moves a reservation's money as the notice's outcome says.
@@ -336,6 +339,8 @@ impl Hot {
             invariants::slot(s.leased, s.account.reserved(), s.account.available(), s.spent, s.returning);
             s.account.slot == slot || s.leased != s.spent
         });
+        // Money of another slot that comes back later must not be bid, and this slot's may need no new lease.
+        c.account.keep_open(c.slots.iter().map(|s| &s.account).find(|s| s.slot == slot));
         if !active {
             return;
         }

@@ -278,3 +278,27 @@ fn nothing_is_leased_before_the_start_is_in_the_log() {
     hot.tick(START.plus(10), &mut out);
     assert!(matches!(out[..], [Event::LeaseGranted { .. }]), "{out:?}");
 }
+
+#[test]
+fn bids_reserve_from_the_slot_that_the_budget_is_for() {
+    let slot_of = |world: &mut World| {
+        let day = Zone::utc().local_hour(world.now).day;
+        let account = world.hot.account(NO);
+        account.open(day).and_then(|open| open.as_deref().map(|slot| slot.slot))
+    };
+    let today = Slot::Day(Zone::utc().local_hour(START).day);
+    let mut world = World::new(200, None);
+    (0..8).for_each(|_| world.bid(Nanos(10)));
+    world.settle();
+    // A daily cap with nothing left: money that comes back to the whole budget's lease must not be bid again.
+    world.step(&Step::Budget { total: 200, daily: Some(0) });
+    assert_eq!(slot_of(&mut world), None);
+    world.step(&Step::Budget { total: 200, daily: Some(200) });
+    assert_eq!(slot_of(&mut world), Some(today));
+    (0..12).for_each(|_| world.bid(Nanos(10)));
+    world.settle();
+    assert_eq!(world.bids.len(), 20);
+    // The cap is gone while everything is set aside: what comes back to the whole budget's lease can be bid.
+    world.step(&Step::Budget { total: 200, daily: None });
+    assert_eq!(slot_of(&mut world), Some(Slot::Whole));
+}

@@ -76,13 +76,20 @@ async fn durable(campaigns: &Campaigns, event: Event) -> Result<(), Problem> {
 }
 
 /// Takes or returns the campaign's lease now instead of at the next tick.
-fn lease(campaigns: &Campaigns, no: crate::ids::CampaignNo) {
+fn lease(campaigns: &Arc<Campaigns>, no: crate::ids::CampaignNo) {
     let mut events = Vec::new();
     campaigns.hot().look_after_lease_now(no, &mut events);
-    if !events.is_empty() {
-        // Nobody waits for it: bids start when it is durable. If the log refuses, the next tick tries again.
-        drop(campaigns.log.append_durable(campaigns.lane, &events));
+    if events.is_empty() {
+        return;
     }
+    let durable = campaigns.log.append_durable(campaigns.lane, &events);
+    let campaigns = campaigns.clone();
+    // The answer does not wait for it: bids start when it is durable. If the log refuses, a later tick tries again.
+    tokio::spawn(async move {
+        if durable.await.is_err() {
+            campaigns.hot().refused(&events);
+        }
+    });
 }
 
 async fn rebuild(campaigns: &Arc<Campaigns>) -> Result<(), Problem> {

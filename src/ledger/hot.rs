@@ -314,6 +314,27 @@ impl Hot {
         self.look_after_lease(campaign, out);
     }
 
+    /// Takes back what was asked for in `events` that the log refused: they will never be applied.
+    pub fn refused(&mut self, events: &[Event]) {
+        for event in events {
+            match event {
+                Event::LeaseGranted { campaign, amount, .. } => {
+                    if let Some(c) = self.campaigns.get_mut(campaign) {
+                        c.granting = (c.granting - *amount).max(Nanos::ZERO);
+                    }
+                }
+                Event::LeaseReturned { campaign, slot, amount, .. } => {
+                    let slots = self.campaigns.get_mut(campaign).map(|c| &mut c.slots);
+                    if let Some(s) = slots.and_then(|slots| slots.iter_mut().find(|s| s.account.slot == *slot)) {
+                        s.returning -= *amount;
+                        s.account.give_back(*amount);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Returns leases that are not wanted any more and takes what is wanted.
     fn look_after_lease(&mut self, campaign: CampaignNo, out: &mut Vec<Event>) {
         if !self.started {

@@ -302,3 +302,27 @@ fn bids_reserve_from_the_slot_that_the_budget_is_for() {
     world.step(&Step::Budget { total: 200, daily: None });
     assert_eq!(slot_of(&mut world), Some(Slot::Whole));
 }
+
+#[test]
+fn a_lease_that_the_log_refused_is_asked_for_again() {
+    let mut world = World::new(1_000, None);
+    let ask = |world: &mut World| {
+        let mut out = Vec::new();
+        world.hot.look_after_lease_now(NO, &mut out);
+        out
+    };
+    let plan = |active| Plan { zone: Zone::utc(), active, highest_bid: Nanos(40) };
+    world.hot.set_plan(NO, plan(false));
+    let returned = ask(&mut world);
+    assert!(matches!(returned[..], [Event::LeaseReturned { .. }]), "{returned:?}");
+    world.hot.refused(&returned);
+    assert_eq!(ask(&mut world), returned);
+    world.queue.extend(returned);
+    world.settle();
+    world.hot.set_plan(NO, plan(true));
+    let granted = ask(&mut world);
+    assert!(matches!(granted[..], [Event::LeaseGranted { .. }]), "{granted:?}");
+    assert_eq!(ask(&mut world), []);
+    world.hot.refused(&granted);
+    assert_eq!(ask(&mut world).len(), 1);
+}

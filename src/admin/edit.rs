@@ -40,14 +40,14 @@ pub async fn put(campaigns: &Arc<Campaigns>, id: &str, body: &[u8]) -> Result<(b
     durable(campaigns, Event::CampaignSet(set_event(no, &campaign, Some(json.clone())))).await?;
 
     let same_index = before.as_ref().is_some_and(|before| only_live_changes(before, &campaign));
-    let present = {
+    let (present, many_raised) = {
         let mut registry = campaigns.registry();
         let present = registry.put(no, campaign, &mut campaigns.hot());
-        campaigns.catalog.load().price_changed(no, present.live.price());
-        present
+        let many_raised = campaigns.catalog.load().price_changed(no, present.live.price());
+        (present, many_raised)
     };
     lease(campaigns, present.compiled.no);
-    if !same_index {
+    if !same_index || many_raised {
         rebuild(campaigns).await?;
     }
     Ok((before.is_none(), json))

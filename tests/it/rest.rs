@@ -263,3 +263,24 @@ fn an_edit_whose_client_goes_away_is_made_whole() {
         });
     }
 }
+
+#[test]
+fn many_raised_prices_are_sorted_into_a_new_catalog() {
+    let ids: Vec<String> = (0..80).map(|i| format!("c-{i}")).collect();
+    let server = Server::start("", &ids.iter().map(|id| campaign(id)).collect::<Vec<_>>());
+    let version = || server.metric("gavel_catalog_version");
+    let before = version();
+    let raise = |id: &str, price: &str| server.put(&with(campaign(id), json!({"bid": {"price": price}})));
+    for id in &ids[..60] {
+        raise(id, "3.00");
+    }
+    assert_eq!(version(), before);
+    for id in &ids[60..] {
+        raise(id, "3.00");
+    }
+    // Every request would look at each of them one by one for as long as no campaign is added or re-targeted.
+    assert_eq!(version(), before + 1.0);
+    raise("c-7", "3.50");
+    let bid = server.bid_soon(&request());
+    assert_eq!((bid["cid"].as_str(), bid["price"].as_f64()), (Some("c-7"), Some(3.5)));
+}

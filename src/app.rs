@@ -53,6 +53,8 @@ pub struct App {
 
 /// How long a start waits for the first leases: bids made before them would only find no budget.
 const FIRST_LEASES: Duration = Duration::from_secs(5);
+/// Reservation bits outlive their tokens by this: a notice that came in time may wait for a slow disk.
+const BITS_GRACE_MS: i64 = 600_000;
 
 impl App {
     /// Starts everything and returns when bids are made.
@@ -115,7 +117,7 @@ impl App {
                 impressions: impressions.clone(),
                 caps: caps.clone(),
                 counters,
-                token_lifetime_ms: config.token_lifetime_ms(),
+                token_lifetime_ms: config.token_lifetime_ms() + BITS_GRACE_MS,
                 forget_at: UnixMs(0),
             };
             let log = opened.start(Box::new(move || clock.now()), Box::new(follower), on_failed);
@@ -133,7 +135,7 @@ impl App {
             hot: hot.clone(),
             gauges,
             clock,
-            token_lifetime_ms: config.token_lifetime_ms(),
+            token_lifetime_ms: config.token_lifetime_ms() + BITS_GRACE_MS,
             changed: Default::default(),
         };
         let books = reconciler.books.clone();
@@ -163,6 +165,7 @@ impl App {
             catalog,
             shared,
             exchanges: config.exchanges.iter().map(|e| (e.name.clone(), exchange(e))).collect(),
+            token_lifetime_ms: config.token_lifetime_ms(),
             by_number: config.exchanges.iter().map(|e| (e.number, e.name.clone())).collect(),
             keys,
             urls: NoticeUrls::new(&config.public_url),

@@ -91,17 +91,27 @@ async fn campaign(admin: &Arc<Admin>, id: &str, method: Method, request: Request
                     format!("the body broke off or is above {MAX_BODY_BYTES} bytes"),
                 )
             })?;
-            let (new, json) = edit::put(&admin.campaigns, id, &body.to_bytes()).await?;
+            let (campaigns, id, body) = (admin.campaigns.clone(), id.to_owned(), body.to_bytes());
+            let (new, json) = to_its_end(async move { edit::put(&campaigns, &id, &body).await }).await?;
             Ok(with_body(if new { StatusCode::CREATED } else { StatusCode::OK }, JSON, json))
         }
         Method::DELETE => {
-            edit::delete(&admin.campaigns, id).await?;
+            let (campaigns, id) = (admin.campaigns.clone(), id.to_owned());
+            to_its_end(async move { edit::delete(&campaigns, &id).await }).await?;
             let mut answer = Answer::default();
             *answer.status_mut() = StatusCode::NO_CONTENT;
             Ok(answer)
         }
         _ => Err(Problem::not_allowed("GET, PUT, DELETE")),
     }
+}
+
+/// Makes an edit whole although the client may go away: half of one would be in the log and not in force.
+async fn to_its_end<T: Send + 'static>(
+    edit: impl Future<Output = Result<T, Problem>> + Send + 'static,
+) -> Result<T, Problem> {
+    let panicked = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the edit broke off; see the log lines");
+    tokio::spawn(edit).await.map_err(panicked)?
 }
 
 fn no_campaign(id: &str) -> Problem {

@@ -40,14 +40,14 @@ pub async fn put(campaigns: &Arc<Campaigns>, id: &str, body: &[u8]) -> Result<(b
     durable(campaigns, Event::CampaignSet(set_event(no, &campaign, Some(json.clone())))).await?;
 
     let same_index = before.as_ref().is_some_and(|before| only_live_changes(before, &campaign));
-    let present = {
+    let (present, many_raised) = {
         let mut registry = campaigns.registry();
         let present = registry.put(no, campaign, &mut campaigns.hot());
-        campaigns.catalog.load().price_changed(no, present.live.price());
-        present
+        let many_raised = campaigns.catalog.load().price_changed(no, present.live.price());
+        (present, many_raised)
     };
     lease(campaigns, present.compiled.no).await;
-    if !same_index {
+    if !same_index || many_raised {
         rebuild(campaigns).await?;
     }
     Ok((before.is_none(), json))
@@ -81,8 +81,8 @@ async fn lease(campaigns: &Campaigns, no: crate::ids::CampaignNo) {
     let mut events = Vec::new();
     campaigns.hot().look_after_lease_now(no, &mut events);
     if let Err(error) = campaigns.log.append_durable(campaigns.lane, &events).await {
-        // The edit itself is durable. What was taken stays withheld until the next start; nothing can be overspent.
-        tracing::warn!(%error, "a lease could not be changed at once");
+        tracing::warn!(%error, "a lease could not be changed at once; a later tick tries again");
+        campaigns.hot().refused(&events);
     }
 }
 

@@ -13,6 +13,9 @@ use crate::clock::Zone;
 use crate::ids::{CampaignNo, Currency};
 use crate::money::{Nanos, Rate};
 
+/// Campaigns raised above their cap before a new catalog is worth building.
+const MAX_RAISED: usize = 64;
+
 #[derive(Debug, Default)]
 pub struct Catalog {
     /// Grows with each catalog: caches made from an older one are then known to be stale.
@@ -22,7 +25,8 @@ pub struct Catalog {
     /// `entries[i].cap_usd`, close together: what the scan reads.
     pub caps_usd: Vec<i64>,
     pub index: Index,
-    /// Entries whose price was raised above their cap since the catalog was built: the scan looks at them first.
+    /// Entries whose price was raised above their cap since the catalog was built, ascending: the scan looks at them
+    /// first.
     pub raised: ArcSwap<Vec<u32>>,
     by_no: HashMap<CampaignNo, u32>,
     /// Every time zone a campaign uses, once.
@@ -84,19 +88,21 @@ impl Catalog {
         self.by_no.get(&campaign).map(|i| &self.entries[*i as usize])
     }
 
-    /// Tells the scan that a campaign's price is now `price`. Few are raised at a time; the next catalog sorts them in.
-    pub fn price_changed(&self, campaign: CampaignNo, price: Nanos) {
-        let Some(&at) = self.by_no.get(&campaign) else { return };
+    /// Tells the scan that a campaign's price is now `price`. True when so many have been raised that a new catalog
+    /// should sort them in: every request looks at each of them.
+    pub fn price_changed(&self, campaign: CampaignNo, price: Nanos) -> bool {
+        let Some(&at) = self.by_no.get(&campaign) else { return false };
         let entry = &self.entries[at as usize];
         if cap_usd(&entry.compiled.campaign.bid, price, entry.rate) > entry.cap_usd {
             self.raised.rcu(|raised| {
                 let mut raised = Vec::clone(raised);
-                if !raised.contains(&at) {
-                    raised.push(at);
+                if let Err(place) = raised.binary_search(&at) {
+                    raised.insert(place, at);
                 }
                 raised
             });
         }
+        self.raised.load().len() > MAX_RAISED
     }
 }
 

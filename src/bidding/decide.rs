@@ -258,7 +258,7 @@ impl Ask<'_, '_> {
                 if catalog.caps_usd[entry as usize] < best.stop {
                     break 'words;
                 }
-                if taken.contains(&entry) || raised.contains(&entry) {
+                if taken.contains(&entry) || raised.binary_search(&entry).is_ok() {
                     continue;
                 }
                 self.consider(entry, imp, quantity, floors, formats, scratch, &mut best);

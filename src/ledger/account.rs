@@ -60,6 +60,18 @@ impl Account {
     pub(super) fn set_open(&self, slot: Option<Arc<SlotAccount>>) {
         self.open.store(slot);
     }
+
+    /// Opens `slot`, or nothing, where something else is open.
+    pub(super) fn keep_open(&self, slot: Option<&Arc<SlotAccount>>) {
+        let same = match (&*self.open.load(), slot) {
+            (Some(open), Some(slot)) => Arc::ptr_eq(open, slot),
+            (None, None) => true,
+            _ => false,
+        };
+        if !same {
+            self.set_open(slot.cloned());
+        }
+    }
 }
 
 /// Leased money of one budget slot: what is available, and what is set aside per bucket.

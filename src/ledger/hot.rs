@@ -41,6 +41,9 @@ pub struct Hot {
     lease_round_at: UnixMs,
     lease_seq: u32,
     now: UnixMs,
+    /// This start is in the log. Before that nothing is leased: after a crash the next start would have the same
+    /// number, and take these leases for its own.
+    started: bool,
     /// How long after a start the leases of earlier starts come back.
     reclaim_after_ms: i64,
     reclaim_at: Option<UnixMs>,
@@ -109,6 +112,7 @@ impl Hot {
             lease_round_at: UnixMs(0),
             lease_seq: 0,
             now: UnixMs(0),
+            started: false,
             reclaim_after_ms,
             reclaim_at: None,
             books: Books::default(),
@@ -173,6 +177,7 @@ impl Hot {
         match (&stamped.event, folded) {
             (_, Folded::Known | Folded::Gap) => {}
             (Event::EpochStarted { epoch, .. }, _) if *epoch == self.epoch => {
+                self.started = true;
                 self.reclaim_at = Some(stamped.at.plus(self.reclaim_after_ms));
             }
             (Event::CampaignSet(set), _) => {
@@ -202,6 +207,7 @@ impl Hot {
     }
 
     fn granted(&mut self, campaign: CampaignNo, lease: LeaseId, slot: Slot, amount: Nanos) {
+        let daily = self.books.campaigns.get(&campaign).is_some_and(|book| book.daily.is_some());
         let c = self.add(campaign);
         c.granting = (c.granting - amount).max(Nanos::ZERO);
         let at = c.slots.iter().position(|s| s.account.slot == slot).unwrap_or_else(|| {
@@ -213,7 +219,9 @@ impl Hot {
         s.leased += amount;
         s.account.grant(amount, lease.seq);
         c.demand.last_available += amount;
-        c.account.set_open(Some(s.account.clone()));
+        if daily == (slot != Slot::Whole) {
+            c.account.set_open(Some(s.account.clone()));
+        }
     }
 
     /// Moves a reservation's money as the notice's outcome says.
@@ -271,7 +279,7 @@ impl Hot {
             self.reclaim(out);
         }
         let elapsed_ms = now.since(self.lease_round_at);
-        if elapsed_ms >= LEASE_INTERVAL_MS {
+        if self.started && elapsed_ms >= LEASE_INTERVAL_MS {
             self.lease_round_at = now;
             self.lease_round(elapsed_ms, out);
         }
@@ -306,8 +314,32 @@ impl Hot {
         self.look_after_lease(campaign, out);
     }
 
+    /// Takes back what was asked for in `events` that the log refused: they will never be applied.
+    pub fn refused(&mut self, events: &[Event]) {
+        for event in events {
+            match event {
+                Event::LeaseGranted { campaign, amount, .. } => {
+                    if let Some(c) = self.campaigns.get_mut(campaign) {
+                        c.granting = (c.granting - *amount).max(Nanos::ZERO);
+                    }
+                }
+                Event::LeaseReturned { campaign, slot, amount, .. } => {
+                    let slots = self.campaigns.get_mut(campaign).map(|c| &mut c.slots);
+                    if let Some(s) = slots.and_then(|slots| slots.iter_mut().find(|s| s.account.slot == *slot)) {
+                        s.returning -= *amount;
+                        s.account.give_back(*amount);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Returns leases that are not wanted any more and takes what is wanted.
     fn look_after_lease(&mut self, campaign: CampaignNo, out: &mut Vec<Event>) {
+        if !self.started {
+            return;
+        }
         let (now, epoch) = (self.now, self.epoch);
         let Some(c) = self.campaigns.get_mut(&campaign) else { return };
         let (Some((plan, local)), Some(book)) = (&mut c.plan, self.books.campaigns.get(&campaign)) else { return };
@@ -328,6 +360,8 @@ impl Hot {
             invariants::slot(s.leased, s.account.reserved(), s.account.available(), s.spent, s.returning);
             s.account.slot == slot || s.leased != s.spent
         });
+        // Money of another slot that comes back later must not be bid, and this slot's may need no new lease.
+        c.account.keep_open(c.slots.iter().map(|s| &s.account).find(|s| s.slot == slot));
         if !active {
             return;
         }

@@ -261,3 +261,68 @@ fn after_a_crash_the_lease_is_withheld_until_no_bill_can_come() {
     world.step(&Step::Wait { ms: 2_000 });
     assert_eq!(world.hot.view(NO).unwrap().withheld, Nanos::ZERO);
 }
+
+#[test]
+fn nothing_is_leased_before_the_start_is_in_the_log() {
+    let mut books = Books::default();
+    fold(&mut books, &Stamped { offset: Offset(0), at: START, event: set(1_000, None) });
+    let mut hot = Hot::new(books, NodeId(1), Arc::new(Grids::new(&[LIFE])), RECLAIM_MS);
+    hot.set_plan(NO, Plan { zone: Zone::utc(), active: true, highest_bid: Nanos(40) });
+    let mut out = Vec::new();
+    // After a crash at this point the next start would have the same number, and take these leases for its own.
+    hot.tick(START, &mut out);
+    hot.look_after_lease_now(NO, &mut out);
+    assert_eq!(out, []);
+    let event = Event::EpochStarted { node: NodeId(1), epoch: hot.epoch() };
+    hot.apply(&Stamped { offset: Offset(1), at: START, event }, &mut out);
+    hot.tick(START.plus(10), &mut out);
+    assert!(matches!(out[..], [Event::LeaseGranted { .. }]), "{out:?}");
+}
+
+#[test]
+fn bids_reserve_from_the_slot_that_the_budget_is_for() {
+    let slot_of = |world: &mut World| {
+        let day = Zone::utc().local_hour(world.now).day;
+        let account = world.hot.account(NO);
+        account.open(day).and_then(|open| open.as_deref().map(|slot| slot.slot))
+    };
+    let today = Slot::Day(Zone::utc().local_hour(START).day);
+    let mut world = World::new(200, None);
+    (0..8).for_each(|_| world.bid(Nanos(10)));
+    world.settle();
+    // A daily cap with nothing left: money that comes back to the whole budget's lease must not be bid again.
+    world.step(&Step::Budget { total: 200, daily: Some(0) });
+    assert_eq!(slot_of(&mut world), None);
+    world.step(&Step::Budget { total: 200, daily: Some(200) });
+    assert_eq!(slot_of(&mut world), Some(today));
+    (0..12).for_each(|_| world.bid(Nanos(10)));
+    world.settle();
+    assert_eq!(world.bids.len(), 20);
+    // The cap is gone while everything is set aside: what comes back to the whole budget's lease can be bid.
+    world.step(&Step::Budget { total: 200, daily: None });
+    assert_eq!(slot_of(&mut world), Some(Slot::Whole));
+}
+
+#[test]
+fn a_lease_that_the_log_refused_is_asked_for_again() {
+    let mut world = World::new(1_000, None);
+    let ask = |world: &mut World| {
+        let mut out = Vec::new();
+        world.hot.look_after_lease_now(NO, &mut out);
+        out
+    };
+    let plan = |active| Plan { zone: Zone::utc(), active, highest_bid: Nanos(40) };
+    world.hot.set_plan(NO, plan(false));
+    let returned = ask(&mut world);
+    assert!(matches!(returned[..], [Event::LeaseReturned { .. }]), "{returned:?}");
+    world.hot.refused(&returned);
+    assert_eq!(ask(&mut world), returned);
+    world.queue.extend(returned);
+    world.settle();
+    world.hot.set_plan(NO, plan(true));
+    let granted = ask(&mut world);
+    assert!(matches!(granted[..], [Event::LeaseGranted { .. }]), "{granted:?}");
+    assert_eq!(ask(&mut world), []);
+    world.hot.refused(&granted);
+    assert_eq!(ask(&mut world).len(), 1);
+}

@@ -7,9 +7,10 @@ use hyper::header::{HeaderValue, RETRY_AFTER};
 
 use super::routes::{Answer, status};
 use super::traffic::Worker;
-use crate::event::{Event, Notice, NoticeKind, PriceClaim};
+use crate::event::{Event, Facts, Notice, NoticeKind, PriceClaim};
 use crate::openrtb::claim::{PriceScheme, price_claim};
 use crate::openrtb::query::NoticeQuery;
+use crate::openrtb::token::TokenError;
 
 /// Answers 204 once the notice is durable. What cannot be trusted or used changes nothing and is counted; 503 only
 /// when the log cannot take it, so that the exchange sends it again.
@@ -19,8 +20,15 @@ pub async fn answer(worker: &Worker, kind: NoticeKind, token: &str, query: Optio
         let labels = [("kind", kind.as_str()), ("fault", fault)];
         traffic.metrics.counters.odd_notices.get_or_create(&labels).inc();
     };
-    let facts = match traffic.keys.verify(token.as_bytes(), traffic.clock.now()) {
-        Ok(facts) => facts,
+    let now = traffic.clock.now();
+    // A token may have been signed when tokens lived longer than they do now.
+    let lives = |facts: &Facts| now.since(facts.bid_at) < traffic.token_lifetime_ms;
+    let facts = match traffic.keys.verify(token.as_bytes(), now) {
+        Ok(facts) if lives(&facts) => facts,
+        Ok(_) => {
+            odd(TokenError::Expired.as_str());
+            return status(StatusCode::NO_CONTENT);
+        }
         Err(error) => {
             odd(error.as_str());
             return status(StatusCode::NO_CONTENT);

@@ -20,6 +20,8 @@ pub struct Traffic {
     pub catalog: Arc<ArcSwap<Catalog>>,
     pub shared: Arc<Shared>,
     pub exchanges: HashMap<String, Exchange>,
+    /// Notices of bids older than this are expired whatever their tokens say: their reservations may be forgotten.
+    pub token_lifetime_ms: i64,
     pub by_number: HashMap<u32, String>,
     pub keys: KeyRing,
     pub urls: NoticeUrls,

@@ -1,11 +1,11 @@
 //! Campaigns by REST: durable before the answer, in force with it, and stronger than the files.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::http::Answer;
-use crate::make::{campaign, request, with, with_creative, with_imp};
+use crate::http::{Answer, Client};
+use crate::make::{campaign, nanos, request, with, with_creative, with_imp};
 use crate::server::{Server, wait_until};
 
 /// Asserts a problem document and returns it.
@@ -244,4 +244,44 @@ fn a_change_is_in_force_for_the_request_after_the_answer() {
     // So does new targeting.
     server.put(&with(campaign("a"), json!({"targeting": {"countries": {"include": ["DEU"]}}})));
     assert_eq!(server.bid_soon(&request())["cid"], "b");
+}
+
+#[test]
+fn an_edit_whose_client_goes_away_is_made_whole() {
+    let server = Server::start("", &[campaign("a")]);
+    for i in 0..40 {
+        let total = format!("{}.00", 1_000 + i);
+        let body = with(campaign("a"), json!({"budget": {"total": total}})).to_string();
+        let mut client = Client::connect(server.admin());
+        let head = format!("PUT /v1/campaigns/a HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len());
+        client.send(format!("{head}{body}").as_bytes());
+        drop(client);
+        // Whether it was made at all is open; half of it is not.
+        std::thread::sleep(Duration::from_millis(20));
+        wait_until("the campaign is what the log says", || {
+            let put = server.ask("GET", "/v1/campaigns/a", b"").json();
+            server.account("a").budget == nanos(put["budget"]["total"].as_str().unwrap())
+        });
+    }
+}
+
+#[test]
+fn many_raised_prices_are_sorted_into_a_new_catalog() {
+    let ids: Vec<String> = (0..80).map(|i| format!("c-{i}")).collect();
+    let server = Server::start("", &ids.iter().map(|id| campaign(id)).collect::<Vec<_>>());
+    let version = || server.metric("gavel_catalog_version");
+    let before = version();
+    let raise = |id: &str, price: &str| server.put(&with(campaign(id), json!({"bid": {"price": price}})));
+    for id in &ids[..60] {
+        raise(id, "3.00");
+    }
+    assert_eq!(version(), before);
+    for id in &ids[60..] {
+        raise(id, "3.00");
+    }
+    // Every request would look at each of them one by one for as long as no campaign is added or re-targeted.
+    assert_eq!(version(), before + 1.0);
+    raise("c-7", "3.50");
+    let bid = server.bid_soon(&request());
+    assert_eq!((bid["cid"].as_str(), bid["price"].as_f64()), (Some("c-7"), Some(3.5)));
 }

@@ -178,3 +178,20 @@ fn sigterm_ends_it_promptly_with_0_and_the_next_start_recovers_nothing() {
     assert_eq!((a.spent, a.withheld, a.bids), (2_000_000, 0, 1));
     assert_eq!(process.errors(), "");
 }
+
+#[test]
+fn a_shorter_token_lifetime_holds_for_older_tokens_too() {
+    let mut server = Server::start("[exchanges.demo]\ntoken_lifetime_s = 3600\n", &[campaign("a")]);
+    let (billed, open) = (server.bid_soon(&request()), server.bid_soon(&request()));
+    server.bill(&billed, "2.00");
+    server.stop();
+    // Reservations are remembered as long as tokens live: one that is not must not be booked again.
+    write_files(server.dir.path(), "[exchanges.demo]\ntoken_lifetime_s = 0.5\n", &[campaign("a")]);
+    server.run();
+    std::thread::sleep(Duration::from_millis(600));
+    server.bill(&billed, "2.00");
+    server.bill(&open, "2.00");
+    let a = server.is_sound("a");
+    assert_eq!((a.spent, a.billed), (2_000_000, 1));
+    assert_eq!(server.metric("gavel_odd_notices_total{kind=\"bill\",fault=\"expired\"}"), 2.0);
+}

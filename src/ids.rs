@@ -33,11 +33,29 @@ pub struct ReservationId {
 
 impl fmt::Display for ReservationId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:04x}{:08x}{:08x}{:08x}", self.node.0, self.epoch.0, self.bucket, self.seq)
+        f.write_str(self.text().as_str())
+    }
+}
+
+/// A [`ReservationId`] written out.
+pub struct ReservationText([u8; 28]);
+
+impl ReservationText {
+    pub fn as_str(&self) -> &str {
+        // They are digits, so nothing is ever replaced by the default.
+        std::str::from_utf8(&self.0).unwrap_or_default()
     }
 }
 
 impl ReservationId {
+    /// Its hexadecimal digits, without the formatting machinery: every bid writes them.
+    pub fn text(self) -> ReservationText {
+        let low = u64::from(self.bucket) << 32 | u64::from(self.seq);
+        let high = u64::from(self.node.0) << 32 | u64::from(self.epoch.0);
+        let digit = |of: u64, place: usize| b"0123456789abcdef"[(of >> (4 * place) & 0xf) as usize];
+        ReservationText(std::array::from_fn(|i| if i < 12 { digit(high, 11 - i) } else { digit(low, 27 - i) }))
+    }
+
     /// The inverse of `Display`: 28 hexadecimal digits.
     pub fn parse(text: &str) -> Option<ReservationId> {
         if text.len() != 28 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {

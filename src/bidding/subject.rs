@@ -1,6 +1,5 @@
 //! A request as targeting sees it: each attribute as a key or a code, worked out once per request.
 
-use foldhash::HashSet;
 use smallvec::SmallVec;
 
 use super::campaign::{DeviceSet, OsClass, inventory_key};
@@ -32,11 +31,11 @@ pub struct Subject {
     blocked_advertisers: Blocked,
 }
 
-/// A block list, hashed when the first campaign asks.
+/// A block list as sorted keys, made when the first campaign asks.
 #[derive(Debug, Default)]
 struct Blocked {
     ready: bool,
-    keys: HashSet<u64>,
+    keys: Vec<u64>,
 }
 
 impl Blocked {
@@ -49,12 +48,13 @@ impl Blocked {
         }
     }
 
-    fn contains_any(&mut self, keys: &[u64], fill: impl FnOnce(&mut HashSet<u64>)) -> bool {
+    fn contains_any(&mut self, keys: &[u64], fill: impl FnOnce(&mut Vec<u64>)) -> bool {
         if !self.ready {
             fill(&mut self.keys);
+            self.keys.sort_unstable();
             self.ready = true;
         }
-        keys.iter().any(|k| self.keys.contains(k))
+        keys.iter().any(|k| self.keys.binary_search(k).is_ok())
     }
 }
 
@@ -142,7 +142,8 @@ fn region_key(region: &str) -> u64 {
 
 /// The language of `en`, `EN` and `en-US`.
 fn language_key(language: &str) -> Option<u64> {
-    let two = language.as_bytes().get(..2)?.to_ascii_lowercase();
+    let mut two = *language.as_bytes().first_chunk::<2>()?;
+    two.make_ascii_lowercase();
     let ends = language.as_bytes().get(2).is_none_or(|b| *b == b'-' || *b == b'_');
     if ends && two.is_ascii() { std::str::from_utf8(&two).ok().map(key) } else { None }
 }

@@ -143,6 +143,7 @@ fn render(
     for (i, bid) in decision.bids.iter().enumerate() {
         let imp = &request.imp[bid.imp];
         let facts = &bid.facts;
+        let id = facts.reservation.text();
         token.clear();
         traffic.keys.sign_into(facts, facts.bid_at.plus(exchange.token_lifetime_ms), &mut token);
         let creative = &bid.campaign.creatives[usize::from(bid.creative)];
@@ -160,7 +161,7 @@ fn render(
         let bill_s = exchange.terms.lifetimes.bill_ms / 1_000;
         let exp = imp.exp.filter(|exp| *exp > 0).map_or(bill_s, |exp| exp.min(bill_s));
         let parts = BidParts {
-            id: &facts.reservation.to_string(),
+            id: id.as_str(),
             impid: &imp.id,
             price: facts.price,
             token: &token,
@@ -178,7 +179,7 @@ fn render(
             writer.bid(&parts);
         }
     }
-    writer.finish(&first.facts.reservation.to_string(), currency);
+    writer.finish(first.facts.reservation.text().as_str(), currency);
     worker.response_hint.set(out.len().next_multiple_of(256));
     Ok(out)
 }

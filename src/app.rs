@@ -85,7 +85,8 @@ impl App {
         let impressions = Arc::new(ImpressionStore::new(config.caps.max_bytes));
         let lifetimes: Vec<Lifetimes> = config.exchanges.iter().map(|e| e.lifetimes).collect();
         let grids = Arc::new(Grids::new(&lifetimes));
-        let mut hot = Hot::new(books.clone(), config.node, grids.clone(), config.reclaim_after_ms());
+        let reclaim_after_ms = config.reclaim_after_ms() + grids.widest_ms();
+        let mut hot = Hot::new(books.clone(), config.node, grids.clone(), reclaim_after_ms);
         let epoch = hot.epoch();
         let (registry, mut events) = Registry::start(&books, files, &mut hot);
         events.insert(0, Event::EpochStarted { node: config.node, epoch });

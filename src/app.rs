@@ -14,7 +14,7 @@ use crate::bidding::{Catalog, ExchangeTerms, Shared, key};
 use crate::bookstore::{BookStore, SqliteBooks};
 use crate::clock::{SystemClock, UnixMs};
 use crate::config::{self, Config};
-use crate::event::Event;
+use crate::event::{Event, Offset};
 use crate::eventlog::{DirStorage, EventLog, LogConfig, Opened, SegmentLog};
 use crate::ledger::bucket::{Grids, Lifetimes};
 use crate::ledger::reservation::{Bits, step};
@@ -76,8 +76,12 @@ impl App {
 
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|e| AppError(format!("cannot make the data directory {}: {e}", config.data_dir.display())))?;
-        let keys = serve::keys::open(&config.data_dir.join("notice-keys")).map_err(because("notice keys"))?;
         let opened = open_log(&config)?;
+        let keys = config.data_dir.join("notice-keys");
+        if opened.durable_end() == Offset(0) {
+            serve::keys::set_aside(&keys).map_err(because("notice keys"))?;
+        }
+        let keys = serve::keys::open(&keys).map_err(because("notice keys"))?;
         let mut store = SqliteBooks::open(&config.data_dir.join("books.sqlite")).map_err(because("books"))?;
         let books = catch_up(&mut store, &opened)?;
 

@@ -195,3 +195,19 @@ fn a_shorter_token_lifetime_holds_for_older_tokens_too() {
     assert_eq!((a.spent, a.billed), (2_000_000, 1));
     assert_eq!(server.metric("gavel_odd_notices_total{kind=\"bill\",fault=\"expired\"}"), 2.0);
 }
+
+#[test]
+fn notices_of_a_log_that_was_deleted_change_nothing() {
+    let mut server = Server::start("", &[campaign("a")]);
+    let bids = [server.bid_soon(&request()), server.bid_soon(&request())];
+    server.stop();
+    std::fs::remove_dir_all(server.dir.path().join("data/log")).unwrap();
+    std::fs::remove_file(server.dir.path().join("data/books.sqlite")).unwrap();
+    server.run();
+    // Campaigns and starts are numbered anew: these would be booked to whoever has the number now, and give money
+    // back that was never set aside.
+    server.bill(&bids[0], "2.00");
+    server.lose(&bids[1]);
+    let a = server.is_sound("a");
+    assert_eq!((a.spent, a.reserved, a.billed), (0, 0, 0));
+}

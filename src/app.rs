@@ -77,6 +77,7 @@ impl App {
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|e| AppError(format!("cannot make the data directory {}: {e}", config.data_dir.display())))?;
         let opened = open_log(&config)?;
+        let clock = go_on_from(clock, opened.last_at().unwrap_or_default());
         let keys = config.data_dir.join("notice-keys");
         if opened.durable_end() == Offset(0) {
             serve::keys::set_aside(&keys).map_err(because("notice keys"))?;
@@ -242,6 +243,16 @@ fn open_log(config: &Config) -> Result<Opened, AppError> {
     let mut progress = Progress::new("checking the log");
     SegmentLog::open(Arc::new(storage), log, &mut |done, total| progress.tell(done, total))
         .map_err(|e| AppError(e.to_string()))
+}
+
+/// Time never goes back in the log. If the machine's clock shows less than the log's last event, for it was set back,
+/// gavel's goes on from there: with the log's time standing still no lease would be taken and no money come back.
+fn go_on_from(clock: SystemClock, last_at: UnixMs) -> SystemClock {
+    let behind_ms = last_at.since(clock.now());
+    if behind_ms > 0 {
+        tracing::warn!(behind_ms, "the clock shows less than the log's last event: going on from that");
+    }
+    clock.not_before(last_at)
 }
 
 /// Folds what the log has beyond the stored books.

@@ -115,6 +115,12 @@ impl SystemClock {
         SystemClock { wall_at_start: UnixMs(since_1970.as_millis() as i64), started: Instant::now() }
     }
 
+    /// The same clock, put forward if it shows less than `at`.
+    pub fn not_before(self, at: UnixMs) -> SystemClock {
+        let behind_ms = at.since(self.now()).max(0);
+        SystemClock { wall_at_start: self.wall_at_start.plus(behind_ms), ..self }
+    }
+
     pub fn now(&self) -> UnixMs {
         self.wall_at_start.plus(self.started.elapsed().as_millis() as i64)
     }

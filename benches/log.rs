@@ -50,7 +50,7 @@ fn bid(seq: u32) -> Event {
 
 fn open(dir: &Path, lanes: usize) -> SegmentLog {
     let storage = Arc::new(DirStorage::new(dir).expect("a directory"));
-    let clock = SystemClock::start(gavel::clock::UnixMs(0));
+    let clock = SystemClock::start();
     let config = LogConfig { lanes, ..LogConfig::default() };
     let opened = SegmentLog::open(storage, config, &mut |_, _| {}).expect("the log opens");
     opened.start(Box::new(move || clock.now()), Box::new(Idle), Box::new(|why| panic!("{why}"))).expect("it starts")

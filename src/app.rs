@@ -14,7 +14,7 @@ use crate::bidding::{Catalog, ExchangeTerms, Shared, key};
 use crate::bookstore::{BookStore, SqliteBooks};
 use crate::clock::{SystemClock, UnixMs};
 use crate::config::{self, Config};
-use crate::event::Event;
+use crate::event::{Event, Offset};
 use crate::eventlog::{DirStorage, EventLog, LogConfig, Opened, SegmentLog};
 use crate::ledger::bucket::{Grids, Lifetimes};
 use crate::ledger::reservation::{Bits, step};
@@ -75,9 +75,13 @@ impl App {
 
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|e| AppError(format!("cannot make the data directory {}: {e}", config.data_dir.display())))?;
-        let keys = serve::keys::open(&config.data_dir.join("notice-keys")).map_err(because("notice keys"))?;
         let opened = open_log(&config)?;
-        let clock = SystemClock::start(opened.last_at().unwrap_or_default());
+        let clock = go_on_from(SystemClock::start(), opened.last_at().unwrap_or_default());
+        let keys = config.data_dir.join("notice-keys");
+        if opened.durable_end() == Offset(0) {
+            serve::keys::set_aside(&keys).map_err(because("notice keys"))?;
+        }
+        let keys = serve::keys::open(&keys).map_err(because("notice keys"))?;
         let mut store = SqliteBooks::open(&config.data_dir.join("books.sqlite")).map_err(because("books"))?;
         let books = catch_up(&mut store, &opened)?;
 
@@ -85,9 +89,10 @@ impl App {
         let impressions = Arc::new(ImpressionStore::new(config.caps.max_bytes));
         let lifetimes: Vec<Lifetimes> = config.exchanges.iter().map(|e| e.lifetimes).collect();
         let grids = Arc::new(Grids::new(&lifetimes));
-        let mut hot = Hot::new(books.clone(), config.node, grids.clone(), config.reclaim_after_ms());
+        let reclaim_after_ms = config.reclaim_after_ms() + grids.widest_ms();
+        let mut hot = Hot::new(books.clone(), config.node, grids.clone(), reclaim_after_ms);
         let epoch = hot.epoch();
-        let (registry, mut events) = Registry::start(&books, files, &mut hot);
+        let (registry, mut events) = Registry::start(&config, &books, files, &mut hot);
         events.insert(0, Event::EpochStarted { node: config.node, epoch });
         let caps: Arc<CapMemory> = Arc::default();
         for present in registry.present.values() {
@@ -237,6 +242,16 @@ fn open_log(config: &Config) -> Result<Opened, AppError> {
     let mut progress = Progress::new("checking the log");
     SegmentLog::open(Arc::new(storage), log, &mut |done, total| progress.tell(done, total))
         .map_err(|e| AppError(e.to_string()))
+}
+
+/// Time never goes back in the log. If the machine's clock shows less than the log's last event, for it was set back,
+/// gavel's goes on from there: with the log's time standing still no lease would be taken and no money come back.
+fn go_on_from(clock: SystemClock, last_at: UnixMs) -> SystemClock {
+    let behind_ms = last_at.since(clock.now());
+    if behind_ms > 0 {
+        tracing::warn!(behind_ms, "the clock shows less than the log's last event: going on from that");
+    }
+    clock.not_before(last_at)
 }
 
 /// Folds what the log has beyond the stored books.

@@ -110,12 +110,16 @@ pub struct SystemClock {
 }
 
 impl SystemClock {
-    /// Starts at the wall clock's time, or at `not_before` if that is later: time must not fall behind what the log
-    /// has already seen, or money set aside now would be given back at once.
-    pub fn start(not_before: UnixMs) -> SystemClock {
+    pub fn start() -> SystemClock {
         let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let wall = UnixMs(since_1970.as_millis() as i64);
-        SystemClock { wall_at_start: wall.max(not_before), started: Instant::now() }
+        SystemClock { wall_at_start: UnixMs(since_1970.as_millis() as i64), started: Instant::now() }
+    }
+
+    /// The same clock, put forward if it shows less than `at`: time must not fall behind what the log has already seen,
+    /// or money set aside now would be given back at once.
+    pub fn not_before(self, at: UnixMs) -> SystemClock {
+        let behind_ms = at.since(self.now()).max(0);
+        SystemClock { wall_at_start: self.wall_at_start.plus(behind_ms), ..self }
     }
 
     pub fn now(&self) -> UnixMs {

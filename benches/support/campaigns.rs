@@ -21,7 +21,7 @@ pub const USUAL: Mix = Mix { narrow: 0.97, narrowest: 0.0 };
 /// About 0.05 %.
 pub const NARROW: Mix = Mix { narrow: 1.0, narrowest: 0.92 };
 
-const SEED: u64 = 0x6761_7665_6c;
+const SEED: u64 = 0x67_6176_656c;
 /// Far more than a run can spend: every refusal is then about targeting.
 const BUDGET: &str = "100000000.00";
 

@@ -19,6 +19,8 @@ use crate::ledger::hot::AccountView;
 const JSON: &str = "application/json";
 /// Largest body of an admin request.
 const MAX_BODY_BYTES: usize = 2 << 20;
+/// For a whole body to come: stuck uploads must not take the connections of health checks.
+const BODY_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 /// Campaigns in one page of the list.
 const PAGE: usize = 1_000;
 
@@ -85,12 +87,14 @@ async fn campaign(admin: &Arc<Admin>, id: &str, method: Method, request: Request
             present.map(|json| with_body(StatusCode::OK, JSON, json)).ok_or_else(|| no_campaign(id))
         }
         Method::PUT => {
-            let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect().await.map_err(|_| {
-                Problem::new(
-                    StatusCode::PAYLOAD_TOO_LARGE,
-                    format!("the body broke off or is above {MAX_BODY_BYTES} bytes"),
-                )
-            })?;
+            let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
+            let body = tokio::time::timeout(BODY_TIMEOUT, body)
+                .await
+                .map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long"))?
+                .map_err(|_| {
+                    let detail = format!("the body broke off or is above {MAX_BODY_BYTES} bytes");
+                    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+                })?;
             let (campaigns, id, body) = (admin.campaigns.clone(), id.to_owned(), body.to_bytes());
             let (new, json) = to_its_end(async move { edit::put(&campaigns, &id, &body).await }).await?;
             Ok(with_body(if new { StatusCode::CREATED } else { StatusCode::OK }, JSON, json))

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 
+use super::catalog_files;
 use crate::bidding::Catalog;
 use crate::bidding::campaign::{BidPrice, Campaign, Status};
 use crate::bidding::compiled::Compiled;
@@ -58,7 +59,7 @@ pub struct Present {
 impl Registry {
     /// From the books and the campaigns of the files. What came by REST beats the files, and what was deleted stays
     /// deleted. Returns the events that make the books know what is new.
-    pub fn start(books: &Books, files: Vec<Campaign>, hot: &mut Hot) -> (Registry, Vec<Event>) {
+    pub fn start(config: &Config, books: &Books, files: Vec<Campaign>, hot: &mut Hot) -> (Registry, Vec<Event>) {
         let mut registry = Registry::default();
         let mut campaigns: BTreeMap<String, Campaign> = files.into_iter().map(|c| (c.id.clone(), c)).collect();
         for (no, book) in &books.campaigns {
@@ -91,6 +92,11 @@ impl Registry {
                     continue;
                 }
             };
+            // The files were checked; what came by REST was checked against the config of its time.
+            if let Some(fault) = catalog_files::check(&campaign, config).first() {
+                tracing::error!(campaign = campaign.id, %fault, "a campaign does not fit the config any more: it does not bid");
+                continue;
+            }
             let book = books.campaigns.get(&no);
             let json = book.and_then(|b| b.json.clone());
             let set = set_event(no, &campaign, json);
@@ -102,17 +108,12 @@ impl Registry {
         (registry, events)
     }
 
-    /// The number of a campaign, a new one if need be; the currency it has when that is another one.
-    pub fn number(&mut self, id: &str, currency: Currency) -> Result<CampaignNo, Currency> {
+    /// The number of a campaign, or the one it would get; the currency it has when that is another one.
+    pub fn number(&self, id: &str, currency: Currency) -> Result<CampaignNo, Currency> {
         match self.numbers.get(id) {
             Some((no, has)) if *has == currency => Ok(*no),
             Some((_, has)) => Err(*has),
-            None => {
-                let no = CampaignNo(self.next_no);
-                self.next_no += 1;
-                self.numbers.insert(id.to_owned(), (no, currency));
-                Ok(no)
-            }
+            None => Ok(CampaignNo(self.next_no)),
         }
     }
 
@@ -124,6 +125,8 @@ impl Registry {
     /// Puts a campaign in place; its account and whatever is shared with running requests stay.
     pub fn put(&mut self, no: CampaignNo, campaign: Campaign, hot: &mut Hot) -> Present {
         let (active, price, id) = (campaign.status == Status::Active, price(&campaign), campaign.id.clone());
+        self.numbers.insert(id.clone(), (no, campaign.currency));
+        self.next_no = self.next_no.max(no.0 + 1);
         hot.set_plan(no, plan(&campaign));
         let live = match self.present.get(&id) {
             Some(present) => {

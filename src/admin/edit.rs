@@ -29,7 +29,7 @@ pub async fn put(campaigns: &Arc<Campaigns>, id: &str, body: &[u8]) -> Result<(b
 
     let _one_at_a_time = campaigns.editing.lock().await;
     let (no, before) = {
-        let mut registry = campaigns.registry();
+        let registry = campaigns.registry();
         let no = registry.number(id, campaign.currency).map_err(|has| {
             let detail = format!("the campaign's account is in {has}; its currency cannot change");
             Problem::new(StatusCode::CONFLICT, detail)

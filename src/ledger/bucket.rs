@@ -107,6 +107,11 @@ impl Grids {
         if l.sends_win && auction < bill { (auction, bill) } else { (bill, bill) }
     }
 
+    /// By how much the end of a bucket may lie after the lifetime that falls into it.
+    pub fn widest_ms(&self) -> i64 {
+        self.auction.width_ms.max(self.bill.width_ms)
+    }
+
     /// Where the money of a bid lies before its auction is known.
     pub fn first_ring(facts: &Facts) -> Ring {
         if facts.auction_ms == facts.bill_ms { Ring::Bill } else { Ring::Auction }
@@ -163,5 +168,16 @@ mod tests {
         let (auction, bill) = Grids::new(&[l]).lifetimes(UnixMs(1_000_000), l);
         assert_eq!(auction, bill);
         assert!((5_000..7_000).contains(&bill));
+    }
+
+    #[test]
+    fn a_lifetime_ends_at_most_a_bucket_later() {
+        let l = Lifetimes { auction_ms: 5_000, bill_ms: 3_600_000, sends_win: true };
+        let grids = Grids::new(&[l]);
+        assert_eq!(grids.widest_ms(), 60_000);
+        for at in (0..120_000).step_by(77) {
+            let (_, bill) = grids.lifetimes(UnixMs(1_700_000_000_000 + at), l);
+            assert!(i64::from(bill) <= l.bill_ms + grids.widest_ms());
+        }
     }
 }

@@ -122,6 +122,11 @@ impl CampaignBook {
         }
     }
 
+    /// What is left of the leases of one start and slot.
+    fn leased(&self, epoch: Epoch, slot: Slot) -> Nanos {
+        self.leases.get(&(epoch, slot)).copied().unwrap_or_default()
+    }
+
     fn change_lease(&mut self, key: (Epoch, Slot), by: Nanos) {
         let left = self.leases.get(&key).copied().unwrap_or_default() + by;
         if left.0 > 0 {
@@ -195,7 +200,13 @@ impl Books {
         let Some(book) = self.campaigns.get_mut(&facts.campaign) else {
             return Folded::Notice { from, outcome: Outcome::UnknownCampaign };
         };
-        let (to, outcome) = step(from, notice, stamped.at);
+        let (to, mut outcome) = step(from, notice, stamped.at);
+        if let Outcome::Booked { amount } = outcome
+            && book.leased(facts.reservation.epoch, facts.slot()) < amount
+        {
+            // Its lease came back before its time: the lifetimes of an earlier start were longer, or the clock was ahead.
+            outcome = Outcome::BookedLate { amount };
+        }
         if to != from {
             self.dirty.pages.insert(self.bits.set(facts.reservation, to));
             self.dirty.campaigns.insert(facts.campaign);
@@ -377,6 +388,30 @@ pub(crate) mod tests {
         assert_eq!(books.epoch, Epoch(2));
         assert_eq!(book.withheld(Epoch(2)), Nanos(60));
         assert_eq!(book.withheld(Epoch(1)), Nanos(0));
+    }
+
+    #[test]
+    fn a_bill_whose_lease_came_back_early_is_late() {
+        let reclaimed = Event::LeaseReturned {
+            campaign: CampaignNo(1),
+            epoch: Epoch(1),
+            slot: Slot::Whole,
+            amount: Nanos(100),
+            why: ReturnReason::Reclaimed,
+        };
+        let lease = LeaseId { epoch: Epoch(2), seq: 1 };
+        let again = Event::LeaseGranted { campaign: CampaignNo(1), lease, slot: Slot::Whole, amount: Nanos(100) };
+        let books = fold_all(&[
+            (0, set(100, None)),
+            (0, granted(100, Slot::Whole)),
+            (1, Event::EpochStarted { node: NodeId(1), epoch: Epoch(2) }),
+            (2, reclaimed),
+            (3, again),
+            (4, notice(NoticeKind::Bill, facts(0), 7)),
+        ]);
+        let book = &books.campaigns[&CampaignNo(1)];
+        assert_eq!((book.spent, book.late, book.outstanding()), (Nanos(7), Nanos(7), Nanos(100)));
+        crate::ledger::invariants::book(book).unwrap();
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub async fn answer(worker: &Worker, exchange: &Exchange, request: Request<Incom
     stats.bid_requests.add(1);
     let (head, incoming) = request.into_parts();
     let mut response = match body::read(&head.headers, incoming, &worker.traffic.limits).await {
-        Ok(body) => from_body(worker, exchange, &body),
+        Ok(body) => from_body(worker, exchange, &body, arrived),
         Err(code) => {
             bad_request(worker, code.canonical_reason().unwrap_or("unreadable"));
             status(code)
@@ -43,7 +43,7 @@ fn bad_request(worker: &Worker, rule: &'static str) {
     worker.traffic.metrics.counters.bad_requests.get_or_create(&[("rule", rule)]).inc();
 }
 
-fn from_body(worker: &Worker, exchange: &Exchange, body: &[u8]) -> Answer {
+fn from_body(worker: &Worker, exchange: &Exchange, body: &[u8], arrived: Instant) -> Answer {
     let request = match parse(body) {
         Ok(request) => request,
         Err(error) => {
@@ -51,7 +51,7 @@ fn from_body(worker: &Worker, exchange: &Exchange, body: &[u8]) -> Answer {
             return status(StatusCode::BAD_REQUEST);
         }
     };
-    match bids(worker, exchange, &request) {
+    match bids(worker, exchange, &request, arrived) {
         Ok(body) => json(body),
         Err(reason) => {
             worker.count_no_bid(reason);
@@ -72,7 +72,7 @@ fn json(body: Vec<u8>) -> Answer {
 }
 
 /// Whether the log takes what a bid would write, the request says where it is shown, and there is time left.
-fn may_bid(worker: &Worker, exchange: &Exchange, request: &BidRequest) -> Result<(), Reason> {
+fn may_bid(worker: &Worker, exchange: &Exchange, request: &BidRequest, arrived: Instant) -> Result<(), Reason> {
     if !worker.is_ready() {
         return Err(Reason::NotReady);
     }
@@ -84,15 +84,17 @@ fn may_bid(worker: &Worker, exchange: &Exchange, request: &BidRequest) -> Result
         return Err(Reason::InvalidRequest);
     }
     let tmax_ms = request.tmax.filter(|ms| *ms > 0).unwrap_or(exchange.tmax_default_ms);
-    if tmax_ms <= exchange.network_ms {
+    // A body that came slowly has used up some of it.
+    let left_ms = tmax_ms.saturating_sub(exchange.network_ms);
+    if i128::from(left_ms) <= arrived.elapsed().as_millis() as i128 {
         return Err(Reason::InsufficientTime);
     }
     Ok(())
 }
 
 /// Decides, writes the bids to the log, and renders them.
-fn bids(worker: &Worker, exchange: &Exchange, request: &BidRequest) -> Result<Vec<u8>, Reason> {
-    may_bid(worker, exchange, request)?;
+fn bids(worker: &Worker, exchange: &Exchange, request: &BidRequest, arrived: Instant) -> Result<Vec<u8>, Reason> {
+    may_bid(worker, exchange, request, arrived)?;
     let traffic = &*worker.traffic;
     let now = traffic.clock.now();
     let decision = {

@@ -19,6 +19,20 @@ pub fn open(path: &Path) -> Result<KeyRing, String> {
     KeyRing::new(keys).map_err(|e| format!("{}: {e}", path.display()))
 }
 
+/// Puts the keys of an earlier log out of use, when a new one begins: campaigns and starts are numbered anew in it, so
+/// a notice of a bid that it never saw must not verify.
+pub fn set_aside(path: &Path) -> Result<(), String> {
+    let old = path.with_extension("old");
+    match fs::rename(path, &old) {
+        Ok(()) => {
+            tracing::warn!("the log is new: {} is now {}", path.display(), old.display());
+            Ok(())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(format!("{}: {error}", path.display())),
+    }
+}
+
 /// Adds a new key that signs from the next start on.
 pub fn rotate(path: &Path) -> Result<u8, String> {
     let mut keys = if path.exists() { read(path)? } else { Vec::new() };

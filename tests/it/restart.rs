@@ -1,8 +1,13 @@
 //! Stops and kills: nothing acknowledged is lost, and nothing is promised twice.
 
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use gavel::clock::{SystemClock, UnixMs};
+use gavel::event::{Event, Stamped};
+use gavel::eventlog::{DirStorage, EventLog, Follower, LogConfig, SegmentLog};
+use gavel::ids::CampaignNo;
+use gavel::money::Nanos;
 use serde_json::{Value, json};
 
 use crate::http::Client;
@@ -194,4 +199,50 @@ fn a_shorter_token_lifetime_holds_for_older_tokens_too() {
     let a = server.is_sound("a");
     assert_eq!((a.spent, a.billed), (2_000_000, 1));
     assert_eq!(server.metric("gavel_odd_notices_total{kind=\"bill\",fault=\"expired\"}"), 2.0);
+}
+
+#[test]
+fn notices_of_a_log_that_was_deleted_change_nothing() {
+    let mut server = Server::start("", &[campaign("a")]);
+    let bids = [server.bid_soon(&request()), server.bid_soon(&request())];
+    server.stop();
+    std::fs::remove_dir_all(server.dir.path().join("data/log")).unwrap();
+    std::fs::remove_file(server.dir.path().join("data/books.sqlite")).unwrap();
+    server.run();
+    // Campaigns and starts are numbered anew: these would be booked to whoever has the number now, and give money
+    // back that was never set aside.
+    server.bill(&bids[0], "2.00");
+    server.lose(&bids[1]);
+    let a = server.is_sound("a");
+    assert_eq!((a.spent, a.reserved, a.billed), (0, 0, 0));
+}
+
+struct Nobody;
+
+impl Follower for Nobody {
+    fn apply(&mut self, _: &Stamped, _: &mut Vec<Event>) {}
+    fn tick(&mut self, _: UnixMs, _: &mut Vec<Event>) {}
+}
+
+#[test]
+fn bids_go_on_after_the_clock_was_set_back() {
+    let mut server = Server::start("", &[campaign("a")]);
+    server.bid_soon(&request());
+    server.stop();
+    // The last event of the log is from an hour ahead.
+    let storage = Arc::new(DirStorage::new(server.dir.path().join("data/log")).unwrap());
+    let config = LogConfig { segment_bytes: 1 << 20, ..LogConfig::default() };
+    let ahead = SystemClock::start().now().plus(3_600_000);
+    let opened = SegmentLog::open(storage, config, &mut |_, _| {}).unwrap();
+    let log = opened.start(Box::new(move || ahead), Box::new(Nobody), Box::new(|_| {})).unwrap();
+    let correction = Event::Correction { campaign: CampaignNo(0), drift: Nanos(0) };
+    log.append_durable(0, &[correction]).wait().unwrap();
+    log.close().unwrap();
+    drop(log);
+    server.run();
+    let bids: Vec<Value> = (0..3).map(|_| server.bid_soon(&request())).collect();
+    server.bill(&bids[0], "2.00");
+    server.lose(&bids[1]);
+    let a = server.is_sound("a");
+    assert_eq!((a.spent, a.late, a.reserved), (2_000_000, 0, BID));
 }

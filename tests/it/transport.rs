@@ -1,5 +1,7 @@
 //! HTTP on the bid path: what is refused, how, and that the connection and the process live on.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::http::{self, Client};
@@ -339,4 +341,21 @@ fn deadlines_that_leave_no_time_are_no_bids() {
     }
     assert!(server.bid(&with(request(), json!({"tmax": i64::MAX}))).is_some());
     assert_eq!(server.metric("gavel_no_bids_total{reason=\"insufficient_time\"}"), 2.0);
+}
+
+#[test]
+fn a_body_that_comes_after_its_time_gets_no_bid() {
+    let server = Server::start("", &[campaign("a")]);
+    let answer = |tmax: i64| {
+        let body = with(request(), json!({"tmax": tmax})).to_string();
+        let mut client = server.connect();
+        let head = format!("POST /openrtb2/demo HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", body.len());
+        client.send(head.as_bytes());
+        std::thread::sleep(Duration::from_millis(150));
+        client.send(body.as_bytes());
+        client.answer().status
+    };
+    assert_eq!((answer(100), answer(5_000)), (204, 200));
+    assert_eq!(server.metric("gavel_no_bids_total{reason=\"insufficient_time\"}"), 1.0);
+    server.settled("a", 1);
 }

@@ -7,7 +7,7 @@ use super::*;
 
 fn start(dir: &Path, config: &LogConfig, follower: impl Follower + 'static) -> SegmentLog {
     let storage = Arc::new(DirStorage::new(dir).unwrap());
-    let clock = crate::clock::SystemClock::start(UnixMs(0));
+    let clock = crate::clock::SystemClock::start();
     let opened = SegmentLog::open(storage, config.clone(), &mut |_, _| {}).unwrap();
     opened.start(Box::new(move || clock.now()), Box::new(follower), Box::new(|_| {})).unwrap()
 }

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::sync::Semaphore;
+use tokio::sync::{Mutex, Semaphore};
 use tokio::task::LocalSet;
 
 use crate::support::requests::request;
@@ -63,7 +63,7 @@ pub fn requests() -> Rc<[Vec<u8>]> {
 
 /// A server and the connections to it.
 pub struct Client {
-    connections: Vec<Rc<RefCell<Connection>>>,
+    connections: Vec<Rc<Mutex<Connection>>>,
     requests: Rc<[Vec<u8>]>,
 }
 
@@ -80,14 +80,24 @@ impl Client {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             let next = i * (REQUESTS / CONNECTIONS);
-            connections.push(Rc::new(RefCell::new(Connection { stream, buffer: vec![0; 16 << 10], next })));
+            connections.push(Rc::new(Mutex::new(Connection { stream, buffer: vec![0; 16 << 10], next })));
         }
         Ok(Client { connections, requests: requests.clone() })
     }
 
     /// Every connection sends its next request as soon as it has its answer.
     pub async fn saturate(&self, time: Duration) -> io::Result<Round> {
-        self.round(|_| async move |started: Instant| (started.elapsed() < time).then(Instant::now)).await
+        let round = self.round(|_| async move |started: Instant| (started.elapsed() < time).then(Instant::now));
+        // The client never sleeps: what it costs a server to wake it depends on how fast that server is.
+        let awake = async {
+            loop {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! {
+            round = round => round,
+            never = awake => never,
+        }
     }
 
     /// Requests at equal distances, each on any free connection; they wait when none is.
@@ -134,8 +144,8 @@ impl Client {
             let (connection, requests, sum, next) =
                 (connection.clone(), self.requests.clone(), sum.clone(), make_next(i));
             tasks.spawn_local(async move {
-                // One task per connection and round: nobody else borrows it.
-                let connection = &mut *connection.borrow_mut();
+                // One task per connection and round: it is free.
+                let connection = &mut *connection.lock().await;
                 while let Some(due) = next(started).await {
                     let call = tokio::time::timeout(ANSWER_LIMIT, connection.call(&requests));
                     let (status, length) = call.await.map_err(io::Error::other)??;

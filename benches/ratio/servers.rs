@@ -148,7 +148,7 @@ async fn serve(listener: TcpListener, body: Bytes) -> io::Result<()> {
                 .timer(TokioTimer::new())
                 .header_read_timeout(IDLE_TIMEOUT)
                 .max_buf_size(MAX_HEAD_BYTES)
-                .pipeline_flush(true)
+                .writev(false)
                 .serve_connection(TokioIo::new(stream), service)
                 .await;
         });

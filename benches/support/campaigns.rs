@@ -5,30 +5,34 @@ use serde_json::{Value, json};
 
 use super::places::{CATEGORIES, DEVICES, PLACES, SITES, SIZES, pick, site};
 
-/// How narrowly campaigns are targeted.
+/// How narrowly campaigns are targeted: shares of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Mix {
-    /// Share of campaigns that run on a list of sites or in one city only.
-    pub narrow: f64,
-    /// Share of those that have both.
-    pub narrowest: f64,
+    /// Run on a list of sites only.
+    pub on_sites: f64,
+    /// Run in one city only.
+    pub in_a_city: f64,
 }
 
 /// About 5 % of the campaigns are eligible for a request.
-pub const WIDE: Mix = Mix { narrow: 0.4, narrowest: 0.0 };
+pub const WIDE: Mix = Mix { on_sites: 0.5, in_a_city: 0.2 };
 /// About 0.5 %.
-pub const USUAL: Mix = Mix { narrow: 0.97, narrowest: 0.0 };
+pub const USUAL: Mix = Mix { on_sites: 0.97, in_a_city: 0.3 };
 /// About 0.05 %.
-pub const NARROW: Mix = Mix { narrow: 1.0, narrowest: 0.92 };
+pub const NARROW: Mix = Mix { on_sites: 1.0, in_a_city: 0.8 };
 
+<<<<<<< HEAD
 const SEED: u64 = 0x67_6176_656c;
+=======
+const SEED: u64 = 0x6761_7665_6c00;
+>>>>>>> 43707451a13adddeafbec5db99eab99ec931f2bf
 /// Far more than a run can spend: every refusal is then about targeting.
 const BUDGET: &str = "100000000.00";
 
 /// Campaign number `i` as JSON.
 pub fn campaign(i: usize, mix: Mix) -> Value {
     let rng = &mut Rng::with_seed(SEED.wrapping_add((i as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15)));
-    let creatives: Vec<Value> = (0..rng.usize(1..=3)).map(|n| creative(i, n, rng)).collect();
+    let creatives: Vec<Value> = (0..rng.usize(1..=2)).map(|n| creative(i, n, rng)).collect();
     let zone = ["UTC", "America/New_York", "America/Los_Angeles", "Europe/Berlin", "Asia/Tokyo"][rng.usize(..5)];
     let mut campaign = json!({
         "id": format!("c-{i}"), "name": format!("Campaign {i}"), "advertiser": format!("advertiser-{}", i % 997),
@@ -59,15 +63,15 @@ fn creative(campaign: usize, number: usize, rng: &mut Rng) -> Value {
 fn targeting(rng: &mut Rng, mix: Mix) -> Value {
     let mut t = json!({});
     match rng.u8(..10) {
-        0..5 => {
-            let wanted = (0..rng.usize(1..=3)).map(|_| pick(rng, &PLACES, |place| place.0).1);
+        0..7 => {
+            let wanted = (0..rng.usize(1..=2)).map(|_| pick(rng, &PLACES, |place| place.0).1);
             t["countries"] = json!({"include": wanted.collect::<Vec<_>>()});
         }
-        5 => t["countries"] = json!({"exclude": [pick(rng, &PLACES, |place| place.0).1]}),
+        7 => t["countries"] = json!({"exclude": [pick(rng, &PLACES, |place| place.0).1]}),
         _ => {}
     }
-    if rng.u8(..10) < 4 {
-        t["devices"] = json!([pick(rng, &DEVICES, |device| device.0).2, "phone"]);
+    if rng.u8(..10) < 5 {
+        t["devices"] = json!([pick(rng, &DEVICES, |device| device.0).2]);
     }
     if rng.u8(..10) < 2 {
         t["os"] = json!(["android", pick(rng, &DEVICES, |device| device.0).3]);
@@ -85,17 +89,13 @@ fn targeting(rng: &mut Rng, mix: Mix) -> Value {
         t["segments"] = json!({"none": [format!("s{}", rng.u8(1..50))]});
     }
     let sites = |rng: &mut Rng| (0..rng.usize(20..=60)).map(|_| site(rng.u32(1..=SITES))).collect::<Vec<_>>();
-    if rng.f64() < mix.narrow {
-        let both = rng.f64() < mix.narrowest;
-        let in_a_city = rng.u8(..10) < 5;
-        if in_a_city || both {
-            let place = pick(rng, &PLACES, |place| place.0);
-            t["countries"] = json!({"include": [place.1]});
-            t["cities"] = json!({"include": [place.3]});
-        }
-        if !in_a_city || both {
-            t["inventory"] = json!({"include": sites(rng)});
-        }
+    if rng.f64() < mix.in_a_city {
+        let place = pick(rng, &PLACES, |place| place.0);
+        t["countries"] = json!({"include": [place.1]});
+        t["cities"] = json!({"include": [place.3]});
+    }
+    if rng.f64() < mix.on_sites {
+        t["inventory"] = json!({"include": sites(rng)});
     } else if rng.u8(..10) < 2 {
         t["inventory"] = json!({"exclude": sites(rng)});
     }

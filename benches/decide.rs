@@ -1,0 +1,185 @@
+//! What a bid decision takes in a hot loop: matching alone, with parsing, reserving, and building a catalog.
+//!
+//! Inside the server everything costs two to four times as much, since nothing is in the caches: see `ratio`.
+
+#[path = "support/mod.rs"]
+mod support;
+
+use std::hint::black_box;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use gavel::admin::campaigns::Registry;
+use gavel::bidding::campaign::{Campaign, parse as parse_campaign};
+use gavel::bidding::compiled::Compiled;
+use gavel::bidding::key::key;
+use gavel::bidding::live::Live;
+use gavel::bidding::{Catalog, ExchangeTerms, Reason, Scratch, Shared, Snapshot, decide};
+use gavel::clock::UnixMs;
+use gavel::event::{Offset, Stamped};
+use gavel::ids::{Currency, NodeId};
+use gavel::ledger::bucket::{Grids, Lifetimes, Ring};
+use gavel::ledger::sequence::Sequencer;
+use gavel::ledger::{Books, Hot};
+use gavel::money::{Nanos, Rate};
+use gavel::openrtb::parse;
+use gavel::window::impressions::ImpressionStore;
+use support::campaigns::{Mix, NARROW, USUAL, WIDE, campaign};
+use support::requests::request;
+
+/// As in the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const NOW: UnixMs = UnixMs(1_795_000_000_000);
+const LIFETIMES: Lifetimes = Lifetimes { auction_ms: 120_000, bill_ms: 3_600_000, sends_win: true };
+const SIZES: [(&str, usize); 2] = [("10k", 10_000), ("100k", 100_000)];
+/// More than the processor's caches hold.
+const REQUESTS: usize = 4_096;
+
+type Ready = Vec<(Arc<Compiled>, Arc<Live>)>;
+
+/// Campaigns with money to spend, and the grids that it is set aside in.
+fn campaigns(count: usize, json: impl Fn(usize) -> serde_json::Value) -> (Ready, Arc<Grids>) {
+    let parsed = |i| -> Campaign {
+        parse_campaign(&json(i).to_string()).unwrap_or_else(|faults| panic!("campaign {i}: {}", faults[0]))
+    };
+    let grids = Arc::new(Grids::new(&[LIFETIMES]));
+    let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), 0);
+    let (registry, mut events) = Registry::start(&Books::default(), (0..count).map(parsed).collect(), &mut hot);
+    let mut offset = 0;
+    // The campaigns, then their first leases.
+    while !events.is_empty() {
+        let mut next = Vec::new();
+        for event in events.drain(..) {
+            hot.apply(&Stamped { offset: Offset(offset), at: NOW, event }, &mut next);
+            offset += 1;
+        }
+        if hot.unleased() > 0 {
+            hot.tick(NOW, &mut next);
+        }
+        events = next;
+    }
+    (registry.present.into_values().map(|present| (present.compiled, present.live)).collect(), grids)
+}
+
+fn snapshot(campaigns: &Ready, grids: Arc<Grids>) -> Snapshot {
+    let shared = Shared {
+        rates: [(Currency::USD, Rate::USD)].into_iter().collect(),
+        grids,
+        sequencer: Sequencer::new(NodeId(1), Default::default()),
+        impressions: Arc::new(ImpressionStore::new(1 << 20)),
+        bid_for_unknown: false,
+    };
+    Snapshot { catalog: Arc::new(build(campaigns)), shared: Arc::new(shared) }
+}
+
+fn build(campaigns: &Ready) -> Catalog {
+    Catalog::build(1, campaigns, |_| Some(Rate::USD))
+}
+
+fn exchange() -> ExchangeTerms {
+    ExchangeTerms {
+        number: 1,
+        key: key("demo"),
+        seat: "gavel".to_owned(),
+        currency: Currency::USD,
+        lifetimes: LIFETIMES,
+        spend_on_win: false,
+    }
+}
+
+/// The share of campaigns that may bid for a request, on average: with one price for all, every one of them is looked at.
+fn eligible(count: usize, mix: Mix, bodies: &[String]) -> f64 {
+    let (campaigns, grids) = campaigns(count, |i| {
+        let mut campaign = campaign(i, mix);
+        campaign["bid"]["price"] = "6.0".into();
+        campaign
+    });
+    let (snapshot, exchange, mut scratch) = (snapshot(&campaigns, grids), exchange(), Scratch::new(1));
+    let mut found = 0;
+    for body in bodies {
+        let request = parse(body.as_bytes()).expect("a valid request");
+        let bids = decide(&snapshot, &exchange, &request, NOW, &mut scratch).bids.len() as u64;
+        found += bids + scratch.take_lost()[Reason::Outbid as usize];
+    }
+    found as f64 / (bodies.len() * count) as f64
+}
+
+fn deciding(c: &mut Criterion) {
+    let bodies: Vec<String> = (0..REQUESTS).map(request).collect();
+    let requests: Vec<_> = bodies.iter().map(|body| parse(body.as_bytes()).expect("a valid request")).collect();
+    let mut group = c.benchmark_group("parse");
+    let mut at = 0;
+    group.bench_function("alone", |b| {
+        b.iter(|| {
+            at = (at + 1) % REQUESTS;
+            parse(black_box(bodies[at].as_bytes())).is_ok()
+        });
+    });
+    group.finish();
+    for (mix_name, mix) in [("5%", WIDE), ("0.5%", USUAL), ("0.05%", NARROW)] {
+        let share = eligible(10_000, mix, &bodies[..500]);
+        println!("\n{mix_name}: {:.3} % of the campaigns are eligible for a request", share * 100.0);
+        for (size, count) in SIZES {
+            let (campaigns, grids) = campaigns(count, |i| campaign(i, mix));
+            let (snapshot, exchange, mut scratch) = (snapshot(&campaigns, grids), exchange(), Scratch::new(1));
+            let mut group = c.benchmark_group(format!("decide/{size}/{mix_name}"));
+            group.bench_function("decide", |b| {
+                b.iter(|| {
+                    at = (at + 1) % REQUESTS;
+                    decide(&snapshot, &exchange, black_box(&requests[at]), NOW, &mut scratch).bids.len()
+                });
+            });
+            group.bench_function("parse and decide", |b| {
+                b.iter(|| {
+                    at = (at + 1) % REQUESTS;
+                    let request = parse(black_box(bodies[at].as_bytes()));
+                    request.map_or(0, |request| decide(&snapshot, &exchange, &request, NOW, &mut scratch).bids.len())
+                });
+            });
+            group.finish();
+        }
+    }
+}
+
+fn reserving(c: &mut Criterion) {
+    let (campaigns, grids) = campaigns(1, |i| campaign(i, WIDE));
+    let account = &campaigns[0].1.account;
+    let until = UnixMs(NOW.0 + i64::from(grids.lifetimes(NOW, LIFETIMES).0));
+    // A nano at a time: the money outlasts the bench.
+    let reserve = |times: u64| {
+        let started = Instant::now();
+        for _ in 0..times {
+            let open = account.open(black_box(gavel::clock::Day(0)));
+            let slot = open.as_deref().and_then(Option::as_ref);
+            black_box(slot.is_some_and(|slot| account.try_reserve(slot, &grids, Ring::Auction, until, Nanos(1))));
+        }
+        started.elapsed()
+    };
+    let mut group = c.benchmark_group("reserve");
+    group.bench_function("one thread", |b| b.iter_custom(reserve));
+    group.bench_function("two threads", |b| {
+        b.iter_custom(|times| {
+            std::thread::scope(|scope| {
+                let other = scope.spawn(|| reserve(times));
+                reserve(times).max(other.join().unwrap_or_default())
+            })
+        });
+    });
+    group.finish();
+}
+
+fn building(c: &mut Criterion) {
+    let mut group = c.benchmark_group("catalog build");
+    group.sample_size(10).measurement_time(Duration::from_secs(3));
+    for (size, count) in SIZES {
+        let (campaigns, _) = campaigns(count, |i| campaign(i, USUAL));
+        group.bench_function(size, |b| b.iter(|| build(black_box(&campaigns))));
+    }
+    group.finish();
+}
+
+criterion_group!(benches, deciding, reserving, building);
+criterion_main!(benches);

@@ -21,11 +21,7 @@ pub const USUAL: Mix = Mix { on_sites: 0.97, in_a_city: 0.3 };
 /// About 0.05 %.
 pub const NARROW: Mix = Mix { on_sites: 1.0, in_a_city: 0.8 };
 
-<<<<<<< HEAD
-const SEED: u64 = 0x67_6176_656c;
-=======
 const SEED: u64 = 0x6761_7665_6c00;
->>>>>>> 43707451a13adddeafbec5db99eab99ec931f2bf
 /// Far more than a run can spend: every refusal is then about targeting.
 const BUDGET: &str = "100000000.00";
 

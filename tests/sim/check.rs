@@ -86,9 +86,14 @@ impl World {
         self.fold_is_hot();
         self.pass(TOKEN_LIFETIME_MS + BITS_GRACE_MS + 120_000);
         self.settle();
-        self.reconcile();
+        self.reconcile_all();
+        self.forget();
         let life = self.life.as_ref().expect("it is running");
-        assert_eq!(life.books.bits.bytes() + life.with_hot(|hot| hot.books().bits.bytes()), 0, "bits are kept for ever");
+        assert_eq!(
+            life.books.bits.bytes() + life.with_hot(|hot| hot.books().bits.bytes()),
+            0,
+            "bits are kept for ever"
+        );
         self.stop();
         assert!(self.life.is_none());
         self.fold_from_disk();

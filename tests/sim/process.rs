@@ -190,12 +190,16 @@ impl World {
     /// Not ready, return leases, write everything, fold the rest.
     pub fn stop(&mut self) {
         self.note(Kind::Stop);
+        self.stalled_until = 0;
         for _ in 0..20 {
             self.prepare();
             self.write();
         }
+        // What waits for a full disk, or an edit that is answered only now, may lease once more.
+        let open = self.may_bid();
         let Some(life) = &mut self.life else { return };
         life.ready = false;
+        let quiet = open && life.waiting.is_empty();
         let mut events = Vec::new();
         life.with_hot(|hot| hot.return_all(&mut events));
         life.append_durable(Waits::Return, &events);
@@ -224,7 +228,7 @@ impl World {
         for (no, book) in &life.with_hot(|hot| hot.books().clone()).campaigns {
             let view = life.with_hot(|hot| hot.view(*no)).expect("it is in the books");
             let own = book.outstanding() - book.withheld(self.epoch());
-            assert_eq!(own, view.reserved, "a stop returns all that is not reserved");
+            assert!(own == view.reserved || !quiet, "a stop returns all that is not reserved: {own}, {view:?}");
         }
         self.end_life();
         self.disk.die_after(u64::MAX);

@@ -1,8 +1,11 @@
-//! A disk in memory for tests: crashes lose or tear what was not synced, space runs out, syncs fail, bytes flip.
+//! The simulated disk: the second implementor of [`Storage`]. Crashes lose or tear what was not synced, space runs
+//! out, syncs fail, bytes flip; all of it from seeds, so that a run can be repeated exactly.
+//!
+//! Only tests use it, those of this room and the simulation in `tests/sim`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::format::SECTOR;
 use super::storage::{DiskFile, LockGuard, Storage};
@@ -54,6 +57,7 @@ struct Disk {
     fail_sync_of: Option<String>,
 }
 
+/// A machine's disk. Clones are the same disk.
 #[derive(Clone, Default)]
 pub struct MemStorage(Arc<Mutex<Disk>>);
 
@@ -93,7 +97,8 @@ fn apply(names: &mut BTreeMap<String, usize>, op: &DirOp) {
 
 impl MemStorage {
     fn disk(&self) -> MutexGuard<'_, Disk> {
-        self.0.lock().unwrap()
+        // A panic of a simulated process leaves the disk as it is.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Dies at the step after `steps` more.
@@ -101,10 +106,12 @@ impl MemStorage {
         self.disk().steps_left = Some(steps);
     }
 
+    /// Steps taken so far.
     pub fn steps(&self) -> u64 {
         self.disk().steps
     }
 
+    /// Writes that need more than this fail.
     pub fn set_capacity(&self, bytes: Option<u64>) {
         self.disk().capacity = bytes;
     }
@@ -114,14 +121,17 @@ impl MemStorage {
         self.disk().free = bytes;
     }
 
+    /// Bytes of all files.
     pub fn used(&self) -> u64 {
         self.disk().used()
     }
 
+    /// Every sync of this file fails from now on.
     pub fn fail_syncs_of(&self, name: Option<&str>) {
         self.disk().fail_sync_of = name.map(str::to_owned);
     }
 
+    /// All files as a running process sees them.
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         let disk = self.disk();
         disk.names.iter().map(|(n, i)| (n.clone(), disk.files[*i].now.clone())).collect()
@@ -135,6 +145,7 @@ impl MemStorage {
         disk.files[id] = Contents::clean(disk.files[id].now.clone());
     }
 
+    /// Removes a file behind the log's back.
     pub fn delete(&self, name: &str) {
         let mut disk = self.disk();
         disk.names.remove(name);
@@ -159,7 +170,7 @@ impl MemStorage {
         let kept = rng.usize(..=disk.unsynced.len());
         disk.unsynced[..kept].iter().for_each(|op| apply(&mut names, op));
         // Sometimes everything or nothing, most often a mixture.
-        let keep_of_100 = *rng.choice(&[0, 10, 50, 90, 100]).unwrap();
+        let keep_of_100 = [0, 10, 50, 90, 100][rng.usize(..5)];
         let files = disk.files.iter().map(|file| {
             let len = if rng.u32(..100) < keep_of_100 { file.now.len() } else { file.synced.len() };
             let mut bytes = file.synced.clone();

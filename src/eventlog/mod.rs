@@ -5,6 +5,7 @@
 //! | file | idea |
 //! |---|---|
 //! | `storage` | the disk as a trait, and the real one |
+//! | `mem` | the simulated disk |
 //! | `format`, `group` | bytes of segments, groups and records; pure |
 //! | `recovery` | checks every byte at open; cuts an incomplete last group, refuses anything else |
 //! | `lanes` | where producers leave encoded events |
@@ -26,8 +27,7 @@ mod durable;
 mod format;
 mod group;
 mod lanes;
-#[cfg(test)]
-mod mem;
+pub mod mem;
 mod read_only;
 mod reader;
 mod recovery;

@@ -117,8 +117,11 @@ impl Hot {
             reclaim_at: None,
             books: Books::default(),
         };
-        for campaign in books.campaigns.keys() {
-            hot.add(*campaign);
+        // In a fixed order: the same log and the same bids make the same events, in a simulation too.
+        let mut campaigns: Vec<CampaignNo> = books.campaigns.keys().copied().collect();
+        campaigns.sort_unstable();
+        for campaign in campaigns {
+            hot.add(campaign);
         }
         hot.books = books;
         hot
@@ -298,8 +301,9 @@ impl Hot {
 
     /// Brings back what is left of the leases of earlier starts.
     fn reclaim(&self, out: &mut Vec<Event>) {
-        for (campaign, book) in &self.books.campaigns {
-            for ((epoch, slot), amount) in book.leases.iter().filter(|((e, _), _)| *e < self.epoch) {
+        for campaign in &self.order {
+            let leases = self.books.campaigns.get(campaign).map(|book| &book.leases);
+            for ((epoch, slot), amount) in leases.into_iter().flatten().filter(|((e, _), _)| *e < self.epoch) {
                 let (campaign, epoch, slot, amount) = (*campaign, *epoch, *slot, *amount);
                 out.push(Event::LeaseReturned { campaign, epoch, slot, amount, why: ReturnReason::Reclaimed });
             }
@@ -396,7 +400,8 @@ impl Hot {
 
     /// Takes everything available out of the accounts: for a shutdown.
     pub fn return_all(&mut self, out: &mut Vec<Event>) {
-        for (campaign, c) in &mut self.campaigns {
+        for campaign in &self.order {
+            let Some(c) = self.campaigns.get_mut(campaign) else { continue };
             c.plan = None;
             for s in &mut c.slots {
                 give_up(*campaign, self.epoch, s, Nanos::MAX, out);

@@ -96,9 +96,8 @@ impl Reconciler {
             }
             self.gauges.lag_events.store(behind, Ordering::Relaxed);
             self.gauges.lag_ms.store(level_at.elapsed().as_millis() as i64, Ordering::Relaxed);
-            if forgot_at.elapsed() >= FORGET_INTERVAL {
+            if forgot_at.elapsed() >= FORGET_INTERVAL && self.forget() {
                 forgot_at = Instant::now();
-                self.forget();
             }
             if last_round {
                 return;
@@ -166,12 +165,21 @@ impl Reconciler {
         }
     }
 
-    fn forget(&mut self) {
+    /// Forgets expired reservations, unless the books or what was saved of them are behind the log: what is still to
+    /// be folded, now or after a restart, may be a second bill for one of them.
+    fn forget(&mut self) -> bool {
         let bucket = self.clock.now().plus(-self.token_lifetime_ms).minutes();
-        lock_books(&self.books).forget_before(bucket);
+        {
+            let mut books = lock_books(&self.books);
+            if books.next < self.log.durable_end() || !books.dirty.is_empty() {
+                return false;
+            }
+            books.forget_before(bucket);
+        }
         if let Err(error) = self.store.forget_before(bucket) {
             tracing::warn!(%error, "expired reservation bits stay in the books for now");
         }
+        true
     }
 }
 
@@ -187,4 +195,59 @@ fn fold_batch(books: &mut Books, reader: &mut dyn LogReader) -> (usize, Result<(
         }
     }
     (BATCH, Ok(()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bookstore::SqliteBooks;
+    use crate::clock::UnixMs;
+    use crate::event::{Offset, Stamped};
+    use crate::eventlog::mem::MemStorage;
+    use crate::eventlog::{Follower, LogConfig, SegmentLog};
+    use crate::ids::{Epoch, NodeId, ReservationId};
+    use crate::ledger::bucket::Grids;
+    use crate::ledger::reservation::State;
+
+    struct Nobody;
+
+    impl Follower for Nobody {
+        fn apply(&mut self, _: &Stamped, _: &mut Vec<Event>) {}
+        fn tick(&mut self, _: UnixMs, _: &mut Vec<Event>) {}
+    }
+
+    #[test]
+    fn books_that_are_behind_forget_no_reservation() {
+        let config = LogConfig { segment_bytes: 4_096, ..LogConfig::default() };
+        let opened = SegmentLog::open(Arc::new(MemStorage::default()), config, &mut |_, _| {}).unwrap();
+        let clock = Box::new(|| UnixMs(1_700_000_000_000));
+        let (log, mut writer, _preparer) = opened.start_stepped(clock, Box::new(Nobody), Box::new(|_| {})).unwrap();
+        log.append(0, &Event::CampaignDeleted { campaign: CampaignNo(1) }).unwrap();
+        writer.step();
+        assert_eq!(log.durable_end(), Offset(1));
+
+        let mut books = Books::default();
+        let billed = ReservationId { node: NodeId(1), epoch: Epoch(1), bucket: 5, seq: 0 };
+        books.bits.set(billed, State::Billed);
+        let hot = Hot::new(Books::default(), NodeId(1), Arc::new(Grids::new(&[])), 1_000);
+        let mut reconciler = Reconciler {
+            log: Arc::new(log),
+            store: Box::new(SqliteBooks::open(std::path::Path::new(":memory:")).unwrap()),
+            books: Arc::new(Mutex::new(books)),
+            hot: Arc::new(Mutex::new(hot)),
+            gauges: Arc::default(),
+            clock: SystemClock::start(UnixMs(0)),
+            token_lifetime_ms: 1_000,
+            changed: HashSet::new(),
+        };
+        let state = |reconciler: &Reconciler| lock_books(&reconciler.books).bits.get(billed);
+        assert!(!reconciler.forget());
+        assert_eq!(state(&reconciler), State::Billed);
+        let mut reader = reconciler.log.read(Offset(0)).unwrap();
+        assert_eq!(fold_batch(&mut lock_books(&reconciler.books), &mut *reader).0, 1);
+        assert!(!reconciler.forget(), "folded, but not saved");
+        reconciler.save().unwrap();
+        assert!(reconciler.forget());
+        assert_eq!(state(&reconciler), State::Pending);
+    }
 }

@@ -17,6 +17,7 @@ use gavel::bidding::key::key;
 use gavel::bidding::live::Live;
 use gavel::bidding::{Catalog, ExchangeTerms, Reason, Scratch, Shared, Snapshot, decide};
 use gavel::clock::UnixMs;
+use gavel::config::Config;
 use gavel::event::{Offset, Stamped};
 use gavel::ids::{Currency, NodeId};
 use gavel::ledger::bucket::{Grids, Lifetimes, Ring};
@@ -47,7 +48,9 @@ fn campaigns(count: usize, json: impl Fn(usize) -> serde_json::Value) -> (Ready,
     };
     let grids = Arc::new(Grids::new(&[LIFETIMES]));
     let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), 0);
-    let (registry, mut events) = Registry::start(&Books::default(), (0..count).map(parsed).collect(), &mut hot);
+    let config = Config::default_for_demo().unwrap_or_else(|faults| panic!("{faults:?}"));
+    let parsed = (0..count).map(parsed).collect();
+    let (registry, mut events) = Registry::start(&config, &Books::default(), parsed, &mut hot);
     let mut offset = 0;
     // The campaigns, then their first leases.
     while !events.is_empty() {

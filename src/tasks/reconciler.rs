@@ -236,7 +236,7 @@ mod tests {
             books: Arc::new(Mutex::new(books)),
             hot: Arc::new(Mutex::new(hot)),
             gauges: Arc::default(),
-            clock: SystemClock::start(UnixMs(0)),
+            clock: SystemClock::start(),
             token_lifetime_ms: 1_000,
             changed: HashSet::new(),
         };

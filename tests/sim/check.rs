@@ -121,7 +121,7 @@ impl World {
     /// A last look at the disk by a process that knows nothing.
     fn fold_from_disk(&self) {
         let opened = SegmentLog::open(Arc::new(self.disk.clone()), self.config.clone(), &mut |_, _| {});
-        let mut reader = opened.and_then(|o| Ok(o.read(Offset(0)))).expect("it opens").expect("it can be read");
+        let mut reader = opened.map(|o| o.read(Offset(0))).expect("it opens").expect("it can be read");
         let mut events = Vec::new();
         while let Some(stamped) = reader.next_event().expect("it can be read") {
             events.push(stamped);

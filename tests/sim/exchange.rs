@@ -46,7 +46,7 @@ impl World {
         let (at, exchange) = (self.rng.usize(..self.terms.len()), self.rng.usize(..EXCHANGES.len()));
         let (lifetimes, spend_on_win) = EXCHANGES[exchange];
         let quantity = if self.chance(100) { Quantity(2_500_000) } else { Quantity::ONE };
-        let test = self.chance(20);
+        let (test, lane) = (self.chance(20), self.rng.usize(..2));
         let t = &self.terms[at];
         let Some(life) = &mut self.life else { return };
         if !life.active[at] {
@@ -90,7 +90,7 @@ impl World {
         if !test && !account.try_reserve(slot, &life.grids, ring, facts.auction_until(), reserved) {
             return self.note(Kind::NoMoney);
         }
-        if !test && life.log.append(1, &Event::Bid(facts)).is_err() {
+        if !test && life.log.append(lane, &Event::Bid(facts)).is_err() {
             return self.note(Kind::BidRefused);
         }
         let mut token = Vec::new();

@@ -270,8 +270,4 @@ impl World {
             self.keys.push((id, [self.rng.u8(..); 32]));
         }
     }
-
-    pub fn time(&self) -> UnixMs {
-        UnixMs(self.now)
-    }
 }

@@ -1,12 +1,11 @@
 //! The lock-free counters of one campaign on one node.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwapOption, Guard};
-use std::sync::Arc;
 
 use super::bucket::{Grids, Ring};
+use super::sync::{AtomicI64, AtomicU32, Ordering};
 use super::wanted::Wanted;
 use crate::clock::{Day, UnixMs};
 use crate::event::Slot;

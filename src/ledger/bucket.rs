@@ -1,8 +1,7 @@
 //! Time buckets. Money that is set aside is summed per campaign and bucket; a bucket's end gives back what is left
 //! in it with one subtraction.
 
-use std::sync::atomic::{AtomicI64, Ordering};
-
+use super::sync::{AtomicI64, Ordering};
 use crate::clock::UnixMs;
 use crate::event::Facts;
 

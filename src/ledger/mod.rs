@@ -11,6 +11,7 @@
 //! | `wanted` | which campaigns need a lease |
 //! | `lease` | how much a node takes from a budget before it may spend |
 //! | `reconcile` | books against hot state |
+//! | `sync` | the atomics of all these, exchanged for those of a model checker by `tests/loom` |
 //! | `invariants` | what must always hold |
 //!
 //! All of it is deterministic: time comes from the log, never from a clock. Only `account` is touched by several
@@ -25,6 +26,7 @@ pub mod lease;
 pub mod reconcile;
 pub mod reservation;
 pub mod sequence;
+mod sync;
 #[cfg(test)]
 mod tests;
 pub mod wanted;

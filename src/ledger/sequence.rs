@@ -1,7 +1,6 @@
 //! Numbers for reservations: dense within a minute, so that their bits are, and shared without a shared write per bid.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
+use super::sync::{AtomicU64, Ordering};
 use crate::clock::UnixMs;
 use crate::ids::{Epoch, NodeId, ReservationId};
 

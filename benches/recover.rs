@@ -1,0 +1,145 @@
+//! How long a start takes with a long log: checking every byte of it, folding it into the books, and making the hot
+//! accounts. A plain harness: one long run.
+//!
+//! `cargo bench --bench recover [-- --events N]` writes about 130 B an event below the system's temporary directory.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use gavel::clock::{Day, SystemClock, UnixMs};
+use gavel::event::{CampaignSet, Event, Facts, Notice, NoticeKind, Offset, PriceClaim, Slot, Stamped};
+use gavel::eventlog::{AppendError, DirStorage, EventLog, Follower, LogConfig, SegmentLog};
+use gavel::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId, ReservationId};
+use gavel::ledger::bucket::{Grids, Lifetimes};
+use gavel::ledger::{Books, Hot, fold};
+use gavel::money::{Nanos, Quantity, Rate};
+
+const CAMPAIGNS: u32 = 1_000;
+const LIFE: Lifetimes = Lifetimes { auction_ms: 120_000, bill_ms: 3_600_000, sends_win: true };
+/// Bids of a minute: 10,000 a second.
+const PER_MINUTE: u32 = 600_000;
+
+struct Idle;
+
+impl Follower for Idle {
+    fn apply(&mut self, _: &Stamped, _: &mut Vec<Event>) {}
+    fn tick(&mut self, _: UnixMs, _: &mut Vec<Event>) {}
+}
+
+fn facts(n: u32, bid_at: UnixMs) -> Facts {
+    let bucket = bid_at.minutes() + n / PER_MINUTE;
+    Facts {
+        reservation: ReservationId { node: NodeId(1), epoch: Epoch(1), bucket, seq: n % PER_MINUTE },
+        campaign: CampaignNo(n % CAMPAIGNS),
+        lease_seq: 1,
+        day: Day(20_000),
+        daily: false,
+        creative: 1,
+        exchange: 0x1234_5678,
+        bid_at,
+        auction_ms: 120_000,
+        bill_ms: 3_600_000,
+        reserved: Nanos(2_500_000),
+        price: Nanos(2_304_147),
+        currency: Currency::USD,
+        campaign_currency: Currency::USD,
+        rate: Rate::USD,
+        campaign_rate: Rate::USD,
+        quantity: Quantity::ONE,
+        user: u64::from(n),
+        spend_on_win: false,
+        test: false,
+    }
+}
+
+fn notice(kind: NoticeKind, facts: Facts) -> Event {
+    let price = PriceClaim::Amount { amount: Nanos(2_304_147), excess: Nanos::ZERO };
+    Event::Notice(Notice { kind, facts, price, loss_reason: 0, min_to_win: Nanos(-1) })
+}
+
+/// Of four bids all have a notice: one is won and billed, three are lost. With its bid that is nine events for four.
+fn write(dir: &Path, events: u64) {
+    let storage = Arc::new(DirStorage::new(dir).expect("a directory"));
+    let clock = SystemClock::start(UnixMs(0));
+    let bid_at = clock.now();
+    let opened = SegmentLog::open(storage, LogConfig::default(), &mut |_, _| {}).expect("the log opens");
+    let log = opened.start(Box::new(move || clock.now()), Box::new(Idle), Box::new(|why| panic!("{why}")));
+    let log = log.expect("it starts");
+    let mut written = 0;
+    let mut append = |event: Event| {
+        if written < events {
+            written += 1;
+            while let Err(why) = log.append(0, &event) {
+                assert_eq!(why, AppendError::Busy);
+                std::thread::sleep(Duration::from_micros(50));
+            }
+        }
+        written < events
+    };
+    append(Event::EpochStarted { node: NodeId(1), epoch: Epoch(1) });
+    for no in 0..CAMPAIGNS {
+        let (campaign, total) = (CampaignNo(no), Nanos(i64::MAX / 4));
+        let (id, currency) = (format!("campaign-{no}"), Currency::USD);
+        append(Event::CampaignSet(CampaignSet { campaign, id, currency, total, daily: None, json: None }));
+        let lease = LeaseId { epoch: Epoch(1), seq: 1 };
+        append(Event::LeaseGranted { campaign, lease, slot: Slot::Whole, amount: Nanos(i64::MAX / 8) });
+    }
+    // Notices come a few thousand bids after their bid.
+    let mut more = true;
+    for n in (0..).take_while(|_| more) {
+        more = append(Event::Bid(facts(n, bid_at)));
+        if let Some(earlier) = n.checked_sub(5_000) {
+            let earlier_facts = facts(earlier, bid_at);
+            if earlier % 4 == 0 {
+                append(notice(NoticeKind::Win, earlier_facts));
+                more = append(notice(NoticeKind::Bill, earlier_facts));
+            } else {
+                more = append(notice(NoticeKind::Loss, earlier_facts));
+            }
+        }
+    }
+    log.close().expect("it closes");
+}
+
+fn recover(dir: &Path) {
+    let storage = Arc::new(DirStorage::new(dir).expect("a directory"));
+    let started = Instant::now();
+    let opened = SegmentLog::open(storage, LogConfig::default(), &mut |_, _| {}).expect("the log opens");
+    let checked = started.elapsed();
+    let started = Instant::now();
+    let mut books = Books::default();
+    let mut reader = opened.read(Offset(0)).expect("a reader");
+    while let Some(stamped) = reader.next_event().expect("a whole log") {
+        fold(&mut books, &stamped);
+        // As often as a start saves them.
+        if books.next.0 % 100_000 == 0 {
+            drop(books.take_dirty());
+        }
+    }
+    let folded = started.elapsed();
+    let (events, billed) = (books.next.0, books.campaigns.values().map(|c| c.billed).sum::<u64>());
+    let bits = books.bits.bytes();
+    let started = Instant::now();
+    let hot = Hot::new(books, NodeId(1), Arc::new(Grids::new(&[LIFE])), 600_000);
+    let made = started.elapsed();
+    assert_eq!(hot.epoch(), Epoch(2));
+    println!(
+        "{events} events ({billed} billed, {bits} B of bits): checked in {:.2} s, folded in {:.2} s, accounts in {:.3} s, \
+         together {:.2} s",
+        checked.as_secs_f64(),
+        folded.as_secs_f64(),
+        made.as_secs_f64(),
+        (checked + folded + made).as_secs_f64(),
+    );
+}
+
+fn main() {
+    let mut args = std::env::args().skip_while(|arg| arg != "--events").skip(1);
+    let events = args.next().map_or(10_000_000, |n| n.parse().expect("a number of events"));
+    let dir = tempfile::tempdir().expect("a directory");
+    write(dir.path(), events);
+    for _ in 0..2 {
+        recover(dir.path());
+    }
+}

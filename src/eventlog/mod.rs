@@ -27,7 +27,8 @@ mod durable;
 mod format;
 mod group;
 mod lanes;
-pub mod mem;
+#[cfg(test)]
+mod mem;
 mod read_only;
 mod reader;
 mod recovery;

@@ -28,7 +28,7 @@ mod format;
 mod group;
 mod lanes;
 #[cfg(test)]
-mod mem;
+pub(crate) mod mem;
 mod read_only;
 mod reader;
 mod recovery;

@@ -61,7 +61,7 @@ fn notice(kind: NoticeKind, facts: Facts) -> Event {
 /// Of four bids all have a notice: one is won and billed, three are lost. With its bid that is nine events for four.
 fn write(dir: &Path, events: u64) {
     let storage = Arc::new(DirStorage::new(dir).expect("a directory"));
-    let clock = SystemClock::start(UnixMs(0));
+    let clock = SystemClock::start();
     let bid_at = clock.now();
     let opened = SegmentLog::open(storage, LogConfig::default(), &mut |_, _| {}).expect("the log opens");
     let log = opened.start(Box::new(move || clock.now()), Box::new(Idle), Box::new(|why| panic!("{why}")));

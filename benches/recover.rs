@@ -58,7 +58,7 @@ fn notice(kind: NoticeKind, facts: Facts) -> Event {
     Event::Notice(Notice { kind, facts, price, loss_reason: 0, min_to_win: Nanos(-1) })
 }
 
-/// Of four bids all have a notice: one is won and billed, three are lost. With its bid that is nine events for four.
+/// Of four bids one is won and billed and three are lost: nine events.
 fn write(dir: &Path, events: u64) {
     let storage = Arc::new(DirStorage::new(dir).expect("a directory"));
     let clock = SystemClock::start();
@@ -86,17 +86,16 @@ fn write(dir: &Path, events: u64) {
         append(Event::LeaseGranted { campaign, lease, slot: Slot::Whole, amount: Nanos(i64::MAX / 8) });
     }
     // Notices come a few thousand bids after their bid.
-    let mut more = true;
-    for n in (0..).take_while(|_| more) {
-        more = append(Event::Bid(facts(n, bid_at)));
+    for n in 0_u32.. {
+        let mut more = append(Event::Bid(facts(n, bid_at)));
         if let Some(earlier) = n.checked_sub(5_000) {
-            let earlier_facts = facts(earlier, bid_at);
-            if earlier % 4 == 0 {
-                append(notice(NoticeKind::Win, earlier_facts));
-                more = append(notice(NoticeKind::Bill, earlier_facts));
-            } else {
-                more = append(notice(NoticeKind::Loss, earlier_facts));
+            let won = earlier % 4 == 0;
+            for kind in if won { &[NoticeKind::Win, NoticeKind::Bill][..] } else { &[NoticeKind::Loss] } {
+                more = append(notice(*kind, facts(earlier, bid_at)));
             }
+        }
+        if !more {
+            break;
         }
     }
     log.close().expect("it closes");

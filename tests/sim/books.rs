@@ -36,6 +36,7 @@ impl World {
         for _ in 0..most {
             let Some(stamped) = reader.next_event().expect("the log can be read") else { break };
             fold(&mut life.books, &stamped);
+            life.folded_at = stamped.at;
         }
     }
 
@@ -69,7 +70,7 @@ impl World {
             return;
         }
         life.forget_at = now.plus(FORGET_INTERVAL_MS);
-        let bucket = now.plus(-TOKEN_LIFETIME_MS - BITS_GRACE_MS).minutes();
+        let bucket = life.folded_at.plus(-TOKEN_LIFETIME_MS - BITS_GRACE_MS).minutes();
         let before = life.books.bits.bytes();
         life.books.forget_before(bucket);
         let forgot = life.books.bits.bytes() < before;

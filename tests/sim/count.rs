@@ -62,6 +62,7 @@ kinds! {
     Wait => "pause",
     Jump => "clock jumped ahead",
     Behind => "wall clock behind at a start",
+    QuietNight => "crash after a quiet night",
     Stall => "disk slow for seconds",
     DiskFull => "disk full",
     DiskFreed => "disk freed",

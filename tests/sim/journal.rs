@@ -211,6 +211,11 @@ impl Journal {
         }
     }
 
+    /// Whether bids went out whose money is still set aside and that the log does not hold.
+    pub fn lost_bids(&self) -> bool {
+        self.live.iter().any(|at| !self.made[*at].in_log)
+    }
+
     /// No promise is larger than what stands behind it.
     pub fn promises_hold(&self) {
         let mut by_lease = BTreeMap::<(u32, u32, Slot), i64>::new();

@@ -44,12 +44,17 @@ impl World {
             Err(OpenError::NoSpace { .. } | OpenError::Io { .. }) => return false,
             Err(error) => panic!("a crash is not damage: {error}"),
         };
-        let wall = self.now + self.skew_ms;
+        let mut wall = self.now + self.skew_ms;
+        self.read_log(&opened);
+        // The one thing assumed of wall clocks: where a crash lost bids that had gone out (those of the last few
+        // milliseconds), the clock has not been set back to before their money was set aside.
+        if self.journal.lost_bids() {
+            wall = wall.max(self.journal.now.0);
+        }
         let base = wall.max(opened.last_at().unwrap_or_default().0);
         if base > wall {
             self.note(Kind::Behind);
         }
-        self.read_log(&opened);
         let books = self.catch_up(&opened);
         let lifetimes = EXCHANGES.map(|e| e.0);
         let grids = Life::grids(&lifetimes);

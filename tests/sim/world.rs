@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use fastrand::Rng;
-use gavel::clock::{UnixMs, Zone};
+use gavel::clock::Zone;
 use gavel::eventlog::mem::MemStorage;
 use gavel::eventlog::{LogConfig, Prepared, Step};
 use gavel::ids::Currency;
@@ -176,7 +176,8 @@ impl World {
             977..980 => self.fail_syncs(),
             980..986 => self.crash(false),
             986..992 => self.crash(true),
-            992..996 => self.stop(),
+            992..995 => self.stop(),
+            995..997 => self.quiet_night(),
             _ => self.rotate(),
         }
     }
@@ -235,6 +236,18 @@ impl World {
             _ => 86_400_000,
         };
         self.pass(ms);
+    }
+
+    /// Nothing happens for long, what has expired is forgotten, and the next start finds an earlier wall clock.
+    fn quiet_night(&mut self) {
+        self.jump();
+        self.write();
+        self.reconcile_all();
+        self.forget();
+        let power = self.chance(500);
+        self.note(Kind::QuietNight);
+        self.crash(power);
+        self.skew_ms = -self.rng.i64(0..1_200_000);
     }
 
     fn stall(&mut self) {

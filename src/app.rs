@@ -124,6 +124,7 @@ impl App {
                 counters,
                 token_lifetime_ms: config.token_lifetime_ms() + BITS_GRACE_MS,
                 forget_at: UnixMs(0),
+                applied_at: UnixMs(0),
             };
             let log = opened.start(Box::new(move || clock.now()), Box::new(follower), on_failed);
             let log: Arc<dyn EventLog> = Arc::new(log.map_err(because("log"))?);
@@ -139,7 +140,7 @@ impl App {
             books: Arc::new(Mutex::new(books)),
             hot: hot.clone(),
             gauges,
-            clock,
+            folded_at: UnixMs(0),
             token_lifetime_ms: config.token_lifetime_ms() + BITS_GRACE_MS,
             changed: Default::default(),
         };

@@ -27,8 +27,7 @@ mod durable;
 mod format;
 mod group;
 mod lanes;
-#[cfg(test)]
-pub(crate) mod mem;
+pub mod mem;
 mod read_only;
 mod reader;
 mod recovery;

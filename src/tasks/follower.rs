@@ -27,6 +27,9 @@ pub struct LedgerFollower {
     pub counters: Counters,
     pub token_lifetime_ms: i64,
     pub forget_at: UnixMs,
+    /// Time of the last event. Reservations are forgotten by it: the clock of a start is never behind it, so no token
+    /// of what was forgotten can live again.
+    pub applied_at: UnixMs,
 }
 
 /// The hot ledger, also after a panic elsewhere: its state is only changed by events that are in the log.
@@ -49,6 +52,7 @@ pub fn note_impression(impressions: &ImpressionStore, caps: &CapMemory, stamped:
 
 impl Follower for LedgerFollower {
     fn apply(&mut self, stamped: &Stamped, out: &mut Vec<Event>) {
+        self.applied_at = stamped.at;
         let folded = lock(&self.hot).apply(stamped, out);
         match (&stamped.event, folded) {
             (Event::Notice(notice), Folded::Notice { outcome, .. }) => {
@@ -67,7 +71,7 @@ impl Follower for LedgerFollower {
         hot.forget_dirty();
         if now >= self.forget_at {
             self.forget_at = now.plus(FORGET_INTERVAL_MS);
-            hot.forget_before(now.plus(-self.token_lifetime_ms).minutes());
+            hot.forget_before(self.applied_at.plus(-self.token_lifetime_ms).minutes());
         }
     }
 }

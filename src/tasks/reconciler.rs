@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::follower::lock;
 use crate::bookstore::BookStore;
-use crate::clock::SystemClock;
+use crate::clock::UnixMs;
 use crate::event::Event;
 use crate::eventlog::{EventLog, LogReader, ReadError};
 use crate::ids::CampaignNo;
@@ -39,7 +39,8 @@ pub struct Reconciler {
     pub books: SharedBooks,
     pub hot: Arc<Mutex<Hot>>,
     pub gauges: Arc<Gauges>,
-    pub clock: SystemClock,
+    /// Time of the last event in the books.
+    pub folded_at: UnixMs,
     pub token_lifetime_ms: i64,
     /// Campaigns that changed since they were last compared.
     pub changed: HashSet<CampaignNo>,
@@ -115,7 +116,7 @@ impl Reconciler {
                     Some(reader) => reader,
                     None => reader.insert(self.log.read(books.next)?),
                 };
-                fold_batch(books, &mut **reader)
+                fold_batch(books, &mut **reader, &mut self.folded_at)
             };
             self.save()?;
             result?;
@@ -166,9 +167,10 @@ impl Reconciler {
     }
 
     /// Forgets expired reservations, unless the books or what was saved of them are behind the log: what is still to
-    /// be folded, now or after a restart, may be a second bill for one of them.
+    /// be folded, now or after a restart, may be a second bill for one of them. Goes by the log's time: the clock of a
+    /// start is never behind it, so no token of what was forgotten can live again.
     fn forget(&mut self) -> bool {
-        let bucket = self.clock.now().plus(-self.token_lifetime_ms).minutes();
+        let bucket = self.folded_at.plus(-self.token_lifetime_ms).minutes();
         {
             let mut books = lock_books(&self.books);
             if books.next < self.log.durable_end() || !books.dirty.is_empty() {
@@ -183,12 +185,13 @@ impl Reconciler {
     }
 }
 
-/// Folds up to [`BATCH`] events; returns how many, and what stopped it.
-fn fold_batch(books: &mut Books, reader: &mut dyn LogReader) -> (usize, Result<(), ReadError>) {
+/// Folds up to [`BATCH`] events; returns how many, and what stopped it. `at` becomes the time of the last one.
+fn fold_batch(books: &mut Books, reader: &mut dyn LogReader, at: &mut UnixMs) -> (usize, Result<(), ReadError>) {
     for folded in 0..BATCH {
         match reader.next_event() {
             Ok(Some(stamped)) => {
                 fold(books, &stamped);
+                *at = stamped.at;
             }
             Ok(None) => return (folded, Ok(())),
             Err(error) => return (folded, Err(error)),
@@ -201,7 +204,6 @@ fn fold_batch(books: &mut Books, reader: &mut dyn LogReader) -> (usize, Result<(
 mod tests {
     use super::*;
     use crate::bookstore::SqliteBooks;
-    use crate::clock::UnixMs;
     use crate::event::{Offset, Stamped};
     use crate::eventlog::mem::MemStorage;
     use crate::eventlog::{Follower, LogConfig, SegmentLog};
@@ -236,7 +238,7 @@ mod tests {
             books: Arc::new(Mutex::new(books)),
             hot: Arc::new(Mutex::new(hot)),
             gauges: Arc::default(),
-            clock: SystemClock::start(),
+            folded_at: UnixMs(0),
             token_lifetime_ms: 1_000,
             changed: HashSet::new(),
         };
@@ -244,9 +246,15 @@ mod tests {
         assert!(!reconciler.forget());
         assert_eq!(state(&reconciler), State::Billed);
         let mut reader = reconciler.log.read(Offset(0)).unwrap();
-        assert_eq!(fold_batch(&mut lock_books(&reconciler.books), &mut *reader).0, 1);
+        let books = reconciler.books.clone();
+        assert_eq!(fold_batch(&mut lock_books(&books), &mut *reader, &mut reconciler.folded_at).0, 1);
         assert!(!reconciler.forget(), "folded, but not saved");
         reconciler.save().unwrap();
+        // By the log's time, whatever the clock says.
+        reconciler.token_lifetime_ms = reconciler.folded_at.0 - 300_000;
+        assert!(reconciler.forget());
+        assert_eq!(state(&reconciler), State::Billed);
+        reconciler.token_lifetime_ms -= 60_000;
         assert!(reconciler.forget());
         assert_eq!(state(&reconciler), State::Pending);
     }

@@ -1,0 +1,263 @@
+//! The world's own record of what the log said, and what that comes to. It knows nothing of how the ledger keeps
+//! money: a notice pays once, at its price, and is late when its lifetime had passed.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use gavel::clock::{Day, UnixMs};
+use gavel::event::{Event, Facts, Notice, NoticeKind, PriceClaim, ReturnReason, Slot, Stamped};
+use gavel::ids::ReservationId;
+use gavel::ledger::Books;
+
+use crate::count::{Counts, Kind};
+
+/// What a notice's price must come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expect {
+    Unusable,
+    Exactly(i64),
+    AtMost(i64),
+}
+
+/// A notice that was given to the log; its place in the list is its serial number, which the log carries.
+#[derive(Debug)]
+pub struct Sent {
+    pub kind: NoticeKind,
+    pub facts: Facts,
+    pub expect: Expect,
+    /// It must not be in the log.
+    pub refused: bool,
+    pub in_log: bool,
+}
+
+/// A bid that went out: what an exchange may still send notices for.
+#[derive(Debug)]
+pub struct Made {
+    pub facts: Facts,
+    pub in_log: bool,
+    won: bool,
+    lost: bool,
+    billed: bool,
+}
+
+impl Made {
+    fn until(&self) -> UnixMs {
+        if self.won { self.facts.bill_until() } else { self.facts.auction_until() }
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Campaign {
+    pub total: i64,
+    pub daily: Option<i64>,
+    /// A daily cap that never changed must hold for every day.
+    pub daily_edited: bool,
+    pub spent: i64,
+    pub late: i64,
+    pub billed: u64,
+    /// Promised above the budget when it was last set.
+    pub cut: i64,
+    /// Spent, late and billed.
+    pub days: BTreeMap<Day, (i64, i64, u64)>,
+    /// Leased, less returned and spent, by start and slot.
+    pub leases: BTreeMap<(u32, Slot), i64>,
+}
+
+#[derive(Default)]
+pub struct Journal {
+    pub events: Vec<Stamped>,
+    pub campaigns: BTreeMap<u32, Campaign>,
+    pub made: Vec<Made>,
+    by_id: HashMap<ReservationId, usize>,
+    /// Bids whose money is still set aside, as far as anybody outside can tell.
+    live: Vec<usize>,
+    pub sent: Vec<Sent>,
+    /// Serial numbers of edits in the log.
+    pub edits: HashSet<u64>,
+    /// The latest time that anything was given back at.
+    pub now: UnixMs,
+    pub epoch: u32,
+}
+
+impl Journal {
+    pub fn bid_made(&mut self, facts: Facts) -> usize {
+        let at = self.made.len();
+        assert!(self.by_id.insert(facts.reservation, at).is_none(), "two bids with one id");
+        self.made.push(Made { facts, in_log: false, won: false, lost: false, billed: false });
+        if !facts.test {
+            self.live.push(at);
+        }
+        at
+    }
+
+    pub fn tick(&mut self, now: UnixMs) {
+        self.now = self.now.max(now);
+        let (made, now) = (&self.made, self.now);
+        self.live.retain(|at| {
+            let m = &made[*at];
+            !m.billed && !m.lost && now < m.until()
+        });
+    }
+
+    /// Takes the next event of the log.
+    pub fn apply(&mut self, stamped: &Stamped, counts: &mut Counts) {
+        assert_eq!(stamped.offset.0 as usize, self.events.len(), "the log skips or repeats");
+        assert!(self.events.last().is_none_or(|last| last.at <= stamped.at), "the log's time went back");
+        self.events.push(stamped.clone());
+        match &stamped.event {
+            Event::EpochStarted { epoch, .. } => {
+                assert!(epoch.0 > self.epoch, "a start's number was used before");
+                self.epoch = epoch.0;
+            }
+            Event::CampaignSet(set) => {
+                let daily = set.daily.map(|n| n.0);
+                let new = Campaign { daily, ..Campaign::default() };
+                let c = self.campaigns.entry(set.campaign.0).or_insert(new);
+                c.daily_edited |= c.daily != daily;
+                (c.total, c.daily) = (set.total.0, daily);
+                c.cut = (c.spent + c.leases.values().sum::<i64>() - c.total).max(0);
+                self.edits.extend(set.json.as_deref().and_then(crate::operator::serial));
+            }
+            Event::CampaignDeleted { .. } => {}
+            Event::LeaseGranted { campaign, lease, slot, amount } => {
+                counts.note(Kind::Granted);
+                assert_eq!(lease.epoch.0, self.epoch, "a lease of another start");
+                let c = self.campaigns.entry(campaign.0).or_default();
+                *c.leases.entry((lease.epoch.0, *slot)).or_default() += amount.0;
+            }
+            Event::LeaseReturned { campaign, epoch, slot, amount, why } => {
+                counts.note(if *why == ReturnReason::Reclaimed { Kind::Reclaimed } else { Kind::Returned });
+                let c = self.campaigns.entry(campaign.0).or_default();
+                *c.leases.entry((epoch.0, *slot)).or_default() -= amount.0;
+            }
+            Event::Bid(facts) => {
+                let at = *self.by_id.get(&facts.reservation).expect("a bid that nobody made");
+                assert_eq!(self.made[at].facts, *facts);
+                assert!(!std::mem::replace(&mut self.made[at].in_log, true), "a bid twice in the log");
+            }
+            Event::Notice(notice) => self.notice(notice, stamped.at, counts),
+            other => panic!("nobody wrote {other:?}"),
+        }
+        self.tick(stamped.at);
+    }
+
+    fn notice(&mut self, notice: &Notice, at: UnixMs, counts: &mut Counts) {
+        let sent = &mut self.sent[notice.min_to_win.0 as usize];
+        assert_eq!((sent.kind, sent.facts), (notice.kind, notice.facts), "a notice was altered");
+        assert!(!sent.refused, "a refused notice is in the log");
+        assert!(!std::mem::replace(&mut sent.in_log, true), "a notice twice in the log");
+        let amount = match notice.price {
+            PriceClaim::Amount { amount, .. } | PriceClaim::NoRate { amount } => Some(amount.0),
+            PriceClaim::Unusable => None,
+        };
+        let as_expected = match (sent.expect, amount) {
+            (Expect::Unusable, None) => true,
+            (Expect::Exactly(n), Some(amount)) => amount == n,
+            (Expect::AtMost(n), Some(amount)) => (0..=n).contains(&amount),
+            _ => false,
+        };
+        assert!(as_expected, "{:?} came to {:?}", sent.expect, notice.price);
+        let facts = &notice.facts;
+        if facts.test {
+            return;
+        }
+        let reservation = *self.by_id.get(&facts.reservation).expect("a notice for a bid that nobody made");
+        let m = &mut self.made[reservation];
+        let over = at >= m.until();
+        let pays = match notice.kind {
+            NoticeKind::Win => facts.spend_on_win,
+            NoticeKind::Bill => !facts.spend_on_win,
+            NoticeKind::Loss => {
+                match m.won || m.billed {
+                    true if !over => counts.note(Kind::LossAfterWin),
+                    false if !over => m.lost = true,
+                    _ => {}
+                }
+                return;
+            }
+        };
+        let Some(amount) = amount else { return counts.note(Kind::Unusable) };
+        if m.billed && pays {
+            return counts.note(Kind::AgainAfterBilled);
+        }
+        if !pays {
+            match notice.kind {
+                NoticeKind::Bill => counts.note(Kind::BillOnWin),
+                _ if over => counts.note(Kind::LateWin),
+                _ => m.won |= !m.lost && !m.billed,
+            }
+            return;
+        }
+        let late = m.lost || over;
+        m.billed = true;
+        counts.note(if late { Kind::BookedLate } else { Kind::Booked });
+        for (happened, kind) in [
+            (amount == 0, Kind::BookedFree),
+            (m.lost, Kind::BillAfterLoss),
+            (facts.reservation.epoch.0 < self.epoch, Kind::OfEarlierStart),
+            (!m.in_log, Kind::BidLostInCrash),
+        ] {
+            if happened {
+                counts.note(kind);
+            }
+        }
+        let c = self.campaigns.get_mut(&facts.campaign.0).expect("the campaign is in the log");
+        let day = c.days.entry(facts.day).or_default();
+        (day.0, day.2) = (day.0 + amount, day.2 + 1);
+        (c.spent, c.billed) = (c.spent + amount, c.billed + 1);
+        if late {
+            (c.late, day.1) = (c.late + amount, day.1 + amount);
+        } else {
+            *c.leases.entry((facts.reservation.epoch.0, facts.slot())).or_default() -= amount;
+        }
+    }
+
+    /// Whether bids went out whose money is still set aside and that the log does not hold.
+    pub fn lost_bids(&self) -> bool {
+        self.live.iter().any(|at| !self.made[*at].in_log)
+    }
+
+    /// No promise is larger than what stands behind it.
+    pub fn promises_hold(&self) {
+        let mut by_lease = BTreeMap::<(u32, u32, Slot), i64>::new();
+        let mut by_day = BTreeMap::<(u32, Day), i64>::new();
+        let mut by_campaign = BTreeMap::<u32, i64>::new();
+        for m in self.live.iter().map(|at| &self.made[*at]) {
+            let (no, reserved) = (m.facts.campaign.0, m.facts.reserved.0);
+            *by_lease.entry((no, m.facts.reservation.epoch.0, m.facts.slot())).or_default() += reserved;
+            *by_day.entry((no, m.facts.day)).or_default() += reserved;
+            *by_campaign.entry(no).or_default() += reserved;
+        }
+        for ((no, epoch, slot), reserved) in by_lease {
+            let leased = self.campaigns[&no].leases.get(&(epoch, slot)).copied().unwrap_or(0);
+            assert!(reserved <= leased, "bids of start {epoch} in {slot:?} promise {reserved}, leased is {leased}");
+        }
+        for (no, c) in &self.campaigns {
+            let promised = c.spent + by_campaign.get(no).unwrap_or(&0);
+            assert!(promised <= c.total + c.late + c.cut, "campaign {no}: {promised} spent and promised, {c:?}");
+            assert!(c.leases.values().all(|n| *n >= 0), "more was spent or returned than was leased: {c:?}");
+            let Some(daily) = c.daily.filter(|_| !c.daily_edited) else { continue };
+            for (day, (spent, late, _)) in &c.days {
+                let promised = spent + by_day.get(&(*no, *day)).unwrap_or(&0);
+                assert!(promised <= daily + late, "campaign {no} on {day}: {promised} of {daily}");
+            }
+        }
+    }
+
+    /// The books say the same, to the nano.
+    pub fn agrees(&self, books: &Books) {
+        assert_eq!(books.next.0 as usize, self.events.len(), "the books are not at the end of the log");
+        assert_eq!(books.campaigns.len(), self.campaigns.len());
+        for (no, book) in &books.campaigns {
+            let c = &self.campaigns[&no.0];
+            let days: BTreeMap<Day, (i64, i64, u64)> =
+                book.days.iter().map(|(day, d)| (*day, (d.spent.0, d.late.0, d.billed))).collect();
+            assert_eq!((book.total.0, book.daily.map(|n| n.0)), (c.total, c.daily));
+            assert_eq!((book.spent.0, book.late.0, book.billed), (c.spent, c.late, c.billed));
+            assert_eq!(book.over_at_set.0, c.cut);
+            assert_eq!(days, c.days);
+            let leases: BTreeMap<_, _> = book.leases.iter().map(|((e, slot), n)| ((e.0, *slot), n.0)).collect();
+            let own: BTreeMap<_, _> = c.leases.iter().filter(|(_, n)| **n != 0).map(|(k, n)| (*k, *n)).collect();
+            assert_eq!(leases, own);
+        }
+    }
+}

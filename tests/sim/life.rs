@@ -1,0 +1,191 @@
+//! One process: the production log, ledger and follower, put together as `app` does it, moved by hand.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use gavel::clock::UnixMs;
+use gavel::event::{Event, Stamped};
+use gavel::eventlog::{
+    AppendError, Durable, EventLog, Follower, LogReader, OpenError, Opened, Preparer, SegmentLog, Step, Writer,
+};
+use gavel::ids::NodeId;
+use gavel::ledger::bucket::{Grids, Lifetimes};
+use gavel::ledger::sequence::{SeqRange, Sequencer};
+use gavel::ledger::{Account, Books, Hot};
+use gavel::openrtb::token::KeyRing;
+use gavel::tasks::follower::{LedgerFollower, lock};
+use gavel::telemetry::metrics::Counters;
+use gavel::window::impressions::ImpressionStore;
+
+use crate::world::{BITS_GRACE_MS, RECLAIM_MS, TOKEN_LIFETIME_MS};
+
+pub const NODE: NodeId = NodeId(1);
+
+/// What somebody waits for.
+#[derive(Debug)]
+pub enum Waits {
+    Start,
+    Notice { serial: usize, packet: crate::exchange::Packet },
+    Edit { edit: crate::operator::Edit },
+    Lease { events: Vec<Event> },
+    Return,
+}
+
+/// What the follower saw since it was last asked.
+#[derive(Default)]
+pub struct Seen {
+    pub applied: Vec<Stamped>,
+    pub ticked: UnixMs,
+}
+
+/// The production follower, watched.
+struct Watched {
+    inner: LedgerFollower,
+    seen: Arc<Mutex<Seen>>,
+}
+
+impl Follower for Watched {
+    fn apply(&mut self, stamped: &Stamped, out: &mut Vec<Event>) {
+        self.inner.apply(stamped, out);
+        self.seen.lock().unwrap().applied.push(stamped.clone());
+    }
+
+    fn tick(&mut self, now: UnixMs, out: &mut Vec<Event>) {
+        self.inner.tick(now, out);
+        self.seen.lock().unwrap().ticked = now;
+    }
+}
+
+pub struct Life {
+    pub log: SegmentLog,
+    pub writer: Writer,
+    pub preparer: Preparer,
+    pub hot: Arc<Mutex<Hot>>,
+    pub accounts: Vec<Arc<Account>>,
+    /// As `bidding`'s live status: whether the campaign bids.
+    pub active: Vec<bool>,
+    pub grids: Arc<Grids>,
+    pub sequencer: Sequencer,
+    pub range: SeqRange,
+    pub keys: KeyRing,
+    /// The reconciler's books.
+    pub books: Books,
+    pub reader: Option<Box<dyn LogReader>>,
+    pub forget_at: UnixMs,
+    pub folded_at: UnixMs,
+    pub waiting: Vec<(Waits, Durable)>,
+    pub ready: bool,
+    seen: Arc<Mutex<Seen>>,
+    failed: Arc<AtomicBool>,
+    clock: Arc<AtomicI64>,
+    /// This process's clock less the world's.
+    pub ahead_ms: i64,
+}
+
+impl Life {
+    pub fn start(
+        opened: Opened,
+        hot: Hot,
+        grids: Arc<Grids>,
+        books: Books,
+        keys: KeyRing,
+        clock: (i64, i64),
+    ) -> Result<Life, OpenError> {
+        let (now, ahead_ms) = clock;
+        let epoch = hot.epoch();
+        let hot = Arc::new(Mutex::new(hot));
+        let (seen, failed) = (Arc::new(Mutex::new(Seen::default())), Arc::new(AtomicBool::new(false)));
+        let follower = LedgerFollower {
+            hot: hot.clone(),
+            impressions: Arc::new(ImpressionStore::new(1)),
+            caps: Arc::default(),
+            counters: Counters::default(),
+            token_lifetime_ms: TOKEN_LIFETIME_MS + BITS_GRACE_MS,
+            forget_at: UnixMs(0),
+            applied_at: UnixMs(0),
+        };
+        let clock = Arc::new(AtomicI64::new(now + ahead_ms));
+        let (read, fail) = (clock.clone(), failed.clone());
+        let (log, writer, preparer) = opened.start_stepped(
+            Box::new(move || UnixMs(read.load(Ordering::Relaxed))),
+            Box::new(Watched { inner: follower, seen: seen.clone() }),
+            Box::new(move |_| fail.store(true, Ordering::Relaxed)),
+        )?;
+        Ok(Life {
+            log,
+            writer,
+            preparer,
+            hot,
+            accounts: Vec::new(),
+            active: Vec::new(),
+            grids,
+            sequencer: Sequencer::new(NODE, epoch),
+            range: SeqRange::default(),
+            keys,
+            books,
+            reader: None,
+            forget_at: UnixMs(0),
+            folded_at: UnixMs(0),
+            waiting: Vec::new(),
+            ready: false,
+            seen,
+            failed,
+            clock,
+            ahead_ms,
+        })
+    }
+
+    pub fn grids(exchanges: &[Lifetimes]) -> Arc<Grids> {
+        Arc::new(Grids::new(exchanges))
+    }
+
+    pub fn new_hot(books: &Books, grids: &Arc<Grids>) -> Hot {
+        Hot::new(books.clone(), NODE, grids.clone(), RECLAIM_MS)
+    }
+
+    pub fn now(&self) -> UnixMs {
+        UnixMs(self.clock.load(Ordering::Relaxed))
+    }
+
+    pub fn set_clock(&self, world_now: i64) {
+        self.clock.store(world_now + self.ahead_ms, Ordering::Relaxed);
+    }
+
+    pub fn has_failed(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    pub fn seen(&self) -> Seen {
+        let mut seen = self.seen.lock().unwrap();
+        Seen { applied: std::mem::take(&mut seen.applied), ticked: seen.ticked }
+    }
+
+    pub fn append_durable(&mut self, what: Waits, events: &[Event]) {
+        let durable = self.log.append_durable(0, events);
+        self.waiting.push((what, durable));
+    }
+
+    /// Everything that was answered by now.
+    pub fn answered(&mut self) -> Vec<(Waits, Result<(), AppendError>)> {
+        let (mut answered, mut waiting) = (Vec::new(), Vec::new());
+        for (what, mut durable) in self.waiting.drain(..) {
+            match pin!(&mut durable).poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(result) => answered.push((what, result)),
+                Poll::Pending => waiting.push((what, durable)),
+            }
+        }
+        self.waiting = waiting;
+        answered
+    }
+
+    pub fn with_hot<T>(&self, f: impl FnOnce(&mut Hot) -> T) -> T {
+        f(&mut lock(&self.hot))
+    }
+
+    pub fn write(&mut self) -> Step {
+        self.writer.step()
+    }
+}

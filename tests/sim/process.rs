@@ -1,0 +1,249 @@
+//! Start, crash, stop: in the order of `app`, with a crash possible at every step of the disk.
+
+use std::sync::Arc;
+
+use gavel::clock::UnixMs;
+use gavel::event::{CampaignSet, Event};
+use gavel::eventlog::{AppendError, EventLog, OpenError, Opened, Prepared, SegmentLog, Step};
+use gavel::ids::CampaignNo;
+use gavel::ledger::hot::Plan;
+use gavel::ledger::invariants;
+use gavel::ledger::{Books, fold};
+use gavel::money::Nanos;
+use gavel::openrtb::token::KeyRing;
+
+use crate::count::Kind;
+use crate::life::{Life, Waits};
+use crate::operator;
+use crate::world::{EXCHANGES, World};
+
+impl World {
+    pub fn start(&mut self) {
+        let armed = self.chance(150);
+        self.disk.die_after(if armed { self.rng.u64(..40) } else { u64::MAX });
+        self.disk.fail_syncs_of(None);
+        if self.chance(100) {
+            self.skew_ms = self.rng.i64(-3_600_000..3_600_000);
+        }
+        let up = self.try_start();
+        if up {
+            self.note(Kind::Start);
+        } else {
+            assert!(armed || self.disk_full, "could not start on a good disk");
+            if armed {
+                self.note(Kind::StartDied);
+            }
+            self.disk_full = false;
+            self.gone();
+        }
+    }
+
+    fn try_start(&mut self) -> bool {
+        let opened = match SegmentLog::open(Arc::new(self.disk.clone()), self.config.clone(), &mut |_, _| {}) {
+            Ok(opened) => opened,
+            Err(OpenError::NoSpace { .. } | OpenError::Io { .. }) => return false,
+            Err(error) => panic!("a crash is not damage: {error}"),
+        };
+        let mut wall = self.now + self.skew_ms;
+        self.read_log(&opened);
+        // The one thing assumed of wall clocks: where a crash lost bids that had gone out (those of the last few
+        // milliseconds), the clock has not been set back to before their money was set aside.
+        if self.journal.lost_bids() {
+            wall = wall.max(self.journal.now.0);
+        }
+        let base = wall.max(opened.last_at().unwrap_or_default().0);
+        if base > wall {
+            self.note(Kind::Behind);
+        }
+        let books = self.catch_up(&opened);
+        let lifetimes = EXCHANGES.map(|e| e.0);
+        let grids = Life::grids(&lifetimes);
+        let mut hot = Life::new_hot(&books, &grids);
+        let mut events = vec![Event::EpochStarted { node: crate::life::NODE, epoch: hot.epoch() }];
+        let (mut accounts, mut active) = (Vec::new(), Vec::new());
+        for at in 0..self.terms.len() {
+            let no = CampaignNo(at as u32);
+            let book = books.campaigns.get(&no);
+            if book.is_none() {
+                events.push(Event::CampaignSet(self.first_budget(at)));
+            }
+            let bids = book.is_none_or(|b| !b.deleted && operator::is_active(b.json.as_deref()));
+            hot.set_plan(no, self.plan(at, bids));
+            accounts.push(hot.account(no));
+            active.push(bids);
+        }
+        let keys = KeyRing::new(self.keys.clone()).expect("few keys with different ids");
+        let Ok(mut life) = Life::start(opened, hot, grids, books, keys, (self.now, base - self.now)) else {
+            return false;
+        };
+        (life.accounts, life.active) = (accounts, active);
+        life.append_durable(Waits::Start, &events);
+        self.life = Some(life);
+        for _ in 0..60 {
+            self.pass(1);
+            let Some(life) = &mut self.life else { return false };
+            if life.preparer.step() == Prepared::Done || life.write() == Step::Done {
+                self.after_step();
+                return false;
+            }
+            self.after_step();
+            if self.life.as_ref().is_none_or(|life| life.ready) {
+                return self.life.is_some();
+            }
+        }
+        panic!("the start does not come to an end");
+    }
+
+    pub fn plan(&self, at: usize, active: bool) -> Plan {
+        Plan { zone: self.terms[at].zone.clone(), active, highest_bid: Nanos(self.terms[at].price) }
+    }
+
+    fn first_budget(&mut self, at: usize) -> CampaignSet {
+        let price = self.terms[at].price;
+        let total = price * self.rng.i64(20..400) + self.rng.i64(0..price);
+        let daily = (at != 1).then(|| Nanos(price * self.rng.i64(8..100)));
+        CampaignSet {
+            campaign: CampaignNo(at as u32),
+            id: self.terms[at].id.into(),
+            currency: self.terms[at].currency,
+            total: Nanos(total),
+            daily,
+            json: None,
+        }
+    }
+
+    /// The whole log as it is now: it begins with all that any process ever saw applied.
+    fn read_log(&mut self, opened: &Opened) {
+        let mut reader = opened.read(gavel::event::Offset(0)).expect("the log can be read");
+        let mut found = 0;
+        while let Some(stamped) = reader.next_event().expect("the log can be read") {
+            match self.journal.events.get(found) {
+                Some(known) => assert_eq!(*known, stamped, "an event changed after it was applied"),
+                None => self.journal.apply(&stamped, &mut self.counts),
+            }
+            found += 1;
+        }
+        assert_eq!(found, self.journal.events.len(), "events that were applied are gone");
+        assert_eq!(opened.durable_end().0 as usize, found);
+    }
+
+    /// As `app` does: the stored books, and the log from there on.
+    fn catch_up(&mut self, opened: &Opened) -> Books {
+        let mut books = self.stored.clone();
+        assert!(books.next <= opened.durable_end(), "the books are ahead of the log");
+        let mut reader = opened.read(books.next).expect("the log can be read");
+        while let Some(stamped) = reader.next_event().expect("the log can be read") {
+            fold(&mut books, &stamped);
+        }
+        drop(books.take_dirty());
+        invariants::only_grows(&self.stored, &books).unwrap();
+        self.journal.agrees(&books);
+        self.save(&books);
+        books
+    }
+
+    pub fn save(&mut self, books: &Books) {
+        self.stored_before = std::mem::replace(&mut self.stored, books.clone());
+    }
+
+    /// The process was killed, or the power went, between two steps.
+    pub fn crash(&mut self, power: bool) {
+        self.note(if power { Kind::PowerCut } else { Kind::Kill });
+        self.end_life();
+        if power {
+            self.cut_power();
+        }
+        self.set_room();
+    }
+
+    /// The log has failed: the disk died under it, or a sync failed. The process exits.
+    pub fn died(&mut self) {
+        self.note(Kind::DiedInStep);
+        self.gone();
+    }
+
+    fn gone(&mut self) {
+        self.end_life();
+        if self.chance(600) {
+            self.cut_power();
+        }
+        self.disk.die_after(u64::MAX);
+        self.disk.fail_syncs_of(None);
+        self.set_room();
+    }
+
+    fn end_life(&mut self) {
+        self.stalled_until = 0;
+        let Some(mut life) = self.life.take() else { return };
+        for (waits, result) in life.answered() {
+            self.resolve(waits, result);
+        }
+        for (waits, _never_answered) in std::mem::take(&mut life.waiting) {
+            self.resolve(waits, Err(AppendError::Closed));
+        }
+    }
+
+    fn cut_power(&mut self) {
+        self.note(Kind::TornDisk);
+        self.disk = self.disk.crash(self.rng.u64(..));
+        if self.chance(300) {
+            self.note(Kind::OldBooks);
+            self.stored = self.stored_before.clone();
+        }
+    }
+
+    /// Not ready, return leases, write everything, fold the rest.
+    pub fn stop(&mut self) {
+        self.note(Kind::Stop);
+        self.stalled_until = 0;
+        for _ in 0..20 {
+            self.prepare();
+            self.write();
+        }
+        // What waits for a full disk, or an edit that is answered only now, may lease once more.
+        let open = self.may_bid();
+        let Some(life) = &mut self.life else { return };
+        life.ready = false;
+        let quiet = open && life.waiting.is_empty();
+        let mut events = Vec::new();
+        life.with_hot(|hot| hot.return_all(&mut events));
+        life.append_durable(Waits::Return, &events);
+        let _closing = life.log.close();
+        let mut done = false;
+        for _ in 0..40 {
+            let Some(life) = &mut self.life else { return };
+            life.preparer.step();
+            done = life.write() == Step::Done;
+            self.after_step();
+            if done {
+                break;
+            }
+        }
+        assert!(done, "the log does not come to its end");
+        let Some(life) = &mut self.life else { return };
+        let closed = life.log.close();
+        if life.has_failed() || closed.is_err() {
+            assert!(life.has_failed() || self.disk_full, "closed with {closed:?}");
+            self.note(Kind::StopDied);
+            return self.gone();
+        }
+        self.reconcile_all();
+        self.check();
+        let life = self.life.as_ref().expect("it is still there");
+        for (no, book) in &life.with_hot(|hot| hot.books().clone()).campaigns {
+            let view = life.with_hot(|hot| hot.view(*no)).expect("it is in the books");
+            let own = book.outstanding() - book.withheld(self.epoch());
+            assert!(own == view.reserved || !quiet, "a stop returns all that is not reserved: {own}, {view:?}");
+        }
+        self.end_life();
+        self.disk.die_after(u64::MAX);
+    }
+
+    fn epoch(&self) -> gavel::ids::Epoch {
+        self.life.as_ref().map_or_else(Default::default, |life| life.with_hot(|hot| hot.epoch()))
+    }
+
+    pub fn wall(&self) -> UnixMs {
+        UnixMs(self.now + self.skew_ms)
+    }
+}

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use super::campaign::BidPrice;
 use super::compiled::Compiled;
 use super::index::Index;
+use super::listed::Listed;
 use super::live::Live;
 use crate::clock::Zone;
 use crate::ids::{CampaignNo, Currency};
@@ -25,6 +26,10 @@ pub struct Catalog {
     /// `entries[i].cap_usd`, close together: what the scan reads.
     pub caps_usd: Vec<i64>,
     pub index: Index,
+    /// By the regions, cities and inventory that campaigns include.
+    pub regions: Listed,
+    pub cities: Listed,
+    pub inventory: Listed,
     /// Entries whose price was raised above their cap since the catalog was built, ascending: the scan looks at them
     /// first.
     pub raised: ArcSwap<Vec<u32>>,
@@ -69,12 +74,15 @@ impl Catalog {
             entries.push(Entry { compiled: compiled.clone(), live: live.clone(), zone, currency, rate, cap_usd });
         }
         entries.sort_by(|a, b| b.cap_usd.cmp(&a.cap_usd).then(a.compiled.no.cmp(&b.compiled.no)));
-        let index = Index::build(entries.len(), |i| entries[i].compiled.accepts());
+        let index = Index::build(entries.len(), |i| &entries[i].compiled.accepts);
         let uses = |f: fn(&Compiled) -> bool| entries.iter().any(|e| f(&e.compiled));
         Catalog {
             version,
             caps_usd: entries.iter().map(|e| e.cap_usd).collect(),
             index,
+            regions: Listed::build(entries.len(), |i| &entries[i].compiled.regions.include),
+            cities: Listed::build(entries.len(), |i| &entries[i].compiled.cities.include),
+            inventory: Listed::build(entries.len(), |i| &entries[i].compiled.inventory.include),
             raised: ArcSwap::default(),
             by_no: entries.iter().enumerate().map(|(i, e)| (e.compiled.no, i as u32)).collect(),
             uses_segments: uses(|c| !c.segments_any.is_empty() || !c.segments_none.is_empty()),
@@ -82,6 +90,12 @@ impl Catalog {
             zones,
             entries,
         }
+    }
+
+    /// The caps of up to 64 entries; falling, and at least one.
+    pub(super) fn caps_of(&self, word: usize) -> &[i64] {
+        let rest = &self.caps_usd[word * 64..];
+        &rest[..rest.len().min(64)]
     }
 
     pub fn find(&self, campaign: CampaignNo) -> Option<&Entry> {

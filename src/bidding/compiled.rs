@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::campaign::{BidPrice, Campaign, Lists, TextSet};
+use super::campaign::{BidPrice, Campaign, Lists, Targeting, TextSet};
 use super::creative::{Creative, Kind, Markup};
 use super::index::{ATTRIBUTES, Accepts, Attribute};
 use super::key::{KeySet, category_keys, domain_keys, key, size_key};
@@ -31,6 +31,8 @@ pub struct Compiled {
     pub segments_none: KeySet,
     pub deals: KeySet,
     pub creatives: Box<[CompiledCreative]>,
+    /// What it accepts of each attribute of the index.
+    pub accepts: [Accepts; ATTRIBUTES.len()],
 }
 
 /// [`Lists`] as keys.
@@ -68,6 +70,7 @@ fn set(texts: &TextSet) -> KeySet {
 impl Compiled {
     pub fn new(no: CampaignNo, campaign: Arc<Campaign>) -> Compiled {
         let t = &campaign.targeting;
+        let creatives: Box<[_]> = campaign.creatives.iter().map(|c| CompiledCreative::new(&campaign.id, c)).collect();
         Compiled {
             no,
             regions: Keys::of(&t.regions),
@@ -77,7 +80,8 @@ impl Compiled {
             segments_any: set(&t.segments_any),
             segments_none: set(&t.segments_none),
             deals: set(&t.deals),
-            creatives: campaign.creatives.iter().map(|c| CompiledCreative::new(&campaign.id, c)).collect(),
+            accepts: accepts(t, &creatives),
+            creatives,
             campaign,
         }
     }
@@ -88,27 +92,25 @@ impl Compiled {
             BidPrice::Cpm { price } | BidPrice::Cpc { price, .. } => price,
         }
     }
+}
 
-    /// What it accepts of each attribute of the index.
-    pub fn accepts(&self) -> [Accepts; ATTRIBUTES.len()] {
-        let t = &self.campaign.targeting;
-        let only = |values: Vec<u64>| if values.is_empty() { Accepts::AllBut(values) } else { Accepts::Only(values) };
-        let keys = |texts: &TextSet| texts.iter().map(key).collect::<Vec<_>>();
-        let bits = |bits: u32| (0..32u64).filter(|b| bits & 1 << b != 0).collect::<Vec<_>>();
-        let mut accepts = std::array::from_fn(|_| Accepts::AllBut(Vec::new()));
-        accepts[Attribute::Format as usize] = Accepts::Only(self.creatives.iter().map(|c| c.format).collect());
-        accepts[Attribute::Country as usize] = if t.countries.include.is_empty() {
-            Accepts::AllBut(keys(&t.countries.exclude))
-        } else {
-            let wanted = t.countries.include.iter().filter(|c| !t.countries.exclude.contains(c));
-            Accepts::Only(wanted.map(key).collect())
-        };
-        accepts[Attribute::Device as usize] = only(bits(u32::from(t.devices.0)));
-        accepts[Attribute::Os as usize] = only(bits(u32::from(t.os.0)));
-        accepts[Attribute::Language as usize] = only(keys(&t.languages));
-        accepts[Attribute::Exchange as usize] = only(keys(&t.exchanges));
-        accepts
-    }
+fn accepts(t: &Targeting, creatives: &[CompiledCreative]) -> [Accepts; ATTRIBUTES.len()] {
+    let only = |values: Vec<u64>| if values.is_empty() { Accepts::AllBut(values) } else { Accepts::Only(values) };
+    let keys = |texts: &TextSet| texts.iter().map(key).collect::<Vec<_>>();
+    let bits = |bits: u32| (0..32u64).filter(|b| bits & 1 << b != 0).collect::<Vec<_>>();
+    let mut accepts = std::array::from_fn(|_| Accepts::AllBut(Vec::new()));
+    accepts[Attribute::Format as usize] = Accepts::Only(creatives.iter().map(|c| c.format).collect());
+    accepts[Attribute::Country as usize] = if t.countries.include.is_empty() {
+        Accepts::AllBut(keys(&t.countries.exclude))
+    } else {
+        let wanted = t.countries.include.iter().filter(|c| !t.countries.exclude.contains(c));
+        Accepts::Only(wanted.map(key).collect())
+    };
+    accepts[Attribute::Device as usize] = only(bits(u32::from(t.devices.0)));
+    accepts[Attribute::Os as usize] = only(bits(u32::from(t.os.0)));
+    accepts[Attribute::Language as usize] = only(keys(&t.languages));
+    accepts[Attribute::Exchange as usize] = only(keys(&t.exchanges));
+    accepts
 }
 
 impl CompiledCreative {

@@ -241,31 +241,58 @@ impl Ask<'_, '_> {
         let catalog = &*self.snapshot.catalog;
         let mut best = Best { candidate: None, ties: 0, eligible: 0, furthest: Reason::Format, stop: floors.least_usd };
         let masks = Masks::new(&catalog.index, self.exchange.key, formats, &scratch.subject);
+        let subject = &scratch.subject;
+        let mut walks = [
+            (Reason::Region, catalog.regions.walk(subject.region.as_slice())),
+            (Reason::City, catalog.cities.walk(subject.city.as_slice())),
+            (Reason::Inventory, catalog.inventory.walk(&subject.inventory)),
+        ];
         let raised = catalog.raised.load();
         for &entry in raised.iter().filter(|e| !taken.contains(e)) {
             if masks.word(entry as usize / 64) >> (entry % 64) & 1 == 1 {
                 self.consider(entry, imp, quantity, floors, formats, scratch, &mut best);
             }
         }
-        'words: for word in 0..catalog.index.words() {
-            if catalog.caps_usd[word * 64] < best.stop {
+        for word in 0..catalog.index.words() {
+            let caps = catalog.caps_of(word);
+            if caps[0] < best.stop {
                 break;
             }
             let mut bits = masks.word(word);
+            if bits == 0 {
+                continue;
+            }
+            for done in raised.iter().chain(taken).filter(|entry| **entry as usize / 64 == word) {
+                bits &= !(1 << (done % 64));
+            }
+            // Not by its cap: whoever cannot win was not lost for its lists.
+            bits &= u64::MAX >> (64 - caps.partition_point(|cap| *cap >= best.stop));
+            for (reason, walk) in &mut walks {
+                if bits == 0 {
+                    break;
+                }
+                let left = bits & walk.word(word);
+                if left != bits {
+                    scratch.lost[*reason as usize] += u64::from((bits & !left).count_ones());
+                    best.furthest = best.furthest.max(*reason);
+                }
+                bits = left;
+            }
             while bits != 0 {
-                let entry = word as u32 * 64 + bits.trailing_zeros();
+                let place = bits.trailing_zeros();
                 bits &= bits - 1;
-                if catalog.caps_usd[entry as usize] < best.stop {
-                    break 'words;
+                if caps[place as usize] < best.stop {
+                    break;
                 }
-                if taken.contains(&entry) || raised.binary_search(&entry).is_ok() {
-                    continue;
-                }
-                self.consider(entry, imp, quantity, floors, formats, scratch, &mut best);
+                self.consider(word as u32 * 64 + place, imp, quantity, floors, formats, scratch, &mut best);
             }
         }
         scratch.lost[Reason::Outbid as usize] += best.eligible.saturating_sub(1);
-        best.candidate.ok_or_else(|| best.furthest.max(masks.furthest()))
+        // The index loses nobody later than at the price.
+        best.candidate.ok_or_else(|| match best.furthest {
+            furthest if furthest >= Reason::Price => furthest,
+            furthest => furthest.max(masks.furthest()),
+        })
     }
 
     /// Verifies one campaign and keeps it if it is the best so far.

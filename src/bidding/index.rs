@@ -60,7 +60,7 @@ pub struct Index {
 
 impl Index {
     /// `accepts(i)` says what campaign `i` of `len` accepts of each attribute.
-    pub fn build(len: usize, accepts: impl Fn(usize) -> [Accepts; ATTRIBUTES.len()]) -> Index {
+    pub fn build<'a>(len: usize, accepts: impl Fn(usize) -> &'a [Accepts; ATTRIBUTES.len()]) -> Index {
         let words = len.div_ceil(64);
         let all: Vec<_> = (0..len).map(accepts).collect();
         let attributes = std::array::from_fn(|a| {
@@ -125,9 +125,11 @@ mod tests {
     proptest! {
         #[test]
         fn says_what_each_campaign_says(all in proptest::collection::vec(accepts(), 0..200), value in proptest::option::of(0u64..7)) {
-            let index = Index::build(all.len(), |i| std::array::from_fn(|a| {
-                if a == Attribute::Country as usize { all[i].clone() } else { Accepts::AllBut(Vec::new()) }
-            }));
+            let all_attributes = |accepts: &Accepts| std::array::from_fn(|a| {
+                if a == Attribute::Country as usize { accepts.clone() } else { Accepts::AllBut(Vec::new()) }
+            });
+            let attributes: Vec<_> = all.iter().map(all_attributes).collect();
+            let index = Index::build(all.len(), |i| &attributes[i]);
             let bitmap = index.bitmap(Attribute::Country, value);
             for (i, accepts) in all.iter().enumerate() {
                 let expected = match accepts {

@@ -53,6 +53,14 @@ impl KeySet {
         self.0.is_empty()
     }
 
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
+        self.0.iter().copied()
+    }
+
     pub fn contains(&self, key: u64) -> bool {
         self.0.binary_search(&key).is_ok()
     }

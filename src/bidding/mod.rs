@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `campaign`, `creative`, `vast`, `check`, `fault`, `demo` | campaigns as they were typed and as they were checked |
-//! | `compiled`, `key`, `live`, `catalog`, `index` | campaigns made ready: keys, templates, bitmaps, live prices |
+//! | `compiled`, `key`, `live`, `catalog`, `index`, `listed` | campaigns made ready: keys, templates, bitmaps, live prices |
 //! | `subject`, `offer`, `fit`, `decide` | a request as targeting sees it, what fits it, and the decision |
 //! | `reason` | the no-bid funnel |
 
@@ -18,6 +18,7 @@ pub mod fault;
 pub mod fit;
 pub mod index;
 pub mod key;
+pub mod listed;
 pub mod live;
 mod offer;
 pub mod reason;

@@ -1,0 +1,134 @@
+//! Campaigns by the values of an attribute that has too many for bitmaps, such as sites or cities: each value has the
+//! list of the campaigns that name it, and a bitmap only where that is smaller.
+
+use foldhash::{HashMap, HashMapExt};
+use smallvec::SmallVec;
+
+use super::index::Bitmap;
+use super::key::KeySet;
+
+#[derive(Debug, Default)]
+pub struct Listed {
+    /// Campaigns that name no value take any, and none.
+    open: Bitmap,
+    /// The number of each value.
+    numbers: HashMap<u64, u32>,
+    /// Where the list of each number starts, and where the last one ends.
+    starts: Vec<usize>,
+    /// Ascending in each list.
+    campaigns: Vec<u32>,
+    /// By number; the long lists once more.
+    bitmaps: HashMap<u32, Bitmap>,
+}
+
+/// The campaigns that accept one of a request's values, from word to word.
+pub(super) struct Walk<'a> {
+    bitmaps: SmallVec<[&'a [u64]; 4]>,
+    lists: SmallVec<[&'a [u32]; 8]>,
+}
+
+impl Listed {
+    /// `include(i)` is what campaign `i` of `len` names.
+    pub fn build<'a>(len: usize, include: impl Fn(usize) -> &'a KeySet) -> Listed {
+        let mut open = vec![0; len.div_ceil(64)];
+        let mut numbers = HashMap::new();
+        let (mut counts, mut named) = (Vec::new(), Vec::new());
+        for i in 0..len {
+            let include = include(i);
+            if include.is_empty() {
+                open[i / 64] |= 1 << (i % 64);
+            }
+            for key in include.iter() {
+                let number = *numbers.entry(key).or_insert(counts.len() as u32);
+                if number as usize == counts.len() {
+                    counts.push(0);
+                }
+                counts[number as usize] += 1;
+                named.push(number);
+            }
+        }
+        let mut starts = Vec::with_capacity(counts.len() + 1);
+        starts.push(0);
+        starts.extend(counts.iter().scan(0, |end, count: &usize| {
+            *end += count;
+            Some(*end)
+        }));
+        let (mut next, mut campaigns, mut named) = (starts.clone(), vec![0; named.len()], named.into_iter());
+        for i in 0..len {
+            for number in named.by_ref().take(include(i).len()) {
+                let at = &mut next[number as usize];
+                campaigns[*at] = i as u32;
+                *at += 1;
+            }
+        }
+        let mut bitmaps = HashMap::new();
+        for (number, ends) in starts.windows(2).enumerate().filter(|(_, ends)| ends[1] - ends[0] > 2 * open.len()) {
+            let mut bitmap = vec![0; open.len()];
+            campaigns[ends[0]..ends[1]].iter().for_each(|i| bitmap[*i as usize / 64] |= 1 << (i % 64));
+            bitmaps.insert(number as u32, bitmap.into());
+        }
+        Listed { open: open.into(), numbers, starts, campaigns, bitmaps }
+    }
+
+    /// The campaigns that name one of `values`, or none at all.
+    pub(super) fn walk(&self, values: &[u64]) -> Walk<'_> {
+        let mut walk = Walk { bitmaps: SmallVec::from_slice(&[&*self.open]), lists: SmallVec::new() };
+        for number in values.iter().filter_map(|value| self.numbers.get(value)) {
+            match self.bitmaps.get(number) {
+                Some(bitmap) => walk.bitmaps.push(bitmap),
+                None => {
+                    let at = *number as usize;
+                    walk.lists.push(&self.campaigns[self.starts[at]..self.starts[at + 1]]);
+                }
+            }
+        }
+        walk
+    }
+}
+
+impl Walk<'_> {
+    /// The campaigns of word `at`. Words must be asked for in ascending order, each at most once.
+    #[inline]
+    pub fn word(&mut self, at: usize) -> u64 {
+        let mut bits = self.bitmaps.iter().fold(0, |bits, bitmap| bits | bitmap[at]);
+        for list in &mut self.lists {
+            while let Some((&campaign, rest)) = list.split_first() {
+                let word = campaign as usize / 64;
+                if word > at {
+                    break;
+                }
+                if word == at {
+                    bits |= 1 << (campaign % 64);
+                }
+                *list = rest;
+            }
+        }
+        bits
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn says_what_each_campaign_says(
+            all in proptest::collection::vec(proptest::collection::hash_set("[a-e]", 0..4), 0..200),
+            values in proptest::collection::vec("[a-g]", 0..3),
+            step in 1usize..4,
+        ) {
+            let sets: Vec<KeySet> = all.iter().map(|set| KeySet::of(set.iter().map(String::as_str))).collect();
+            let values: Vec<u64> = values.iter().map(|text| super::super::key::key(text)).collect();
+            let listed = Listed::build(sets.len(), |i| &sets[i]);
+            let mut walk = listed.walk(&values);
+            for word in (0..sets.len().div_ceil(64)).step_by(step) {
+                let bits = walk.word(word);
+                for (i, set) in sets.iter().enumerate().skip(word * 64).take(64) {
+                    prop_assert_eq!(bits >> (i % 64) & 1 == 1, set.is_empty() || set.any_of(&values));
+                }
+            }
+        }
+    }
+}

@@ -53,16 +53,13 @@ impl AudioVideo<'_> {
     }
 }
 
-pub(super) fn audio_video<'a>(
-    s: &mut Scanner<'a>,
-    path: &'static str,
-) -> Result<Option<Box<AudioVideo<'a>>>, RequestError> {
+pub(super) fn audio_video<'a>(s: &mut Scanner<'a>) -> Result<Option<Box<AudioVideo<'a>>>, RequestError> {
     if !is_object(s)? {
         return Ok(None);
     }
     let mut media = Box::<AudioVideo>::default();
     let mut protocol = IntList::default();
-    read_object!(s, path, {
+    read_object!(s, {
         "mimes" => media.mimes, strings;
         "minduration" => media.minduration, count;
         "maxduration" => media.maxduration, count;

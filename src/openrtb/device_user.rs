@@ -113,12 +113,12 @@ pub(super) fn device<'a>(s: &mut Scanner<'a>, device: &mut Device<'a>) -> Result
     if !is_object(s)? {
         return Ok(());
     }
-    read_object!(s, "device", {
+    read_object!(s, {
         "ua" => device.ua, lenient(text);
         "sua" => device.platform, sua;
         "ip" => device.ip, lenient(text);
         "ipv6" => device.ipv6, lenient(text);
-        "geo" => device.geo, |s| geo(s, "device.geo");
+        "geo" => device.geo, geo;
         "devicetype" => device.devicetype, int;
         "make" => device.make, lenient(text);
         "model" => device.model, lenient(text);
@@ -140,10 +140,10 @@ pub(super) fn device<'a>(s: &mut Scanner<'a>, device: &mut Device<'a>) -> Result
     Ok(())
 }
 
-fn geo<'a>(s: &mut Scanner<'a>, path: &'static str) -> Result<Geo<'a>, RequestError> {
+fn geo<'a>(s: &mut Scanner<'a>) -> Result<Geo<'a>, RequestError> {
     let mut geo = Geo::default();
     if is_object(s)? {
-        read_object!(s, path, {
+        read_object!(s, {
             "country" => geo.country, text;
             "region" => geo.region, text;
             "city" => geo.city, text;
@@ -155,7 +155,7 @@ fn geo<'a>(s: &mut Scanner<'a>, path: &'static str) -> Result<Geo<'a>, RequestEr
 fn sua<'a>(s: &mut Scanner<'a>) -> Result<Option<Cow<'a, str>>, RequestError> {
     let mut brand = None;
     if is_ext(s)? {
-        read_object!(s, "device.sua", { "platform" => brand, platform; });
+        read_object!(s, { "platform" => brand, platform; });
     }
     Ok(brand)
 }
@@ -163,7 +163,7 @@ fn sua<'a>(s: &mut Scanner<'a>) -> Result<Option<Cow<'a, str>>, RequestError> {
 fn platform<'a>(s: &mut Scanner<'a>) -> Result<Option<Cow<'a, str>>, RequestError> {
     let mut brand = None;
     if is_ext(s)? {
-        read_object!(s, "device.sua.platform", { "brand" => brand, lenient(text); });
+        read_object!(s, { "brand" => brand, lenient(text); });
     }
     Ok(brand)
 }
@@ -174,13 +174,13 @@ pub(super) fn user<'a>(s: &mut Scanner<'a>, user: &mut User<'a>) -> Result<(), R
     if !is_object(s)? {
         return Ok(());
     }
-    read_object!(s, "user", {
+    read_object!(s, {
         "id" => user.id, text;
         "buyeruid" => user.buyeruid, text;
         "consent" => user.consent, text;
         "eids" => user.eids, raw;
         "data" => data, raw;
-        "geo" => user.geo, |s| geo(s, "user.geo");
+        "geo" => user.geo, geo;
         "ext" => ext, user_ext;
     });
     user.segments = Segments { data: data.unwrap_or("") };
@@ -200,7 +200,7 @@ struct UserExt<'a> {
 fn user_ext<'a>(s: &mut Scanner<'a>) -> Result<UserExt<'a>, RequestError> {
     let mut ext = UserExt::default();
     if is_ext(s)? {
-        read_object!(s, "user.ext", {
+        read_object!(s, {
             "consent" => ext.consent, lenient(text);
             "eids" => ext.eids, raw;
         });

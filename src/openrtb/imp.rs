@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use super::audio_video::{self, AudioVideo};
-use super::error::{Fault, Path, RequestError};
+use super::error::RequestError;
 use super::list::{IntList, StrList, ints, strings};
 use super::native::{self, Native};
 use super::scan::{Kind, Scanner};
@@ -108,18 +108,16 @@ pub struct Deal<'a> {
     pub wadomain: StrList<'a>,
 }
 
-const PATH: &str = "imp";
-
 /// Fills a new impression where it lies: it is too large to be moved around for nothing.
 pub(super) fn imp<'a>(s: &mut Scanner<'a>, imp: &mut Imp<'a>) -> Result<(), RequestError> {
     if !is_object(s)? {
-        return Err(RequestError::WrongType(Path { object: "", field: PATH }));
+        return Err(s.wrong_type());
     }
-    read_object!(s, PATH, {
+    read_object!(s, {
         "id" => imp.id, id;
         "banner" => imp.banner, banner;
-        "video" => imp.video, |s| audio_video::audio_video(s, "imp.video");
-        "audio" => imp.audio, |s| audio_video::audio_video(s, "imp.audio");
+        "video" => imp.video, audio_video::audio_video;
+        "audio" => imp.audio, audio_video::audio_video;
         "native" => imp.native, native::native;
         "pmp" => imp.pmp, pmp;
         "bidfloor" => imp.bidfloor, price;
@@ -141,7 +139,7 @@ fn banner<'a>(s: &mut Scanner<'a>) -> Result<Option<Banner<'a>>, RequestError> {
     if !is_object(s)? {
         return Ok(None);
     }
-    read_object!(s, "imp.banner", {
+    read_object!(s, {
         "w" => banner.w, count;
         "h" => banner.h, count;
         "format" => banner.format, formats;
@@ -173,12 +171,12 @@ fn formats(s: &mut Scanner) -> Result<SmallVec<[Format; 4]>, RequestError> {
 }
 
 fn format(s: &mut Scanner) -> Result<Option<Format>, RequestError> {
-    let size = |s: &mut Scanner| Ok::<u32, Fault>(count(s)?.unwrap_or(0));
+    let size = |s: &mut Scanner| Ok::<u32, RequestError>(count(s)?.unwrap_or(0));
     let mut format = Format::default();
     if !is_object(s)? {
         return Ok(None);
     }
-    read_object!(s, "imp.banner.format", {
+    read_object!(s, {
         "w" => format.w, size;
         "h" => format.h, size;
         "wratio" => format.wratio, size;
@@ -193,7 +191,7 @@ fn pmp<'a>(s: &mut Scanner<'a>) -> Result<Option<Pmp<'a>>, RequestError> {
     if !is_object(s)? {
         return Ok(None);
     }
-    read_object!(s, "imp.pmp", {
+    read_object!(s, {
         "private_auction" => pmp.private_auction, switch;
         "deals" => pmp.deals, deals;
     });
@@ -211,7 +209,7 @@ fn deals<'a>(s: &mut Scanner<'a>) -> Result<Vec<Deal<'a>>, RequestError> {
             deals.extend(deal(s)?.filter(|deal| !deal.id.is_empty()));
             Ok::<(), RequestError>(())
         })?,
-        _ => return Err(RequestError::WrongType(Path { object: "imp.pmp", field: "deals" })),
+        _ => return Err(s.wrong_type()),
     }
     Ok(deals)
 }
@@ -221,7 +219,7 @@ fn deal<'a>(s: &mut Scanner<'a>) -> Result<Option<Deal<'a>>, RequestError> {
     if !is_object(s)? {
         return Ok(None);
     }
-    read_object!(s, "imp.pmp.deals", {
+    read_object!(s, {
         "id" => deal.id, id;
         "bidfloor" => deal.bidfloor, price;
         "bidfloorcur" => deal.bidfloorcur, text;
@@ -237,7 +235,7 @@ fn qty(s: &mut Scanner) -> Result<Option<Qty>, RequestError> {
     if !is_object(s)? {
         return Ok(None);
     }
-    read_object!(s, "imp.qty", {
+    read_object!(s, {
         "multiplier" => qty.multiplier, super::value::float;
     });
     Ok(Some(qty))

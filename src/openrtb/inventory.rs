@@ -75,17 +75,12 @@ impl<'a> Place<'a> {
         }
         self.has_many |= self.inventory.as_ref().is_some_and(|other| other.channel != channel);
         let found = self.inventory.insert(Inventory { channel, ..Inventory::default() });
-        let path = match channel {
-            Channel::Site => "site",
-            Channel::App => "app",
-            Channel::Dooh => "dooh",
-        };
-        fields(s, path, found)
+        fields(s, found)
     }
 }
 
-fn fields<'a>(s: &mut Scanner<'a>, path: &'static str, found: &mut Inventory<'a>) -> Result<(), RequestError> {
-    read_object!(s, path, {
+fn fields<'a>(s: &mut Scanner<'a>, found: &mut Inventory<'a>) -> Result<(), RequestError> {
+    read_object!(s, {
         "id" => found.id, text;
         "name" => found.name, lenient(text);
         "domain" => found.domain, text;
@@ -105,7 +100,7 @@ fn fields<'a>(s: &mut Scanner<'a>, path: &'static str, found: &mut Inventory<'a>
 fn publisher<'a>(s: &mut Scanner<'a>) -> Result<Publisher<'a>, RequestError> {
     let mut publisher = Publisher::default();
     if is_object(s)? {
-        read_object!(s, "publisher", {
+        read_object!(s, {
             "id" => publisher.id, text;
             "domain" => publisher.domain, lenient(text);
         });
@@ -116,7 +111,7 @@ fn publisher<'a>(s: &mut Scanner<'a>) -> Result<Publisher<'a>, RequestError> {
 fn content<'a>(s: &mut Scanner<'a>) -> Result<Content<'a>, RequestError> {
     let mut content = Content::default();
     if is_object(s)? {
-        read_object!(s, "content", {
+        read_object!(s, {
             "language" => content.language, lenient(text);
             "cat" => content.cat, lenient(strings);
         });

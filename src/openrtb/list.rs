@@ -4,7 +4,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::error::Fault;
+use super::error::RequestError;
 use super::scan::{Kind, Scanner, Str};
 
 /// Strings; a number counts as its text, null entries do not count, and one string alone is a list of one.
@@ -138,8 +138,8 @@ impl Iterator for IntIter<'_> {
 #[inline]
 fn list<'a>(
     s: &mut Scanner<'a>,
-    mut entry: impl FnMut(&mut Scanner<'a>) -> Result<bool, Fault>,
-) -> Result<(&'a str, u32), Fault> {
+    mut entry: impl FnMut(&mut Scanner<'a>) -> Result<bool, RequestError>,
+) -> Result<(&'a str, u32), RequestError> {
     let start = s.position();
     let mut len = 0;
     match s.kind()? {
@@ -154,18 +154,18 @@ fn list<'a>(
 }
 
 #[inline]
-pub(super) fn strings<'a>(s: &mut Scanner<'a>) -> Result<StrList<'a>, Fault> {
+pub(super) fn strings<'a>(s: &mut Scanner<'a>) -> Result<StrList<'a>, RequestError> {
     let (raw, len) = list(s, |s| match s.next_byte() {
         b'"' => Ok(s.string().map(|_| true)?),
         b'-' | b'0'..=b'9' => Ok(s.number().map(|_| true)?),
         b'n' => Ok(s.null().map(|()| false)?),
-        _ => Err(s.kind().map_or_else(Fault::Scan, |_| Fault::WrongType)),
+        _ => Err(s.kind().map_or_else(RequestError::from, |_| s.wrong_type())),
     })?;
     Ok(StrList { raw, len })
 }
 
 #[inline]
-pub(super) fn ints<'a>(s: &mut Scanner<'a>) -> Result<IntList<'a>, Fault> {
+pub(super) fn ints<'a>(s: &mut Scanner<'a>) -> Result<IntList<'a>, RequestError> {
     let (raw, len) = list(s, |s| Ok(super::value::int(s)?.is_some()))?;
     Ok(IntList { raw, len })
 }

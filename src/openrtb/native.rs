@@ -5,7 +5,7 @@
 
 use smallvec::SmallVec;
 
-use super::error::{Path, RequestError};
+use super::error::RequestError;
 use super::list::{IntList, StrList, ints, strings};
 use super::scan::{Kind, ScanError, Scanner};
 use super::value::{count, int, is_object, lenient, raw, read_object, switch};
@@ -89,7 +89,7 @@ pub(super) fn native<'a>(s: &mut Scanner<'a>) -> Result<Option<Native<'a>>, Requ
     let start = s.position();
     let mut native = Native::default();
     let mut request = None;
-    read_object!(s, "imp.native", {
+    read_object!(s, {
         "request" => request, raw;
         "api" => native.api, lenient(ints);
         "battr" => native.battr, ints;
@@ -182,7 +182,7 @@ fn is_context(context: Option<i64>, subtype: Option<i64>) -> bool {
 fn event_tracker(s: &mut Scanner) -> Result<(), NativeError> {
     let mut event = None;
     if is_object(s)? {
-        read_object!(s, "eventtrackers", { "event" => event, lenient(int); });
+        read_object!(s, { "event" => event, lenient(int); });
     }
     match event {
         None | Some(1..=4 | OWN_CODES..) => Ok(()),
@@ -221,7 +221,7 @@ fn asset(s: &mut Scanner) -> Result<Asset, NativeError> {
     if !is_object(s)? {
         return Err(NativeError::Malformed);
     }
-    read_object!(s, "assets", {
+    read_object!(s, {
         "id" => id, int;
         "required" => required, switch;
         "title" => title, title_asset;
@@ -242,9 +242,9 @@ fn title_asset(s: &mut Scanner) -> Result<Option<AssetKind>, RequestError> {
     if !is_object(s)? {
         return Ok(None);
     }
-    read_object!(s, "title", { "len" => len, count; });
+    read_object!(s, { "len" => len, count; });
     // Required, section 4.3.
-    let len = len.filter(|len| *len > 0).ok_or(missing("title", "len"))?;
+    let len = len.filter(|len| *len > 0).ok_or_else(|| s.wrong_type())?;
     Ok(Some(AssetKind::Title { len }))
 }
 
@@ -253,7 +253,7 @@ fn img_asset(s: &mut Scanner) -> Result<Option<AssetKind>, RequestError> {
     if !is_object(s)? {
         return Ok(None);
     }
-    read_object!(s, "img", {
+    read_object!(s, {
         "type" => img_type, int;
         "w" => w, count;
         "h" => h, count;
@@ -269,7 +269,7 @@ fn data_asset(s: &mut Scanner) -> Result<Option<AssetKind>, RequestError> {
     if !is_object(s)? {
         return Ok(None);
     }
-    read_object!(s, "data", {
+    read_object!(s, {
         "type" => data_type, int;
         "len" => len, count;
     });
@@ -282,16 +282,12 @@ fn video_asset(s: &mut Scanner) -> Result<Option<AssetKind>, RequestError> {
     if !is_object(s)? {
         return Ok(None);
     }
-    read_object!(s, "video", {
+    read_object!(s, {
         "mimes" => mimes, strings;
         "protocols" => protocols, ints;
     });
     if mimes.is_empty() || protocols.is_empty() {
-        return Err(missing("video", if mimes.is_empty() { "mimes" } else { "protocols" }));
+        return Err(s.wrong_type());
     }
     Ok(Some(AssetKind::Video))
-}
-
-fn missing(object: &'static str, field: &'static str) -> RequestError {
-    RequestError::WrongType(Path { object, field })
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use super::device_user::{self, Device, User};
-use super::error::{Fault, Path, RequestError};
+use super::error::RequestError;
 use super::imp::{self, Imp};
 use super::inventory::{Channel, Inventory, Place};
 use super::list::{IntList, StrList, ints, strings};
@@ -78,7 +78,7 @@ pub fn parse(body: &[u8]) -> Result<BidRequest<'_>, RequestError> {
     }
     let mut request = BidRequest::default();
     let mut place = Place::default();
-    read_object!(s, "", {
+    read_object!(s, {
         "id" => request.id, id;
         "imp" => (), |s| imps(s, &mut request.imp);
         "site" => (), |s| place.read(s, Channel::Site);
@@ -129,7 +129,7 @@ fn imps<'a>(s: &mut Scanner<'a>, imps: &mut SmallVec<[Imp<'a>; 1]>) -> Result<()
             imps.push(Imp::default());
             imps.last_mut().map_or(Ok(()), |imp| imp::imp(s, imp))
         })?,
-        _ => return Err(RequestError::WrongType(Path { object: "", field: "imp" })),
+        _ => return Err(s.wrong_type()),
     }
     Ok(())
 }
@@ -149,7 +149,7 @@ fn regs<'a>(s: &mut Scanner<'a>) -> Result<Regs<'a>, RequestError> {
     if !is_object(s)? {
         return Ok(regs);
     }
-    read_object!(s, "regs", {
+    read_object!(s, {
         "coppa" => regs.coppa, switch;
         "gdpr" => regs.gdpr, gdpr;
         "us_privacy" => regs.us_privacy, text;
@@ -168,19 +168,19 @@ fn regs<'a>(s: &mut Scanner<'a>) -> Result<Regs<'a>, RequestError> {
 }
 
 /// 0 or 1: a request that says neither leaves open which law holds for its user.
-fn gdpr(s: &mut Scanner) -> Result<Option<bool>, Fault> {
+fn gdpr(s: &mut Scanner) -> Result<Option<bool>, RequestError> {
     match int(s)? {
         None => Ok(None),
         Some(0) => Ok(Some(false)),
         Some(1) => Ok(Some(true)),
-        Some(_) => Err(Fault::WrongType),
+        Some(_) => Err(s.wrong_type()),
     }
 }
 
 fn regs_ext<'a>(s: &mut Scanner<'a>) -> Result<Regs<'a>, RequestError> {
     let mut ext = Regs::default();
     if is_ext(s)? {
-        read_object!(s, "regs.ext", {
+        read_object!(s, {
             "gdpr" => ext.gdpr, gdpr;
             "us_privacy" => ext.us_privacy, text;
             "gpp" => ext.gpp, text;
@@ -196,7 +196,7 @@ fn source<'a>(s: &mut Scanner<'a>) -> Result<Source<'a>, RequestError> {
     if !is_object(s)? {
         return Ok(source);
     }
-    read_object!(s, "source", {
+    read_object!(s, {
         "tid" => source.tid, lenient(text);
         "schain" => source.schain, raw;
         "ext" => ext_schain, source_ext;
@@ -208,7 +208,7 @@ fn source<'a>(s: &mut Scanner<'a>) -> Result<Source<'a>, RequestError> {
 fn source_ext<'a>(s: &mut Scanner<'a>) -> Result<Option<&'a str>, RequestError> {
     let mut schain = None;
     if is_ext(s)? {
-        read_object!(s, "source.ext", { "schain" => schain, raw; });
+        read_object!(s, { "schain" => schain, raw; });
     }
     Ok(schain)
 }

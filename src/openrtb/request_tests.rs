@@ -164,7 +164,10 @@ fn broken_rules_are_refused_by_name() {
         assert!(RequestError::LABELS.contains(&label));
     }
     assert_eq!(parse(b"{\"id\":\"\xff\"}").unwrap_err(), RequestError::NotUtf8);
-    assert_eq!(refused(&with_imp(r#""video":{"w":"wide"}"#)).to_string(), "imp.video.w has the wrong type");
+    assert_eq!(
+        refused(&with_imp(r#""video":{"w":"wide"}"#)).to_string(),
+        "the request has a value of the wrong type at byte 46"
+    );
 }
 
 #[test]

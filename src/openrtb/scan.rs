@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use super::error::RequestError;
 use super::escape;
 
 /// Arrays and objects within each other; real requests nest less than 20 deep, and the bound keeps the stack of
@@ -49,21 +50,27 @@ impl<'a> Str<'a> {
     }
 }
 
-/// An object's key, with a number that tells most keys apart in one comparison.
+/// An object's key, with a number that tells keys apart in one comparison.
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'k> {
     pub code: u64,
     pub text: &'k str,
 }
 
-/// The number of a key: its bytes, or, if there are more than eight, a mix of the first and the last eight. Different
-/// keys may share a number, so it only ever rules out.
+/// The longest key that its number says all about.
+pub const SHORT_KEY: usize = 8;
+/// Set in the number of every longer key, and never in that of a short one of ASCII.
+const LONG_KEY: u64 = 1 << 63;
+/// No key has this number: a mixed one has an even one, and no UTF-8 is eight bytes of 0xFF.
+const NO_KEY: u64 = u64::MAX;
+
+/// The number of a key: its bytes, or, if there are more than [`SHORT_KEY`], a mix of the first and the last eight. A
+/// name of ASCII without NUL that is short has a number of its own; longer ones may share one, which then only rules out.
 pub const fn key_code(key: &[u8]) -> u64 {
-    if let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk()) {
-        return match key.len() {
-            8 => u64::from_le_bytes(*first),
-            _ => u64::from_le_bytes(*first) ^ u64::from_le_bytes(*last).rotate_left(32),
-        };
+    if key.len() > SHORT_KEY
+        && let (Some(first), Some(last)) = (key.first_chunk(), key.last_chunk())
+    {
+        return mix(u64::from_le_bytes(*first), u64::from_le_bytes(*last));
     }
     let (mut code, mut at) = (0, key.len());
     while at > 0 {
@@ -71,6 +78,10 @@ pub const fn key_code(key: &[u8]) -> u64 {
         code = code << 8 | key[at] as u64;
     }
     code
+}
+
+const fn mix(first: u64, last: u64) -> u64 {
+    (first ^ last.rotate_left(32)) & !1 | LONG_KEY
 }
 
 /// A position in a JSON text. Copying it is how a caller looks ahead.
@@ -90,15 +101,29 @@ impl<'a> Scanner<'a> {
     /// The next byte that is not white space; 0, which is never valid JSON, at the end.
     #[inline(always)]
     pub(super) fn next_byte(&mut self) -> u8 {
-        let bytes = self.text.as_bytes();
-        loop {
-            match bytes.get(self.pos) {
-                Some(&byte) if byte > b' ' => return byte,
-                Some(b' ' | b'\n' | b'\r' | b'\t') => self.pos += 1,
-                Some(&byte) => return byte,
-                None => return 0,
-            }
+        match self.text.as_bytes().get(self.pos) {
+            Some(&byte) if byte > b' ' => byte,
+            _ => self.after_space(),
         }
+    }
+
+    #[inline(never)]
+    fn after_space(&mut self) -> u8 {
+        let bytes = self.text.as_bytes();
+        while let Some(b' ' | b'\n' | b'\r' | b'\t') = bytes.get(self.pos) {
+            self.pos += 1;
+        }
+        bytes.get(self.pos).copied().unwrap_or(0)
+    }
+
+    /// The text between two places that the scan has stopped at.
+    #[inline(always)]
+    fn between(&self, start: usize, end: usize) -> &'a str {
+        debug_assert!(self.text.get(start..end).is_some());
+        // SAFETY: callers pass places of this text, the start not behind the end. A place is the end of the text, or is at
+        // or just behind a byte that was compared with an ASCII character; in UTF-8 those are whole characters, so
+        // it lies between two characters.
+        unsafe { self.text.get_unchecked(start..end) }
     }
 
     #[inline]
@@ -109,6 +134,17 @@ impl<'a> Scanner<'a> {
     #[cold]
     pub(super) fn fail<T>(&self, at: usize) -> Result<T, ScanError> {
         Err(ScanError::Syntax(u32::try_from(at).unwrap_or(u32::MAX)))
+    }
+
+    /// The value that starts or ends here is not of the type that its field has.
+    #[cold]
+    pub(super) fn wrong_type(&self) -> RequestError {
+        RequestError::WrongType(u32::try_from(self.pos).unwrap_or(u32::MAX))
+    }
+
+    #[cold]
+    pub(super) fn negative(&self) -> RequestError {
+        RequestError::Negative(u32::try_from(self.pos).unwrap_or(u32::MAX))
     }
 
     #[inline]
@@ -125,51 +161,40 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads the string that starts here.
-    #[inline(always)]
+    #[inline]
     pub fn string(&mut self) -> Result<Str<'a>, ScanError> {
         if self.next_byte() != b'"' {
             return self.fail(self.pos);
         }
         let start = self.pos + 1;
-        let end = escape::find_special(self.text.as_bytes(), start);
-        if self.text.as_bytes().get(end) == Some(&b'"') {
-            self.pos = end + 1;
-            return Ok(Str { raw: &self.text[start..end], escaped: false });
-        }
-        self.escaped_string(start, end)
+        let escaped = self.pass_string()?;
+        Ok(Str { raw: self.between(start, self.pos - 1), escaped })
     }
 
-    /// Reads the key that starts here and its colon. Short keys get their number from the bytes that were loaded to find
-    /// their end.
+    /// Passes over the string whose quote is here; whether it holds an escape. Most end within sixteen bytes.
     #[inline(always)]
-    fn key(&mut self) -> Result<(Str<'a>, u64), ScanError> {
-        if self.next_byte() != b'"' {
-            return self.fail(self.pos);
-        }
-        let (bytes, start) = (self.text.as_bytes(), self.pos + 1);
-        if let Some(chunk) = bytes.get(start..).and_then(|rest| rest.first_chunk::<16>()) {
+    pub(super) fn pass_string(&mut self) -> Result<bool, ScanError> {
+        let start = self.pos + 1;
+        if let Some(chunk) = self.text.as_bytes().get(start..).and_then(|rest| rest.first_chunk::<16>()) {
             let len = escape::first_special(chunk);
-            let end = start + len;
-            if len <= 8 && bytes.get(end) == Some(&b'"') {
-                let first = u64::from_le_bytes(*chunk.first_chunk().unwrap_or(&[0; 8]));
-                let code = if len == 8 { first } else { first & ((1 << (8 * len)) - 1) };
-                self.pos = end + 1;
-                self.colon()?;
-                return Ok((Str { raw: &self.text[start..end], escaped: false }, code));
+            if chunk.get(len) == Some(&b'"') {
+                self.pos = start + len + 1;
+                return Ok(false);
             }
         }
-        let key = self.string()?;
-        self.colon()?;
-        Ok((key, key_code(key.raw.as_bytes())))
+        self.pass_long_string()
     }
 
-    fn escaped_string(&mut self, start: usize, mut at: usize) -> Result<Str<'a>, ScanError> {
+    #[inline(never)]
+    fn pass_long_string(&mut self) -> Result<bool, ScanError> {
         let bytes = self.text.as_bytes();
+        let mut at = escape::find_special(bytes, self.pos + 1);
+        let mut escaped = false;
         loop {
             match bytes.get(at) {
                 Some(b'"') => {
                     self.pos = at + 1;
-                    return Ok(Str { raw: &self.text[start..at], escaped: true });
+                    return Ok(escaped);
                 }
                 Some(b'\\') => match escape::check(bytes, at) {
                     Some(next) => at = escape::find_special(bytes, next),
@@ -177,7 +202,41 @@ impl<'a> Scanner<'a> {
                 },
                 _ => return self.fail(at),
             }
+            escaped = true;
         }
+    }
+
+    /// Reads the key that starts here and its colon: its number, and its place as `start << 4 | length`, which are
+    /// returned in registers. [`NO_KEY`], with nothing consumed, if it is long, holds an escape, stands between spaces, or
+    /// is none. The number is made of the bytes that were loaded to find the end.
+    #[inline(never)]
+    fn plain_key(&mut self) -> (u64, usize) {
+        const FIRST: [u64; SHORT_KEY + 1] =
+            [0, 0xff, 0xffff, 0xff_ffff, 0xffff_ffff, 0xff_ffff_ffff, 0xffff_ffff_ffff, 0xff_ffff_ffff_ffff, u64::MAX];
+        let rest = self.text.as_bytes().get(self.pos..).unwrap_or(&[]);
+        let Some((b'"', rest)) = rest.split_first() else { return (NO_KEY, 0) };
+        let Some(chunk) = rest.first_chunk::<16>() else { return (NO_KEY, 0) };
+        let len = escape::first_special(chunk);
+        if len > 14 || chunk[len] != b'"' || chunk[len + 1] != b':' {
+            return (NO_KEY, 0);
+        }
+        let first = u64::from_le_bytes(*chunk.first_chunk().unwrap_or(&[0; 8]));
+        let code = match (FIRST.get(len), chunk[..len].last_chunk()) {
+            (Some(mask), _) => first & mask,
+            (None, Some(last)) => mix(first, u64::from_le_bytes(*last)),
+            (None, None) => NO_KEY,
+        };
+        let start = self.pos + 1;
+        self.pos = start + len + 2;
+        (code, start << 4 | len)
+    }
+
+    /// Reads the key that starts here and its colon, whatever they are like.
+    #[inline(never)]
+    fn odd_key(&mut self) -> Result<Cow<'a, str>, ScanError> {
+        let key = self.string()?.decode();
+        self.colon()?;
+        Ok(key)
     }
 
     /// Reads the number that starts here; it is finite as an f64.
@@ -215,7 +274,7 @@ impl<'a> Scanner<'a> {
             at = exponent;
             surely_finite = false;
         }
-        let text = &self.text[start..at];
+        let text = self.between(start, at);
         if !surely_finite && !text.parse::<f64>().is_ok_and(f64::is_finite) {
             return self.fail(start);
         }
@@ -223,26 +282,31 @@ impl<'a> Scanner<'a> {
         Ok(text)
     }
 
-    /// Reads the number that starts here if it is a plain integer of at most eighteen digits, which cannot overflow.
-    #[inline(always)]
+    /// Reads the number that starts here if it is an integer of at most seven digits that does not end the text: all
+    /// but the odd one. Eight bytes at once: which are digits, and what they are worth.
+    #[inline]
     pub fn short_integer(&mut self) -> Option<i64> {
+        const ZEROS: u64 = 0x3030_3030_3030_3030;
+        const HIGH: u64 = 0xf0f0_f0f0_f0f0_f0f0;
         self.next_byte();
-        let (bytes, start) = (self.text.as_bytes(), self.pos);
-        let negative = bytes.get(start) == Some(&b'-');
-        let first = start + usize::from(negative);
-        let (mut at, mut value) = (first, 0i64);
-        while let Some(digit @ b'0'..=b'9') = bytes.get(at)
-            && at - first < 18
-        {
-            value = value * 10 + i64::from(digit - b'0');
-            at += 1;
-        }
-        let leading_zero = at - first > 1 && bytes.get(first) == Some(&b'0');
-        if at == first || leading_zero || matches!(bytes.get(at), Some(b'0'..=b'9' | b'.' | b'e' | b'E')) {
+        let x = u64::from_le_bytes(*self.text.as_bytes().get(self.pos..)?.first_chunk()?);
+        // Not zero where a byte is no digit; a carry out of such a byte only spoils what lies behind it.
+        let others = ((x & HIGH) ^ ZEROS) | ((x.wrapping_add(0x0606_0606_0606_0606) & HIGH) ^ ZEROS);
+        let len = others.trailing_zeros() / 8;
+        if len == 0 || len == 8 {
             return None;
         }
-        self.pos = at;
-        Some(if negative { -value } else { value })
+        let leading_zero = len > 1 && x as u8 == b'0';
+        if leading_zero || matches!((x >> (8 * len)) as u8, b'.' | b'e' | b'E') {
+            return None;
+        }
+        // The digits behind leading zeros, in pairs, then fours, then all eight.
+        let digits = (x << (64 - 8 * len)) & 0x0f0f_0f0f_0f0f_0f0f;
+        let pairs = (digits.wrapping_mul(10 << 8 | 1) >> 8) & 0x00ff_00ff_00ff_00ff;
+        let fours = (pairs.wrapping_mul(100 << 16 | 1) >> 16) & 0x0000_ffff_0000_ffff;
+        let value = fours.wrapping_mul(10_000 << 32 | 1) >> 32;
+        self.pos += len as usize;
+        Some(value as i64)
     }
 
     #[inline]
@@ -289,13 +353,15 @@ impl<'a> Scanner<'a> {
         self.open(b'{')?;
         if self.next_byte() != b'}' {
             loop {
-                let (key, code) = self.key()?;
                 let decoded;
-                let key = if key.escaped {
-                    decoded = key.decode();
-                    Key { code: key_code(decoded.as_bytes()), text: &decoded }
-                } else {
-                    Key { code, text: key.raw }
+                let key = match self.plain_key() {
+                    (NO_KEY, _) => {
+                        decoded = self.odd_key()?;
+                        // An escaped NUL would look like the end of a shorter key.
+                        let nul = if decoded.contains('\0') { LONG_KEY } else { 0 };
+                        Key { code: key_code(decoded.as_bytes()) | nul, text: &decoded }
+                    }
+                    (code, place) => Key { code, text: self.between(place >> 4, (place >> 4) + (place & 15)) },
                 };
                 field(self, key)?;
                 match self.next_byte() {
@@ -368,7 +434,7 @@ impl<'a> Scanner<'a> {
 
     #[inline]
     pub(super) fn since(&self, start: usize) -> &'a str {
-        &self.text[start..self.pos]
+        self.between(start, self.pos)
     }
 
     /// Nothing but white space may follow.

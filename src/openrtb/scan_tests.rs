@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value};
 
 use super::escape::{decode, escape_json, find_special, first_special, portable};
-use super::scan::{Kind, MAX_DEPTH, ScanError, Scanner};
+use super::scan::{Kind, MAX_DEPTH, SHORT_KEY, ScanError, Scanner, key_code};
 
 /// Builds what serde_json would build.
 fn value(s: &mut Scanner) -> Result<Value, ScanError> {
@@ -252,4 +252,70 @@ fn a_request_broken_anywhere_is_judged_alike() {
             assert_eq!(text.is_ok_and(skips), oracle.is_ok(), "byte {byte} at {at}");
         }
     }
+}
+
+/// A short name is told apart by its number alone, however the key is spelled.
+#[test]
+fn keys_with_the_number_of_a_short_name_are_that_name() {
+    const NAMES: [&str; 6] = ["", "w", "id", "imp", "bidfloo", "bidfloor"];
+    let spelled = |key: &str, escaped: bool| match escaped {
+        true => key.encode_utf16().map(|unit| format!("\\u{unit:04x}")).collect::<String>(),
+        false => key.to_owned(),
+    };
+    let check = |key: &str, escaped: bool, behind: &str| {
+        let text = format!("{{\"{}\"{behind}:1}}                ", spelled(key, escaped));
+        let mut s = Scanner::new(&text);
+        s.object(|s, found| {
+            assert_eq!(found.text, key);
+            for name in NAMES {
+                assert!(name.len() <= SHORT_KEY);
+                assert_eq!(found.code == key_code(name.as_bytes()), key == name, "{key:?} {name:?}");
+            }
+            s.skip()
+        })
+        .unwrap_or_else(|e| panic!("{text}: {e}"));
+    };
+    for key in NAMES.into_iter().chain(["bidfloorcur", "idd", "private_auction", "imp\u{e9}", "\u{10ffff}\u{10ffff}"]) {
+        for behind in ["", " ", "\n\t"] {
+            check(key, false, behind);
+            check(key, true, behind);
+        }
+        check(&format!("{key}\0"), true, "");
+    }
+    proptest!(|(key in "[idw\\PC]{0,16}", escaped: bool)| {
+        prop_assume!(!key.contains(['"', '\\']));
+        check(&key, escaped, "");
+    });
+}
+
+#[test]
+fn short_integers_are_what_they_say() {
+    let read = |text: &str| {
+        let mut s = Scanner::new(text);
+        s.short_integer().map(|value| (value, s.raw().ok().map(str::len)))
+    };
+    for (text, value) in
+        [("0,       ", 0), ("7}       ", 7), ("10]      ", 10), (" 9999999 ", 9_999_999), ("300\u{ff}    ", 300)]
+    {
+        assert_eq!(read(text).map(|(v, _)| v), Some(value), "{text}");
+    }
+    for text in [
+        "12345678",
+        "99999999 ",
+        "01,     ",
+        "-1,     ",
+        "1.5,    ",
+        "1e2,    ",
+        "1E2,    ",
+        "x       ",
+        "/1      ",
+        ":1      ",
+        "5,",
+    ] {
+        assert_eq!(read(text), None, "{text}");
+    }
+    proptest!(|(value in 0u32..10_000_000, behind in "[,\\]} \\n:/a]{8}")| {
+        let text = format!("{value}{behind}");
+        prop_assert_eq!(Scanner::new(&text).short_integer(), Some(i64::from(value)));
+    });
 }

@@ -1,6 +1,6 @@
 //! Passing over values that nobody asked for, as strictly as if someone had.
 
-use super::scan::{Kind, MAX_DEPTH, ScanError, Scanner};
+use super::scan::{MAX_DEPTH, ScanError, Scanner};
 
 impl Scanner<'_> {
     /// Skips one value, checking it.
@@ -12,30 +12,43 @@ impl Scanner<'_> {
         }
     }
 
-    #[inline]
     fn skip_scalar(&mut self) -> Result<(), ScanError> {
-        match self.kind()? {
-            Kind::String => self.string().map(drop),
-            Kind::Number => self.number().map(drop),
-            Kind::Bool => self.bool().map(drop),
+        match self.next_byte() {
+            b'"' => self.pass_string().map(drop),
+            b'-' | b'0'..=b'9' => match self.short_integer() {
+                Some(_) => Ok(()),
+                None => self.number().map(drop),
+            },
+            b't' | b'f' => self.bool().map(drop),
             _ => self.null(),
         }
+    }
+
+    /// A key and its colon, whatever they are.
+    #[inline]
+    fn skip_key(&mut self) -> Result<(), ScanError> {
+        if self.next_byte() != b'"' {
+            return self.fail(self.pos);
+        }
+        self.pass_string()?;
+        self.colon()
     }
 
     fn skip_container(&mut self) -> Result<(), ScanError> {
         // One bit per open container: set for an object. A loop, since the input chooses the depth.
         let mut is_object = [0u64; MAX_DEPTH / 64];
         let base = self.depth;
+        let mut in_object = false;
         loop {
             let opened = self.next_byte();
             if matches!(opened, b'{' | b'[') {
                 self.open(opened)?;
+                in_object = opened == b'{';
                 let (word, bit) = ((self.depth - 1) / 64, 1u64 << ((self.depth - 1) % 64));
-                if opened == b'{' {
+                if in_object {
                     is_object[word] |= bit;
                     if self.next_byte() != b'}' {
-                        self.string()?;
-                        self.colon()?;
+                        self.skip_key()?;
                         continue;
                     }
                 } else {
@@ -49,12 +62,10 @@ impl Scanner<'_> {
             }
             // A value is complete, or an empty container is about to close: close what ends here.
             loop {
-                let in_object = is_object[(self.depth - 1) / 64] & (1 << ((self.depth - 1) % 64)) != 0;
                 match (self.next_byte(), in_object) {
                     (b',', true) => {
                         self.pos += 1;
-                        self.string()?;
-                        self.colon()?;
+                        self.skip_key()?;
                         break;
                     }
                     (b',', false) => {
@@ -67,6 +78,7 @@ impl Scanner<'_> {
                         if self.depth == base {
                             return Ok(());
                         }
+                        in_object = is_object[(self.depth - 1) / 64] & (1 << ((self.depth - 1) % 64)) != 0;
                     }
                     _ => return self.fail(self.pos),
                 }

@@ -3,17 +3,19 @@
 
 use std::borrow::Cow;
 
-use super::error::{Fault, Path, RequestError};
+use super::error::RequestError;
 use super::scan::{Kind, Scanner, Str};
 
 /// Reads the fields of an object: `"name" => place, reader;`. Unknown fields are skipped (OpenRTB 2.6 section 2.6),
-/// a later duplicate wins, and a fault gets its path.
+/// and a later duplicate wins.
 macro_rules! read_object {
-    ($s:ident, $path:expr, { $($name:literal => $place:expr, $read:expr;)* }) => {
+    ($s:ident, { $($name:literal => $place:expr, $read:expr;)* }) => {
         $s.object(|$s, key| {
-            // The comparisons of numbers become one search; the text settles it.
-            $(if key.code == const { $crate::openrtb::scan::key_code($name.as_bytes()) } && key.text == $name {
-                $place = $crate::openrtb::error::At::at(($read)($s), $path, $name)?;
+            // The comparisons of numbers become one search; the text settles it for long ones.
+            $(if key.code == const { $crate::openrtb::scan::key_code($name.as_bytes()) }
+                && ($name.len() <= $crate::openrtb::scan::SHORT_KEY || key.text == $name)
+            {
+                $place = ($read)($s)?;
                 return Ok::<(), $crate::openrtb::error::RequestError>(());
             })*
             Ok($s.skip()?)
@@ -61,22 +63,24 @@ impl PartialEq<str> for Id<'_> {
 
 /// A string, or a number as its text; `None` for null.
 #[inline]
-fn string_or_number<'a>(s: &mut Scanner<'a>) -> Result<Option<Str<'a>>, Fault> {
+fn string_or_number<'a>(s: &mut Scanner<'a>) -> Result<Option<Str<'a>>, RequestError> {
+    if s.next_byte() == b'"' {
+        return Ok(Some(s.string()?));
+    }
     match s.kind()? {
-        Kind::String => Ok(Some(s.string()?)),
         Kind::Number => Ok(Some(Str { raw: s.number()?, escaped: false })),
         Kind::Null => Ok(s.null().map(|()| None)?),
-        _ => Err(Fault::WrongType),
+        _ => Err(s.wrong_type()),
     }
 }
 
 #[inline]
-pub(super) fn text<'a>(s: &mut Scanner<'a>) -> Result<Option<Cow<'a, str>>, Fault> {
+pub(super) fn text<'a>(s: &mut Scanner<'a>) -> Result<Option<Cow<'a, str>>, RequestError> {
     Ok(string_or_number(s)?.map(Str::decode))
 }
 
 #[inline]
-pub(super) fn id<'a>(s: &mut Scanner<'a>) -> Result<Id<'a>, Fault> {
+pub(super) fn id<'a>(s: &mut Scanner<'a>) -> Result<Id<'a>, RequestError> {
     Ok(string_or_number(s)?.map(|found| Id { text: found.decode(), spelled: found.raw }).unwrap_or_default())
 }
 
@@ -106,66 +110,66 @@ fn number_in(text: &str) -> Option<&str> {
 
 /// An integer; a boolean is 0 or 1, an empty string is absent.
 #[inline]
-pub(super) fn int(s: &mut Scanner) -> Result<Option<i64>, Fault> {
+pub(super) fn int(s: &mut Scanner) -> Result<Option<i64>, RequestError> {
     match s.short_integer() {
         Some(value) => Ok(Some(value)),
         None => odd_int(s),
     }
 }
 
-fn odd_int(s: &mut Scanner) -> Result<Option<i64>, Fault> {
+fn odd_int(s: &mut Scanner) -> Result<Option<i64>, RequestError> {
     match s.kind()? {
-        Kind::Number => integer(s.number()?).map(Some).ok_or(Fault::WrongType),
+        Kind::Number => integer(s.number()?).map(Some).ok_or_else(|| s.wrong_type()),
         Kind::Null => Ok(s.null().map(|()| None)?),
         Kind::Bool => Ok(Some(i64::from(s.bool()?))),
         Kind::String => match s.string()?.decode().trim_ascii() {
             "" => Ok(None),
-            text => number_in(text).and_then(integer).map(Some).ok_or(Fault::WrongType),
+            text => number_in(text).and_then(integer).map(Some).ok_or_else(|| s.wrong_type()),
         },
-        _ => Err(Fault::WrongType),
+        _ => Err(s.wrong_type()),
     }
 }
 
 /// As [`int`], but at least 0; above u32 it is the largest u32.
 #[inline]
-pub(super) fn count(s: &mut Scanner) -> Result<Option<u32>, Fault> {
+pub(super) fn count(s: &mut Scanner) -> Result<Option<u32>, RequestError> {
     match int(s)? {
-        Some(value) if value < 0 => Err(Fault::Negative),
+        Some(value) if value < 0 => Err(s.negative()),
         value => Ok(value.map(|v| u32::try_from(v).unwrap_or(u32::MAX))),
     }
 }
 
 /// As [`int`]: anything but 0 is set.
 #[inline]
-pub(super) fn flag(s: &mut Scanner) -> Result<Option<bool>, Fault> {
+pub(super) fn flag(s: &mut Scanner) -> Result<Option<bool>, RequestError> {
     Ok(int(s)?.map(|value| value != 0))
 }
 
 /// As [`flag`], unset when absent.
 #[inline]
-pub(super) fn switch(s: &mut Scanner) -> Result<bool, Fault> {
+pub(super) fn switch(s: &mut Scanner) -> Result<bool, RequestError> {
     Ok(flag(s)? == Some(true))
 }
 
 #[inline]
-pub(super) fn float(s: &mut Scanner) -> Result<Option<f64>, Fault> {
+pub(super) fn float(s: &mut Scanner) -> Result<Option<f64>, RequestError> {
     let parse = |number: &str| number.parse().ok();
     match s.kind()? {
-        Kind::Number => parse(s.number()?).map(Some).ok_or(Fault::WrongType),
+        Kind::Number => parse(s.number()?).map(Some).ok_or_else(|| s.wrong_type()),
         Kind::Null => Ok(s.null().map(|()| None)?),
         Kind::String => match s.string()?.decode().trim_ascii() {
             "" => Ok(None),
-            text => number_in(text).and_then(parse).map(Some).ok_or(Fault::WrongType),
+            text => number_in(text).and_then(parse).map(Some).ok_or_else(|| s.wrong_type()),
         },
-        _ => Err(Fault::WrongType),
+        _ => Err(s.wrong_type()),
     }
 }
 
 /// A price: a number that is not negative, 0 when absent.
 #[inline]
-pub(super) fn price(s: &mut Scanner) -> Result<f64, Fault> {
+pub(super) fn price(s: &mut Scanner) -> Result<f64, RequestError> {
     match float(s)? {
-        Some(value) if value < 0.0 => Err(Fault::Negative),
+        Some(value) if value < 0.0 => Err(s.negative()),
         value => Ok(value.unwrap_or(0.0)),
     }
 }
@@ -173,12 +177,12 @@ pub(super) fn price(s: &mut Scanner) -> Result<f64, Fault> {
 /// For fields that only refine a decision: a value of the wrong type is as good as absent.
 #[inline]
 pub(super) fn lenient<'a, T: Default>(
-    read: impl Fn(&mut Scanner<'a>) -> Result<T, Fault>,
-) -> impl Fn(&mut Scanner<'a>) -> Result<T, Fault> {
+    read: impl Fn(&mut Scanner<'a>) -> Result<T, RequestError>,
+) -> impl Fn(&mut Scanner<'a>) -> Result<T, RequestError> {
     move |s| {
         let before = *s;
         match read(s) {
-            Err(Fault::WrongType | Fault::Negative) => {
+            Err(RequestError::WrongType(_) | RequestError::Negative(_)) => {
                 *s = before;
                 s.skip()?;
                 Ok(T::default())
@@ -190,7 +194,7 @@ pub(super) fn lenient<'a, T: Default>(
 
 /// The value as it stands in the body; `None` for null.
 #[inline]
-pub(super) fn raw<'a>(s: &mut Scanner<'a>) -> Result<Option<&'a str>, Fault> {
+pub(super) fn raw<'a>(s: &mut Scanner<'a>) -> Result<Option<&'a str>, RequestError> {
     match s.kind()? {
         Kind::Null => Ok(s.null().map(|()| None)?),
         _ => Ok(Some(s.raw()?)),
@@ -205,7 +209,7 @@ pub(super) fn is_object(s: &mut Scanner) -> Result<bool, RequestError> {
         Kind::Object => Ok(true),
         Kind::Null => Ok(s.null().map(|()| false)?),
         _ if s.empty_array() => Ok(false),
-        _ => Err(RequestError::WrongType(Path { object: "", field: "" })),
+        _ => Err(s.wrong_type()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::{ArcSwapOption, Guard};
 
 use super::bucket::{Grids, Ring};
-use super::sync::{AtomicI64, AtomicU32, Ordering};
+use super::sync::{AtomicI64, AtomicU32, Ordering, back_off};
 use super::wanted::Wanted;
 use crate::clock::{Day, UnixMs};
 use crate::event::Slot;
@@ -73,13 +73,18 @@ impl Account {
     }
 }
 
+/// On its own cache lines: what bids only read must not go to and fro between the cores with what they write.
+#[derive(Debug)]
+#[repr(align(128))]
+struct Alone<T>(T);
+
 /// Leased money of one budget slot: what is available, and what is set aside per bucket.
 ///
 /// Bids move money from `available` into a bucket; only the thread that applies the log moves it out again.
 #[derive(Debug)]
 pub struct SlotAccount {
     pub slot: Slot,
-    available: AtomicI64,
+    available: Alone<AtomicI64>,
     /// With less than this available the lease wants looking after.
     low_water: AtomicI64,
     /// The newest lease in here, for the tokens.
@@ -92,7 +97,7 @@ impl SlotAccount {
     pub fn new(slot: Slot) -> SlotAccount {
         SlotAccount {
             slot,
-            available: AtomicI64::new(0),
+            available: Alone(AtomicI64::new(0)),
             low_water: AtomicI64::new(0),
             lease_seq: AtomicU32::new(0),
             rings: OnceLock::new(),
@@ -100,7 +105,7 @@ impl SlotAccount {
     }
 
     pub fn available(&self) -> Nanos {
-        Nanos(self.available.load(Ordering::Relaxed))
+        Nanos(self.available.0.load(Ordering::Relaxed))
     }
 
     pub fn lease_seq(&self) -> u32 {
@@ -116,10 +121,23 @@ impl SlotAccount {
         if cost.0 < 0 || !grid.is_open(until) {
             return None;
         }
-        let enough = |available: i64| (available >= cost.0).then(|| available - cost.0);
-        let before = self.available.fetch_update(Ordering::AcqRel, Ordering::Relaxed, enough).ok()?;
-        self.rings(grids)[ring as usize][grid.cell(until)].fetch_add(cost.0, Ordering::AcqRel);
-        Some(Nanos(before - cost.0))
+        let cell = &self.rings(grids)[ring as usize][grid.cell(until)];
+        let mut available = self.available.0.load(Ordering::Relaxed);
+        loop {
+            if available < cost.0 {
+                return None;
+            }
+            let left = available - cost.0;
+            match self.available.0.compare_exchange_weak(available, left, Ordering::AcqRel, Ordering::Relaxed) {
+                Ok(_) => {
+                    cell.fetch_add(cost.0, Ordering::AcqRel);
+                    return Some(Nanos(left));
+                }
+                // Another core is at it: in the pause it ends its bid, and neither line changes hands in between.
+                Err(_) => back_off(),
+            }
+            available = self.available.0.load(Ordering::Relaxed);
+        }
     }
 
     fn rings(&self, grids: &Grids) -> &[Box<[AtomicI64]>; 2] {
@@ -137,7 +155,7 @@ impl SlotAccount {
     /// Adds leased money.
     pub(super) fn grant(&self, amount: Nanos, lease_seq: u32) {
         self.lease_seq.store(lease_seq, Ordering::Relaxed);
-        self.available.fetch_add(amount.0, Ordering::AcqRel);
+        self.available.0.fetch_add(amount.0, Ordering::AcqRel);
     }
 
     /// Takes up to `most` out of what is available.
@@ -147,7 +165,7 @@ impl SlotAccount {
             taken = available.clamp(0, most.0.max(0));
             Some(available - taken)
         };
-        let _always_some = self.available.fetch_update(Ordering::AcqRel, Ordering::Relaxed, less);
+        let _always_some = self.available.0.fetch_update(Ordering::AcqRel, Ordering::Relaxed, less);
         Nanos(taken)
     }
 
@@ -164,17 +182,13 @@ impl SlotAccount {
 
     /// Makes money available again.
     pub(super) fn give_back(&self, amount: Nanos) {
-        self.available.fetch_add(amount.0, Ordering::AcqRel);
+        self.available.0.fetch_add(amount.0, Ordering::AcqRel);
     }
 
-    /// Gives back all that is left in the bucket of `cell`: the one subtraction of an expiry.
+    /// Takes out all that is left in the bucket of `cell`: the one subtraction of an expiry.
     pub(super) fn expire(&self, ring: Ring, cell: usize) -> Nanos {
         let Some(rings) = self.rings.get() else { return Nanos::ZERO };
-        let left = rings[ring as usize][cell].swap(0, Ordering::AcqRel);
-        if left != 0 {
-            self.available.fetch_add(left, Ordering::AcqRel);
-        }
-        Nanos(left)
+        Nanos(rings[ring as usize][cell].swap(0, Ordering::AcqRel))
     }
 
     /// All that is set aside.
@@ -210,6 +224,7 @@ mod tests {
         assert_eq!((slot.available(), slot.reserved()), (Nanos(0), Nanos(10)));
         slot.release(&grids, Ring::Auction, until, Nanos(4));
         assert_eq!(slot.expire(Ring::Auction, grids.auction.cell(until)), Nanos(6));
+        slot.give_back(Nanos(6));
         assert_eq!((slot.available(), slot.reserved()), (Nanos(6), Nanos(0)));
     }
 

@@ -239,6 +239,19 @@ impl Books {
         std::mem::take(&mut self.dirty)
     }
 
+    /// A copy of what is dirty, at the same offset.
+    pub fn part(&self, dirty: &Dirty) -> Books {
+        let campaign = |no: &CampaignNo| Some((*no, self.campaigns.get(no)?.clone()));
+        let days = dirty.days.iter().map(|(no, _)| no);
+        Books {
+            next: self.next,
+            epoch: self.epoch,
+            campaigns: dirty.campaigns.iter().chain(days).filter_map(campaign).collect(),
+            bits: self.bits.part(&dirty.pages),
+            dirty: Dirty::default(),
+        }
+    }
+
     /// Takes back what [`Books::take_dirty`] gave and a book store could not write.
     pub fn put_back(&mut self, dirty: Dirty) {
         self.dirty.campaigns.extend(dirty.campaigns);

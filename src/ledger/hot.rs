@@ -10,7 +10,7 @@ use smallvec::SmallVec;
 
 use super::account::{Account, SlotAccount};
 use super::bucket::{Grids, Ring};
-use super::fold::{Books, Folded, fold};
+use super::fold::{Books, CampaignBook, Folded, fold};
 use super::invariants;
 use super::lease::{Demand, target, wanted};
 use super::reservation::{Outcome, State};
@@ -175,7 +175,7 @@ impl Hot {
 
     /// Applies one durable event. Events it makes necessary are pushed to `out` and must go into the log.
     pub fn apply(&mut self, stamped: &Stamped, out: &mut Vec<Event>) -> Folded {
-        self.advance(stamped.at);
+        self.advance(stamped.at, out);
         let folded = fold(&mut self.books, stamped);
         match (&stamped.event, folded) {
             (_, Folded::Known | Folded::Gap) => {}
@@ -199,7 +199,7 @@ impl Hot {
                 }
             }
             (Event::Notice(notice), Folded::Notice { from, outcome }) => {
-                self.move_money(notice, from, outcome);
+                self.move_money(notice, from, outcome, out);
                 if matches!(outcome, Outcome::BookedLate { .. }) {
                     self.take_back_excess(notice.facts.campaign, out);
                 }
@@ -228,55 +228,67 @@ impl Hot {
     }
 
     /// Moves a reservation's money as the notice's outcome says.
-    fn move_money(&mut self, notice: &Notice, from: State, outcome: Outcome) {
+    fn move_money(&mut self, notice: &Notice, from: State, outcome: Outcome, out: &mut Vec<Event>) {
         let facts = &notice.facts;
         if facts.reservation.epoch != self.epoch || facts.reservation.node != self.node {
             return; // Its money is withheld with its start's leases; the fold took the bill out of them.
         }
-        let slots = self.campaigns.get_mut(&facts.campaign).map(|c| &mut c.slots);
-        let Some(slot) = slots.and_then(|slots| slots.iter_mut().find(|s| s.account.slot == facts.slot())) else {
-            return;
-        };
+        let Some(c) = self.campaigns.get_mut(&facts.campaign) else { return };
+        let Some(at) = c.slots.iter().position(|s| s.account.slot == facts.slot()) else { return };
+        let slot = &mut c.slots[at];
         let (ring, until) = match from {
             State::Won => (Ring::Bill, facts.bill_until()),
             _ => (Grids::first_ring(facts), facts.auction_until()),
         };
-        match outcome {
+        let back = match outcome {
             Outcome::Won if ring == Ring::Auction => {
                 slot.account.release(&self.grids, ring, until, facts.reserved);
                 slot.account.set_aside(&self.grids, Ring::Bill, facts.bill_until(), facts.reserved);
+                return;
             }
             Outcome::Booked { amount } => {
-                slot.account.release(&self.grids, ring, until, facts.reserved);
-                slot.account.give_back(facts.reserved - amount);
                 slot.spent += amount;
+                facts.reserved - amount
             }
-            Outcome::Voided => {
-                slot.account.release(&self.grids, ring, until, facts.reserved);
-                slot.account.give_back(facts.reserved);
-            }
-            _ => {}
-        }
+            Outcome::Voided => facts.reserved,
+            _ => return,
+        };
+        slot.account.release(&self.grids, ring, until, facts.reserved);
+        let book = self.books.campaigns.get(&facts.campaign);
+        give_back(facts.campaign, self.epoch, book, &mut c.slots, at, back, out);
     }
 
     /// Gives back the money of buckets that have ended.
-    fn advance(&mut self, now: UnixMs) {
+    fn advance(&mut self, now: UnixMs, out: &mut Vec<Event>) {
         if now <= self.now {
             return;
         }
         self.now = now;
+        let mut returned = Vec::new();
         for ring in [Ring::Auction, Ring::Bill] {
             for cell in self.grids.of(ring).advance(now) {
-                for s in self.campaigns.values().flat_map(|c| c.slots.iter()) {
-                    s.account.expire(ring, cell);
+                for (no, c) in &mut self.campaigns {
+                    for at in 0..c.slots.len() {
+                        let left = c.slots[at].account.expire(ring, cell);
+                        if left != Nanos::ZERO {
+                            let book = self.books.campaigns.get(no);
+                            give_back(*no, self.epoch, book, &mut c.slots, at, left, &mut returned);
+                        }
+                    }
                 }
             }
         }
+        // In a fixed order, see `new`.
+        returned.sort_by_key(|event| match event {
+            Event::LeaseReturned { campaign, slot, .. } => Some((*campaign, *slot)),
+            _ => None,
+        });
+        out.append(&mut returned);
     }
 
     /// Moves time on: expires reservations, and takes, tops up and returns leases. The events go into the log.
     pub fn tick(&mut self, now: UnixMs, out: &mut Vec<Event>) {
-        self.advance(now);
+        self.advance(now, out);
         if self.reclaim_at.is_some_and(|at| now >= at) {
             self.reclaim_at = None;
             self.reclaim(out);
@@ -390,11 +402,9 @@ impl Hot {
     fn take_back_excess(&mut self, campaign: CampaignNo, out: &mut Vec<Event>) {
         let Some(book) = self.books.campaigns.get(&campaign) else { return };
         let Some(c) = self.campaigns.get_mut(&campaign) else { return };
-        let returning: Nanos = c.slots.iter().map(|s| s.returning).sum();
-        let mut whole_excess = Nanos(-book.free(Slot::Whole).0) - returning;
-        for s in &mut c.slots {
-            let excess = (Nanos(-book.free(s.account.slot).0) - s.returning).max(whole_excess);
-            whole_excess -= give_up(campaign, self.epoch, s, excess, out);
+        for at in 0..c.slots.len() {
+            let excess = excess(book, &c.slots, at);
+            give_up(campaign, self.epoch, &mut c.slots[at], excess, out);
         }
     }
 
@@ -430,7 +440,7 @@ impl Hot {
     }
 
     /// Makes the fold's totals of a campaign what the books say they are.
-    pub(super) fn correct(&mut self, campaign: CampaignNo, truth: &super::fold::CampaignBook) {
+    pub(super) fn correct(&mut self, campaign: CampaignNo, truth: &CampaignBook) {
         if let Some(book) = self.books.campaigns.get_mut(&campaign) {
             *book = truth.clone();
         }
@@ -447,13 +457,40 @@ impl Hot {
     }
 }
 
-/// Takes up to `most` of what is available in a slot and says so in an event; returns what was taken.
-fn give_up(campaign: CampaignNo, epoch: Epoch, s: &mut HotSlot, most: Nanos, out: &mut Vec<Event>) -> Nanos {
+/// Takes up to `most` of what is available in a slot and says so in an event.
+fn give_up(campaign: CampaignNo, epoch: Epoch, s: &mut HotSlot, most: Nanos, out: &mut Vec<Event>) {
     let amount = if most.0 > 0 { s.account.take(most) } else { Nanos::ZERO };
+    return_lease(campaign, epoch, s, amount, out);
+}
+
+/// Says in an event that `amount`, which is in no account any more, is to go back.
+fn return_lease(campaign: CampaignNo, epoch: Epoch, s: &mut HotSlot, amount: Nanos, out: &mut Vec<Event>) {
     if amount.0 > 0 {
         s.returning += amount;
         let (slot, why) = (s.account.slot, ReturnReason::Unused);
         out.push(Event::LeaseReturned { campaign, epoch, slot, amount, why });
     }
-    amount
+}
+
+/// By how much more is promised than the budget allows, for the slot at `at`, less what is on its way back.
+fn excess(book: &CampaignBook, slots: &[HotSlot], at: usize) -> Nanos {
+    let returning: Nanos = slots.iter().map(|s| s.returning).sum();
+    let s = &slots[at];
+    (Nanos(-book.free(s.account.slot).0) - s.returning).max(Nanos(-book.free(Slot::Whole).0) - returning)
+}
+
+/// Makes money that was set aside available again, but for what is promised above the budget: while it was set aside, a
+/// late bill or a budget cut could not take it back.
+fn give_back(
+    campaign: CampaignNo,
+    epoch: Epoch,
+    book: Option<&CampaignBook>,
+    slots: &mut [HotSlot],
+    at: usize,
+    amount: Nanos,
+    out: &mut Vec<Event>,
+) {
+    let excess = book.map_or(Nanos::ZERO, |book| excess(book, slots, at)).clamp(Nanos::ZERO, amount);
+    slots[at].account.give_back(amount - excess);
+    return_lease(campaign, epoch, &mut slots[at], excess, out);
 }

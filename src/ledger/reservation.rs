@@ -164,6 +164,12 @@ impl Bits {
         self.pages.retain(|key, _| key.bucket >= bucket);
     }
 
+    /// A copy of some pages.
+    pub fn part<'a>(&self, keys: impl IntoIterator<Item = &'a PageKey>) -> Bits {
+        let page = |key: &PageKey| Some((*key, self.pages.get(key)?.clone()));
+        Bits { pages: keys.into_iter().filter_map(page).collect() }
+    }
+
     pub fn page(&self, key: &PageKey) -> Option<&[u8]> {
         self.pages.get(key).map(|page| page.as_slice())
     }

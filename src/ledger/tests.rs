@@ -153,6 +153,9 @@ impl World {
         let facts =
             Facts { reservation, day, daily, bid_at: self.now, auction_ms, bill_ms, reserved: cost, ..facts(0) };
         if account.try_reserve(slot, &self.grids, Grids::first_ring(&facts), facts.auction_until(), cost) {
+            let view = self.hot.view(NO).unwrap();
+            // Whatever came late or was cut: the bid is covered by what the budget is now.
+            assert!(view.spent + view.reserved + view.withheld <= view.budget, "{view:?}");
             self.bids.push(facts);
             self.queue.push_back(Event::Bid(facts));
         }
@@ -240,6 +243,27 @@ fn a_lowered_budget_stops_at_once_and_a_raised_one_resumes() {
     world.step(&Step::Budget { total: 1_000, daily: None });
     world.bid(Nanos(1));
     assert_eq!(world.bids.len(), bids + 1);
+}
+
+#[test]
+fn money_that_comes_back_above_a_cut_budget_is_not_bid_again() {
+    let mut world = World::new(100, None);
+    (0..10).for_each(|_| world.bid(Nanos(10)));
+    world.settle();
+    assert_eq!(world.bids.len(), 10);
+    world.step(&Step::Budget { total: 50, daily: None });
+    // Lost, billed below the bid, and expired: three ways back.
+    world.queue.push_back(notice(NoticeKind::Loss, world.bids[0], 0));
+    world.queue.push_back(notice(NoticeKind::Bill, world.bids[1], 4));
+    world.settle();
+    assert_eq!(world.hot.books().campaigns[&NO].outstanding(), Nanos(80));
+    world.bid(Nanos(1));
+    assert_eq!(world.bids.len(), 10);
+    world.step(&Step::Wait { ms: 5_000 });
+    let view = world.hot.view(NO).unwrap();
+    assert_eq!((view.spent, view.reserved, view.available), (Nanos(4), Nanos(0), Nanos(46)));
+    (0..60).for_each(|_| world.bid(Nanos(1)));
+    assert_eq!(world.bids.len(), 10 + 46);
 }
 
 #[test]

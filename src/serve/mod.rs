@@ -9,6 +9,7 @@ pub mod keys;
 pub mod listener;
 pub mod native;
 pub mod notice;
+pub mod repeats;
 pub mod routes;
 pub mod track;
 pub mod traffic;

@@ -1,4 +1,5 @@
-//! `/t/{i,c,v}/{token}`: impression pixel, click redirect, conversion. Never money; written to the log, not waited for.
+//! `/t/{i,c,v}/{token}`: impression pixel, click redirect, conversion. Never money; written to the log, not waited for,
+//! and not again and again: [`repeats`](super::repeats). What comes once too often is answered as ever.
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -17,17 +18,15 @@ pub fn answer(worker: &Worker, what: Track, token: &str) -> Answer {
     let facts = traffic.keys.verify(token.as_bytes(), traffic.clock.now());
     let kind = match (&facts, what) {
         (Err(error), _) => error.as_str(),
+        (Ok(facts), _) if !worker.repeats.borrow_mut().note(what, facts.reservation) => "repeated",
+        (Ok(facts), _) if traffic.log.append(worker.lane, &Event::Track { what, facts: *facts }).is_err() => {
+            "not_logged"
+        }
         (Ok(_), Track::Impression) => "impression",
         (Ok(_), Track::Click) => "click",
         (Ok(_), Track::Conversion) => "conversion",
     };
     traffic.metrics.counters.tracks.get_or_create(&[("kind", kind)]).inc();
-    if let Ok(facts) = &facts {
-        let kept = traffic.log.append(worker.lane, &Event::Track { what, facts: *facts });
-        if kept.is_err() {
-            traffic.metrics.counters.tracks.get_or_create(&[("kind", "not_logged")]).inc();
-        }
-    }
     match what {
         Track::Impression => {
             let mut response = Response::new(Full::new(Bytes::from_static(PIXEL)));

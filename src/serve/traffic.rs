@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, Cache};
 
+use super::repeats::Repeats;
 use crate::bidding::{Catalog, ExchangeTerms, Reason, Scratch, Shared, Snapshot};
 use crate::clock::SystemClock;
 use crate::eventlog::EventLog;
@@ -62,12 +63,15 @@ pub struct Worker {
     catalog: RefCell<Cache<Arc<ArcSwap<Catalog>>, Arc<Catalog>>>,
     /// Bytes of the last response: the next one is likely as long.
     pub response_hint: Cell<usize>,
+    /// Tracking events that it logged lately.
+    pub repeats: RefCell<Repeats>,
 }
 
 impl Worker {
     pub fn new(lane: usize, seed: u64, traffic: Arc<Traffic>) -> Worker {
         let catalog = RefCell::new(Cache::new(traffic.catalog.clone()));
-        Worker { lane, scratch: RefCell::new(Scratch::new(seed)), catalog, response_hint: Cell::new(1_024), traffic }
+        let scratch = RefCell::new(Scratch::new(seed));
+        Worker { lane, scratch, catalog, response_hint: Cell::new(1_024), repeats: RefCell::default(), traffic }
     }
 
     pub fn stats(&self) -> &WorkerStats {

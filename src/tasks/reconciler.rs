@@ -126,17 +126,22 @@ impl Reconciler {
         }
     }
 
-    /// Writes what is dirty; what could not be written stays dirty.
+    /// Writes what is dirty; what could not be written stays dirty. Who reads the books waits for the copy of it, not
+    /// for the disk.
     fn save(&mut self) -> Result<(), crate::bookstore::BookError> {
-        let mut books = lock_books(&self.books);
-        let dirty = books.take_dirty();
-        if dirty.is_empty() {
-            return Ok(());
-        }
-        let saved = self.store.save(&books, &dirty);
+        let (part, dirty) = {
+            let mut books = lock_books(&self.books);
+            let dirty = books.take_dirty();
+            if dirty.is_empty() {
+                return Ok(());
+            }
+            // Together with the offset that it belongs to: both are written in one transaction.
+            (books.part(&dirty), dirty)
+        };
+        let saved = self.store.save(&part, &dirty);
         match &saved {
             Ok(()) => self.changed.extend(dirty.campaigns),
-            Err(_) => books.put_back(dirty),
+            Err(_) => lock_books(&self.books).put_back(dirty),
         }
         saved
     }

@@ -35,7 +35,8 @@ pub struct Counters {
     pub odd_notices: Family<NoticeLabels, Counter>,
     /// By `code` class: LossReasons told to us.
     pub losses: Family<Vec<(&'static str, String)>, Counter>,
-    /// By `kind`: impressions, clicks, conversions.
+    /// By `kind`: impressions, clicks, conversions; `repeated` and `not_logged` ones, which are not in the log; and what
+    /// was wrong with a token.
     pub tracks: Family<Labels, Counter>,
     pub admin_requests: Family<Labels, Counter>,
 }
@@ -81,7 +82,11 @@ impl Metrics {
             c.odd_notices.clone(),
         );
         registry.register("gavel_losses", "Loss notices by OpenRTB loss reason", c.losses.clone());
-        registry.register("gavel_tracks", "Impression pixels, clicks and conversions", c.tracks.clone());
+        registry.register(
+            "gavel_tracks",
+            "Impression pixels, clicks and conversions logged; repeated and not_logged ones; tokens that were refused",
+            c.tracks.clone(),
+        );
         registry.register("gavel_admin_requests", "Admin requests by status class", c.admin_requests.clone());
         let workers: Arc<[WorkerStats]> = (0..workers).map(|_| WorkerStats::default()).collect();
         registry.register_collector(Box::new(Workers(workers.clone())));

@@ -164,3 +164,22 @@ fn tracking_urls_answer_and_never_cost() {
     let a = server.is_sound("a");
     assert_eq!((a.reserved, a.spent), (2_500_000, 0));
 }
+
+#[test]
+fn a_pixel_that_is_called_again_and_again_is_logged_once() {
+    let server = Server::start("[limits]\nworkers = 1\n", &[campaign("a")]);
+    let bid = server.bid(&request()).unwrap();
+    let token = bid["nurl"].as_str().unwrap().split('/').nth(5).unwrap().split('?').next().unwrap();
+    server.settled("a", 1);
+    let before = server.metric("gavel_log_bytes_total");
+    for _ in 0..200 {
+        assert_eq!(server.call("GET", &format!("/t/i/{token}"), b"").header("content-type"), Some("image/gif"));
+        assert_eq!(server.call("GET", &format!("/t/c/{token}"), b"").status, 302);
+        server.call("POST", &format!("/t/v/{token}"), b"").is_empty(204);
+    }
+    let tracks = |kind: &str| server.metric(&format!("gavel_tracks_total{{kind=\"{kind}\"}}"));
+    let counts = ["impression", "click", "conversion", "repeated", "not_logged"].map(tracks);
+    assert_eq!(counts, [1.0, 16.0, 16.0, 600.0 - 33.0, 0.0]);
+    let written = server.metric("gavel_log_bytes_total") - before;
+    assert!(written < 33.0 * 512.0, "{written} bytes");
+}

@@ -85,8 +85,26 @@ impl Journal {
         self.made.push(Made { facts, in_log: false, won: false, lost: false, billed: false });
         if !facts.test {
             self.live.push(at);
+            self.is_covered(&facts);
         }
         at
+    }
+
+    /// What late bills and cuts took above the budget is nothing to bid with: at the moment of a bid, all that is spent
+    /// and promised is within the budget as it is then.
+    fn is_covered(&self, facts: &Facts) {
+        let c = &self.campaigns[&facts.campaign.0];
+        let promised = |counts: &dyn Fn(&Facts) -> bool| -> i64 {
+            let live = self.live.iter().map(|at| &self.made[*at].facts);
+            live.filter(|f| f.campaign == facts.campaign && counts(f)).map(|f| f.reserved.0).sum()
+        };
+        let all = c.spent + promised(&|_| true);
+        assert!(all <= c.total, "a bid that the budget does not cover: {all} spent and promised, {c:?}");
+        if let Some(daily) = c.daily.filter(|_| !c.daily_edited) {
+            let spent = c.days.get(&facts.day).map_or(0, |day| day.0);
+            let all = spent + promised(&|f| f.day == facts.day);
+            assert!(all <= daily, "a bid that the day does not cover: {all} spent and promised, {c:?}");
+        }
     }
 
     pub fn tick(&mut self, now: UnixMs) {

@@ -39,7 +39,7 @@ pub struct Snapshot {
 
 /// What does not change with the catalog.
 pub struct Shared {
-    pub rates: std::collections::HashMap<Currency, Rate>,
+    pub rates: foldhash::HashMap<Currency, Rate>,
     pub grids: Arc<Grids>,
     pub sequencer: Sequencer,
     pub impressions: Arc<ImpressionStore>,

@@ -1,7 +1,6 @@
 //! What one impression offers and asks: formats, bitmaps, floors.
 
-use std::collections::HashMap;
-
+use foldhash::HashMap;
 use smallvec::SmallVec;
 
 use super::compiled::{AUDIO, NATIVE, VIDEO};

@@ -1,9 +1,8 @@
 //! `[exchanges.<name>]` and `[rates]`: what is peculiar to an exchange is data.
 
-use std::collections::HashMap;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use foldhash::HashMap;
 
 use super::DAY_S;
 use super::section::Section;
@@ -134,7 +133,7 @@ pub struct Rates(HashMap<Currency, Rate>);
 
 impl Rates {
     pub fn read(mut s: Section) -> Rates {
-        let mut rates = HashMap::from([(Currency::USD, Rate::USD)]);
+        let mut rates = HashMap::from_iter([(Currency::USD, Rate::USD)]);
         for name in s.names() {
             let Some(text) = s.named_text(&name) else { continue };
             match (Currency::parse(&name), Rate::parse(&text)) {

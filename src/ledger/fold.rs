@@ -1,6 +1,8 @@
 //! The books: a pure, total, deterministic and idempotent fold of the log.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
+
+use foldhash::HashMap;
 
 use super::reservation::{Bits, Outcome, PageKey, State, step};
 use crate::clock::Day;

@@ -3,9 +3,9 @@
 //! One thread applies the log to it, in order. Bids only touch [`Account`]; everything else happens here, and time
 //! is the log's time, so that what is late is the same here, in the books and in a replay.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
+use foldhash::HashMap;
 use smallvec::SmallVec;
 
 use super::account::{Account, SlotAccount};
@@ -105,7 +105,7 @@ impl Hot {
             node,
             epoch,
             grids,
-            campaigns: HashMap::new(),
+            campaigns: HashMap::default(),
             order: Vec::new(),
             cursor: 0,
             wanted: Arc::default(),

@@ -3,7 +3,7 @@
 //! A reservation needs no entry anywhere: its facts are in its token, its money in a bucket's sum, and its state in
 //! two bits found by its id. Expiry is not written into the bits: it follows from the facts and the log's time.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use crate::clock::UnixMs;
 use crate::event::{Facts, Notice, NoticeKind, PriceClaim};

@@ -1,11 +1,11 @@
 //! What all workers share, and what each has for itself.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, Cache};
+use foldhash::HashMap;
 
 use super::repeats::Repeats;
 use crate::bidding::{Catalog, ExchangeTerms, Reason, Scratch, Shared, Snapshot};

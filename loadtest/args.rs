@@ -17,6 +17,8 @@ Examples:
     loadtest verify --journal run.jsonl
   Everything at once: all formats, odd prices, bills before wins, bills after losses, broken requests:
     loadtest run --profile mixed --odd 0.01 --reorder --loss-then-bill 0.01 --malformed 0.01
+  Notices alone: 100,000 bids first, then what follows from them at 20,000 a second:
+    loadtest run --bids 100000 --rate 5000 --notice-rate 20000 --connections 128
   Two bid currencies against campaigns in either:
     loadtest run --currency USD,EUR --rates EUR=1.085
 
@@ -181,6 +183,9 @@ pub struct RunArgs {
     /// Let answers that come after tmax take part in the auction
     #[arg(long, help_heading = "Auctions and notices")]
     pub ignore_tmax: bool,
+    /// Hold all notices until the bids are made, then send nothing but them, at this constant rate
+    #[arg(long, value_name = "PER_SECOND", help_heading = "Auctions and notices")]
+    pub notice_rate: Option<f64>,
     /// Times a notice is sent until it is answered with anything but 503
     #[arg(long, value_name = "N", default_value_t = 8, help_heading = "Auctions and notices")]
     pub attempts: u32,

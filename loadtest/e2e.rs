@@ -53,6 +53,18 @@ fn honest_books_are_equal_to_the_nano() {
 }
 
 #[test]
+fn held_notices_come_after_the_last_bid_at_their_own_rate() {
+    let fake = Fake::start(Manners::default());
+    let (verdict, report) = go(&fake, "--requests 400 --rate 4000 --notice-rate 1000 --duplicates 0.1 --threads 2");
+    assert_eq!(verdict, Verdict::Equal, "{}", text(&report));
+    let stats = &report.stats;
+    let sent: u64 = stats.notices.iter().map(|notices| notices.sent).sum::<u64>() + stats.forged.sent;
+    assert!(sent > 400 && stats.notices.iter().all(|notices| notices.unsent == 0), "{sent}");
+    assert!(report.elapsed.as_secs_f64() >= sent as f64 / 1000.0, "{sent} in {:?}", report.elapsed);
+    assert_eq!(stats.lag.count(), 400 + sent, "their lateness counts as well");
+}
+
+#[test]
 fn a_duplicate_booked_twice_is_found() {
     let fake = Fake::start(Manners { double_book_every: 20, ..Manners::default() });
     let (verdict, report) = go(&fake, "--requests 1000 --rate 4000 --duplicates 0.2");

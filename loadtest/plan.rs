@@ -89,6 +89,8 @@ pub struct Plan {
     pub odd: f64,
     pub reorder: bool,
     pub ignore_tmax: bool,
+    /// Notices are held until the bids are made, and then sent at this rate.
+    pub notice_rate: Option<f64>,
     pub attempts: u32,
 }
 
@@ -112,6 +114,9 @@ impl Plan {
         }
         if !(0.01..=2e6).contains(&args.rate) {
             return Err(format!("--rate {} is not between 0.01 and 2,000,000 a second", args.rate));
+        }
+        if args.notice_rate.is_some_and(|rate| !(1.0..=2e6).contains(&rate)) {
+            return Err("--notice-rate is between 1 and 2,000,000 a second".to_owned());
         }
         if !(1..=64).contains(&args.threads) {
             return Err("--threads is between 1 and 64".to_owned());
@@ -186,6 +191,7 @@ impl Plan {
             odd: args.odd,
             reorder: args.reorder,
             ignore_tmax: args.ignore_tmax,
+            notice_rate: args.notice_rate,
             attempts: args.attempts,
         })
     }

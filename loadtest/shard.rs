@@ -25,6 +25,8 @@ use tokio::sync::Notify;
 
 /// Notices that may wait for their time in one thread, some hundred bytes each.
 const LATER_LIMIT: usize = 1_000_000;
+/// Between the last bid and the first notice that was held for it: the server comes to rest.
+const HELD_PAUSE_NS: u64 = 500_000_000;
 /// How often progress is published and the stop flag is looked at when nothing else is due.
 const LOOK_NS: u64 = 20_000_000;
 /// The same while only answers are awaited.
@@ -73,6 +75,8 @@ pub struct Core {
     jobs: Notify,
     closing: Cell<bool>,
     later: RefCell<BinaryHeap<Later>>,
+    /// Notices that wait for the last bid; None when they no longer do.
+    held: RefCell<Option<Vec<Notice>>>,
     /// When the dispatcher will look again; an earlier notice must wake it.
     looks_at_ns: Cell<u64>,
     wake: Notify,
@@ -117,6 +121,7 @@ pub fn run(
         jobs: Notify::new(),
         closing: Cell::new(false),
         later: RefCell::default(),
+        held: RefCell::new(plan.notice_rate.map(|_| Vec::new())),
         looks_at_ns: Cell::new(0),
         wake: Notify::new(),
         plan,
@@ -180,6 +185,10 @@ async fn dispatch(core: &Core, shard: u32) -> std::io::Result<()> {
         let next_arrival = if open { arrivals.peek() } else { None };
         let next_notice = core.later.borrow().peek().map(|later| later.0.0);
         if !open && next_notice.is_none() && core.is_idle() {
+            if let Some(last_ns) = core.send_held(shard) {
+                drained_ns = last_ns + drain_ns;
+                continue;
+            }
             core.publish(shard);
             return Ok(());
         }
@@ -245,6 +254,12 @@ impl Core {
         if self.is_over() || self.later.borrow().len() >= LATER_LIMIT {
             return self.drop_notice(&notice);
         }
+        if let Some(held) = &mut *self.held.borrow_mut() {
+            return match held.len() < LATER_LIMIT {
+                true => held.push(notice),
+                false => self.drop_notice(&notice),
+            };
+        }
         let due_ns = notice.due_ns;
         self.later.borrow_mut().push(Later(Reverse(due_ns), Box::new(notice)));
         if due_ns < self.looks_at_ns.get() {
@@ -253,10 +268,29 @@ impl Core {
         }
     }
 
+    /// Plans the notices that waited for the last bid, in the order in which they were due; when the last of them is.
+    fn send_held(&self, shard: u32) -> Option<u64> {
+        let (mut held, rate) = (self.held.take()?, self.plan.notice_rate?);
+        held.sort_by_key(|notice| notice.due_ns);
+        let (threads, gap_ns) = (f64::from(self.plan.threads), 1e9 / rate);
+        let first_ns = (self.now_ns() + HELD_PAUSE_NS) as f64 + f64::from(shard) * gap_ns;
+        eprintln!("notices   {} held, to be sent from thread {shard} of {threads}", held.len());
+        let due = |place: usize| (first_ns + place as f64 * threads * gap_ns) as u64;
+        let last = held.len().checked_sub(1).map(due);
+        for (place, mut notice) in held.into_iter().enumerate() {
+            notice.due_ns = due(place);
+            self.later.borrow_mut().push(Later(Reverse(notice.due_ns), Box::new(notice)));
+        }
+        last
+    }
+
     fn send_due(&self, now_ns: u64) {
         let mut later = self.later.borrow_mut();
         while later.peek().is_some_and(|first| first.0.0 <= now_ns) {
             let Some(Later(_, notice)) = later.pop() else { return };
+            if self.plan.notice_rate.is_some() {
+                self.stats.borrow_mut().lag.record(now_ns - notice.due_ns);
+            }
             let mut queue = self.queue.borrow_mut();
             queue.push_back(Job::Notice(notice));
             let backlog = queue.len() as u64;
@@ -288,6 +322,7 @@ impl Core {
 
     /// After a stop: forgets everything that was not sent yet.
     fn drop_waiting(&self) {
+        self.held.take().into_iter().flatten().for_each(|notice| self.drop_notice(&notice));
         let waiting = std::mem::take(&mut *self.later.borrow_mut());
         waiting.into_iter().for_each(|Later(_, notice)| self.drop_notice(&notice));
         let queued = std::mem::take(&mut *self.queue.borrow_mut());

@@ -1,9 +1,10 @@
 //! How long a start takes with a long log: checking every byte of it, folding it into the books, and making the hot
 //! accounts. A plain harness: one long run.
 //!
-//! `cargo bench --bench recover [-- --events N]` writes about 130 B an event below the system's temporary directory.
+//! `cargo bench --bench recover [-- --events N] [-- --keep DIR]` writes 10 million events, or N, of about 130 B below the
+//! system's temporary directory; or into DIR, which stays: `gavel` starts on it as the `log` of a data directory.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -134,11 +135,13 @@ fn recover(dir: &Path) {
 }
 
 fn main() {
-    let mut args = std::env::args().skip_while(|arg| arg != "--events").skip(1);
-    let events = args.next().map_or(10_000_000, |n| n.parse().expect("a number of events"));
+    let flag = |name: &str| std::env::args().skip_while(|arg| arg != name).nth(1);
+    let events = flag("--events").map_or(10_000_000, |n| n.parse().expect("a number of events"));
     let dir = tempfile::tempdir().expect("a directory");
-    write(dir.path(), events);
+    let kept = flag("--keep").map(PathBuf::from);
+    let dir = kept.as_deref().unwrap_or(dir.path());
+    write(dir, events);
     for _ in 0..2 {
-        recover(dir.path());
+        recover(dir);
     }
 }

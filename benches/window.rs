@@ -1,4 +1,5 @@
-//! How long a frequency cap takes to look up and to record, with more entries than the caches hold.
+//! How long a frequency cap takes to look up and to record, with more entries than the caches hold; and what a capped
+//! user takes of memory.
 
 use std::hint::black_box;
 
@@ -38,5 +39,19 @@ fn impressions(c: &mut Criterion) {
     }
 }
 
-criterion_group!(benches, impressions);
+/// Fills a store of 16 MiB with users of caps of up to 3, one impression each, and tells at which number of bytes a user
+/// how many had to be forgotten while they counted. Groups fill unevenly, so the first go before the store is full.
+fn bytes_per_user(_: &mut Criterion) {
+    for bytes in [31, 32, 34, 36, 40, 44] {
+        let store = ImpressionStore::new(16 << 20);
+        let users = (store.bytes() / bytes) as u64;
+        for user in 0..users {
+            store.record(CampaignNo(5), user, NOW, 3, DAY);
+        }
+        let lost = store.stats().evicted_live as f64 / users as f64 * 100.0;
+        println!("window/impressions: {bytes} B a user ({users} users): {lost:.3} % forgotten while they counted");
+    }
+}
+
+criterion_group!(benches, bytes_per_user, impressions);
 criterion_main!(benches);

@@ -1,6 +1,6 @@
 //! The ledger against a reference model: random bids, notices, time, budget edits and crashes.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use proptest::prelude::*;
@@ -12,7 +12,7 @@ use super::reservation::Outcome;
 use super::{Books, Hot, fold};
 use crate::clock::{UnixMs, Zone};
 use crate::event::{Event, Facts, NoticeKind, Offset, Slot, Stamped};
-use crate::ids::{CampaignNo, NodeId, ReservationId};
+use crate::ids::{CampaignNo, LeaseId, NodeId, ReservationId};
 use crate::ledger::fold::Folded;
 use crate::ledger::hot::Plan;
 use crate::money::Nanos;
@@ -67,6 +67,7 @@ struct World {
     next: u64,
     seq: u32,
     bids: Vec<Facts>,
+    leases: HashSet<LeaseId>,
     /// The reference: the first usable bill of each reservation is what it costs.
     billed: HashMap<ReservationId, Nanos>,
 }
@@ -82,6 +83,7 @@ impl World {
             next: 0,
             seq: 0,
             bids: Vec::new(),
+            leases: HashSet::new(),
             billed: HashMap::new(),
         };
         world.queue.push_back(set(total, daily));
@@ -120,6 +122,9 @@ impl World {
     }
 
     fn check(&mut self, stamped: &Stamped, folded: Folded) {
+        if let Event::LeaseGranted { lease, .. } = &stamped.event {
+            assert!(self.leases.insert(*lease), "{lease:?} twice");
+        }
         if let (
             Event::Notice(n),
             Folded::Notice { outcome: Outcome::Booked { amount } | Outcome::BookedLate { amount }, .. },

@@ -208,12 +208,14 @@ fn fold_batch(books: &mut Books, reader: &mut dyn LogReader, at: &mut UnixMs) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bookstore::SqliteBooks;
-    use crate::event::{Offset, Stamped};
+    use crate::bookstore::{BookError, SqliteBooks};
+    use crate::event::{NoticeKind, Offset, Stamped};
     use crate::eventlog::mem::MemStorage;
     use crate::eventlog::{Follower, LogConfig, SegmentLog};
     use crate::ids::{Epoch, NodeId, ReservationId};
     use crate::ledger::bucket::Grids;
+    use crate::ledger::fold::Dirty;
+    use crate::ledger::fold::tests::{START, facts, notice, set};
     use crate::ledger::reservation::State;
 
     struct Nobody;
@@ -262,5 +264,62 @@ mod tests {
         reconciler.token_lifetime_ms -= 60_000;
         assert!(reconciler.forget());
         assert_eq!(state(&reconciler), State::Pending);
+    }
+
+    /// Fails once, and looks whether the books can be read meanwhile.
+    struct Watching {
+        books: SharedBooks,
+        fails: bool,
+        saved: Arc<Mutex<Books>>,
+    }
+
+    impl BookStore for Watching {
+        fn load(&mut self) -> Result<Books, BookError> {
+            Ok(Books::default())
+        }
+
+        fn save(&mut self, part: &Books, dirty: &Dirty) -> Result<(), BookError> {
+            assert!(self.books.try_lock().is_ok(), "who reads the books waits for the disk");
+            if std::mem::take(&mut self.fails) {
+                // The log goes on meanwhile.
+                lock_books(&self.books).next.0 += 1;
+                return Err(BookError::Damaged("once".into()));
+            }
+            assert_eq!(part.campaigns.len(), dirty.campaigns.len());
+            *self.saved.lock().unwrap() = part.clone();
+            Ok(())
+        }
+
+        fn forget_before(&mut self, _: u32) -> Result<(), BookError> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn the_books_are_not_held_while_they_are_written_and_a_failed_write_is_made_up_for() {
+        let opened = SegmentLog::open(Arc::new(MemStorage::default()), LogConfig::default(), &mut |_, _| {}).unwrap();
+        let clock = Box::new(|| UnixMs(1_700_000_000_000));
+        let (log, ..) = opened.start_stepped(clock, Box::new(Nobody), Box::new(|_| {})).unwrap();
+        let mut books = Books::default();
+        for (n, event) in [set(1_000, None), notice(NoticeKind::Bill, facts(0), 7)].into_iter().enumerate() {
+            fold(&mut books, &Stamped { offset: Offset(n as u64), at: START, event });
+        }
+        let (books, saved) = (Arc::new(Mutex::new(books)), Arc::new(Mutex::new(Books::default())));
+        let mut reconciler = Reconciler {
+            log: Arc::new(log),
+            store: Box::new(Watching { books: books.clone(), fails: true, saved: saved.clone() }),
+            books: books.clone(),
+            hot: Arc::new(Mutex::new(Hot::new(Books::default(), NodeId(1), Arc::new(Grids::new(&[])), 1_000))),
+            gauges: Arc::default(),
+            folded_at: UnixMs(0),
+            token_lifetime_ms: 1_000,
+            changed: HashSet::new(),
+        };
+        assert!(reconciler.save().is_err() && !lock_books(&books).dirty.is_empty() && reconciler.changed.is_empty());
+        reconciler.save().unwrap();
+        assert_eq!(reconciler.changed, HashSet::from([CampaignNo(1)]));
+        let (books, saved) = (lock_books(&books), saved.lock().unwrap());
+        assert!(books.dirty.is_empty());
+        assert_eq!(*saved, *books, "all that changed, with the offset it belongs to");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use gavel::clock::{Day, UnixMs};
 use gavel::event::{Event, Facts, Notice, NoticeKind, PriceClaim, ReturnReason, Slot, Stamped};
-use gavel::ids::ReservationId;
+use gavel::ids::{LeaseId, ReservationId};
 use gavel::ledger::Books;
 
 use crate::count::{Counts, Kind};
@@ -76,6 +76,7 @@ pub struct Journal {
     /// The latest time that anything was given back at.
     pub now: UnixMs,
     pub epoch: u32,
+    lease_ids: HashSet<LeaseId>,
 }
 
 impl Journal {
@@ -139,6 +140,7 @@ impl Journal {
             Event::LeaseGranted { campaign, lease, slot, amount } => {
                 counts.note(Kind::Granted);
                 assert_eq!(lease.epoch.0, self.epoch, "a lease of another start");
+                assert!(self.lease_ids.insert(*lease), "a lease's id was used before");
                 let c = self.campaigns.entry(campaign.0).or_default();
                 *c.leases.entry((lease.epoch.0, *slot)).or_default() += amount.0;
             }

@@ -68,7 +68,12 @@ pub struct Source<'a> {
 
 /// Reads and checks a request body.
 pub fn parse(body: &[u8]) -> Result<BidRequest<'_>, RequestError> {
-    let text = std::str::from_utf8(body).map_err(|_| RequestError::NotUtf8)?;
+    let text = if body.is_ascii() {
+        // SAFETY: ASCII is UTF-8. Most requests are nothing else, and this look at them takes a third of the time.
+        unsafe { std::str::from_utf8_unchecked(body) }
+    } else {
+        std::str::from_utf8(body).map_err(|_| RequestError::NotUtf8)?
+    };
     let mut s = Scanner::new(text);
     let s = &mut s;
     if s.kind()? != Kind::Object {

@@ -167,14 +167,10 @@ impl SlotAccount {
         self.available.fetch_add(amount.0, Ordering::AcqRel);
     }
 
-    /// Gives back all that is left in the bucket of `cell`: the one subtraction of an expiry.
+    /// Takes out all that is left in the bucket of `cell`: the one subtraction of an expiry.
     pub(super) fn expire(&self, ring: Ring, cell: usize) -> Nanos {
         let Some(rings) = self.rings.get() else { return Nanos::ZERO };
-        let left = rings[ring as usize][cell].swap(0, Ordering::AcqRel);
-        if left != 0 {
-            self.available.fetch_add(left, Ordering::AcqRel);
-        }
-        Nanos(left)
+        Nanos(rings[ring as usize][cell].swap(0, Ordering::AcqRel))
     }
 
     /// All that is set aside.
@@ -210,6 +206,7 @@ mod tests {
         assert_eq!((slot.available(), slot.reserved()), (Nanos(0), Nanos(10)));
         slot.release(&grids, Ring::Auction, until, Nanos(4));
         assert_eq!(slot.expire(Ring::Auction, grids.auction.cell(until)), Nanos(6));
+        slot.give_back(Nanos(6));
         assert_eq!((slot.available(), slot.reserved()), (Nanos(6), Nanos(0)));
     }
 

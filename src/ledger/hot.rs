@@ -175,7 +175,7 @@ impl Hot {
 
     /// Applies one durable event. Events it makes necessary are pushed to `out` and must go into the log.
     pub fn apply(&mut self, stamped: &Stamped, out: &mut Vec<Event>) -> Folded {
-        self.advance(stamped.at);
+        self.advance(stamped.at, out);
         let folded = fold(&mut self.books, stamped);
         match (&stamped.event, folded) {
             (_, Folded::Known | Folded::Gap) => {}
@@ -199,7 +199,7 @@ impl Hot {
                 }
             }
             (Event::Notice(notice), Folded::Notice { from, outcome }) => {
-                self.move_money(notice, from, outcome);
+                self.move_money(notice, from, outcome, out);
                 if matches!(outcome, Outcome::BookedLate { .. }) {
                     self.take_back_excess(notice.facts.campaign, out);
                 }
@@ -228,15 +228,14 @@ impl Hot {
     }
 
     /// Moves a reservation's money as the notice's outcome says.
-    fn move_money(&mut self, notice: &Notice, from: State, outcome: Outcome) {
+    fn move_money(&mut self, notice: &Notice, from: State, outcome: Outcome, out: &mut Vec<Event>) {
         let facts = &notice.facts;
         if facts.reservation.epoch != self.epoch || facts.reservation.node != self.node {
             return; // Its money is withheld with its start's leases; the fold took the bill out of them.
         }
-        let slots = self.campaigns.get_mut(&facts.campaign).map(|c| &mut c.slots);
-        let Some(slot) = slots.and_then(|slots| slots.iter_mut().find(|s| s.account.slot == facts.slot())) else {
-            return;
-        };
+        let Some(c) = self.campaigns.get_mut(&facts.campaign) else { return };
+        let Some(at) = c.slots.iter().position(|s| s.account.slot == facts.slot()) else { return };
+        let slot = &mut c.slots[at];
         let (ring, until) = match from {
             State::Won => (Ring::Bill, facts.bill_until()),
             _ => (Grids::first_ring(facts), facts.auction_until()),
@@ -248,35 +247,62 @@ impl Hot {
             }
             Outcome::Booked { amount } => {
                 slot.account.release(&self.grids, ring, until, facts.reserved);
-                slot.account.give_back(facts.reserved - amount);
                 slot.spent += amount;
+                self.give_back(facts.campaign, at, facts.reserved - amount, out);
             }
             Outcome::Voided => {
                 slot.account.release(&self.grids, ring, until, facts.reserved);
-                slot.account.give_back(facts.reserved);
+                self.give_back(facts.campaign, at, facts.reserved, out);
             }
             _ => {}
         }
     }
 
     /// Gives back the money of buckets that have ended.
-    fn advance(&mut self, now: UnixMs) {
+    fn advance(&mut self, now: UnixMs, out: &mut Vec<Event>) {
         if now <= self.now {
             return;
         }
         self.now = now;
+        let mut ended = Vec::new();
         for ring in [Ring::Auction, Ring::Bill] {
             for cell in self.grids.of(ring).advance(now) {
-                for s in self.campaigns.values().flat_map(|c| c.slots.iter()) {
-                    s.account.expire(ring, cell);
+                for c in self.campaigns.values() {
+                    for (at, s) in c.slots.iter().enumerate() {
+                        let left = s.account.expire(ring, cell);
+                        if left > Nanos::ZERO {
+                            ended.push((c.account.campaign, at, left));
+                        }
+                    }
                 }
             }
         }
+        // In a fixed order, for it may make events.
+        ended.sort_unstable();
+        ended.into_iter().for_each(|(campaign, at, left)| self.give_back(campaign, at, left, out));
+    }
+
+    /// Makes money available again, except what is promised beyond the budget since that was lowered: it is returned,
+    /// and no bid gets hold of it in between.
+    fn give_back(&mut self, campaign: CampaignNo, at: usize, amount: Nanos, out: &mut Vec<Event>) {
+        let Some(c) = self.campaigns.get_mut(&campaign) else { return };
+        let returning: Nanos = c.slots.iter().map(|s| s.returning).sum();
+        let s = &mut c.slots[at];
+        let excess = self.books.campaigns.get(&campaign).map_or(Nanos::ZERO, |book| {
+            let whole = Nanos(-book.free(Slot::Whole).0) - returning;
+            (Nanos(-book.free(s.account.slot).0) - s.returning).max(whole).max(Nanos::ZERO).min(amount)
+        });
+        if excess > Nanos::ZERO {
+            s.returning += excess;
+            let (epoch, slot, why) = (self.epoch, s.account.slot, ReturnReason::Unused);
+            out.push(Event::LeaseReturned { campaign, epoch, slot, amount: excess, why });
+        }
+        s.account.give_back(amount - excess);
     }
 
     /// Moves time on: expires reservations, and takes, tops up and returns leases. The events go into the log.
     pub fn tick(&mut self, now: UnixMs, out: &mut Vec<Event>) {
-        self.advance(now);
+        self.advance(now, out);
         if self.reclaim_at.is_some_and(|at| now >= at) {
             self.reclaim_at = None;
             self.reclaim(out);

@@ -111,14 +111,20 @@ fn every_traffic(name: &str, seed: u64, prices: Prices) {
     follows(&six_hours(seed + 3, lost, 0..0), &format!("{name}, an hour lost"));
 }
 
+/// `PACING_SEEDS=20 cargo test --test pacing` tries more than the one seed.
+fn seeds() -> impl Iterator<Item = u64> {
+    let count = std::env::var("PACING_SEEDS").map_or(1, |count| count.parse().unwrap());
+    (0..count).map(|i| i * 100)
+}
+
 #[test]
 fn competitors_of_all_prices() {
-    every_traffic("lognormal", 1, LOG_NORMAL);
+    seeds().for_each(|seed| every_traffic("lognormal", seed + 1, LOG_NORMAL));
 }
 
 #[test]
 fn competitors_of_one_price() {
-    every_traffic("equal", 11, EQUAL);
+    seeds().for_each(|seed| every_traffic("equal", seed + 11, EQUAL));
 }
 
 #[test]

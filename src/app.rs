@@ -24,6 +24,7 @@ use crate::openrtb::notice::NoticeUrls;
 use crate::serve::traffic::Limits;
 use crate::serve::{self, Traffic, Workers};
 use crate::tasks::follower::{LedgerFollower, lock, note_impression};
+use crate::tasks::pacer::{self, Pacer};
 use crate::tasks::reconciler::{self, Reconciler};
 use crate::telemetry::Metrics;
 use crate::window::impressions::ImpressionStore;
@@ -45,6 +46,7 @@ pub struct App {
     workers: Workers,
     admin_listener: Listener,
     reconciler: reconciler::Running,
+    pacer: pacer::Running,
     log: Arc<dyn EventLog>,
     hot: Arc<Mutex<Hot>>,
     metrics: Arc<Metrics>,
@@ -160,6 +162,14 @@ impl App {
             registry,
         ));
         campaigns.rebuild();
+        let pacer = Pacer {
+            catalog: catalog.clone(),
+            hot: hot.clone(),
+            log: log.clone(),
+            clock,
+            workers: metrics.workers.clone(),
+            gauges: metrics.gauges.clone(),
+        };
         let shared = Arc::new(Shared {
             rates: config.rates.all().clone(),
             grids,
@@ -190,6 +200,8 @@ impl App {
         while lock(&hot).unleased() > 0 && waited.elapsed() < FIRST_LEASES {
             std::thread::sleep(Duration::from_millis(1));
         }
+        // Not before the first leases: without one a plan would be anchored again and again.
+        let pacer = pacer.start().map_err(because("pacer"))?;
         ready.store(true, Ordering::Relaxed);
         metrics.gauges.ready.store(1, Ordering::Relaxed);
         Ok(App {
@@ -199,6 +211,7 @@ impl App {
             workers,
             admin_listener,
             reconciler,
+            pacer,
             log,
             hot,
             metrics,
@@ -216,6 +229,7 @@ impl App {
         self.ready.store(false, Ordering::Relaxed);
         self.metrics.gauges.ready.store(0, Ordering::Relaxed);
         self.workers.stop();
+        self.pacer.stop();
         let mut events = Vec::new();
         lock(&self.hot).return_all(&mut events);
         let returned = events.chunks(1_000).try_for_each(|chunk| self.log.append_durable(0, chunk).wait());

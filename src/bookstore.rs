@@ -56,6 +56,7 @@ CREATE TABLE IF NOT EXISTS leases (
 CREATE TABLE IF NOT EXISTS reservation_bits (
   node INTEGER NOT NULL, epoch INTEGER NOT NULL, bucket INTEGER NOT NULL, page INTEGER NOT NULL, bits BLOB NOT NULL,
   PRIMARY KEY (node, epoch, bucket, page)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS traffic (hour INTEGER PRIMARY KEY, requests INTEGER NOT NULL) STRICT;
 CREATE VIEW IF NOT EXISTS spend AS
   SELECT c.id AS campaign, date(d.day * 86400, 'unixepoch') AS day, d.spent / 1e9 AS spent, d.late / 1e9 AS late,
   d.billed AS billed FROM days d JOIN campaigns c USING (no);
@@ -154,6 +155,17 @@ impl BookStore for SqliteBooks {
                 return Err(BookError::Damaged(format!("reservation bits of minute {} have a wrong size", key.bucket)));
             }
         }
+        // Books of an earlier build that are only read have no such table.
+        let known = "SELECT count(*) FROM sqlite_schema WHERE name = 'traffic'";
+        if self.db.query_row(known, [], |r| r.get::<_, i64>(0))? == 0 {
+            return Ok(books);
+        }
+        let mut rows = self.db.prepare("SELECT hour, requests FROM traffic")?;
+        for row in rows.query_map([], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?)))? {
+            let (hour, requests) = row?;
+            let hour = usize::try_from(hour).ok().and_then(|hour| books.traffic.get_mut(hour));
+            *hour.ok_or_else(|| BookError::Damaged("traffic of an hour that is none".into()))? = Some(requests as u64);
+        }
         Ok(books)
     }
 
@@ -175,6 +187,12 @@ impl BookStore for SqliteBooks {
             for key in &dirty.pages {
                 if let Some(bits) = books.bits.page(key) {
                     page.execute(params![key.node.0, key.epoch.0, key.bucket, key.page, bits])?;
+                }
+            }
+            let mut traffic = tx.prepare_cached("INSERT OR REPLACE INTO traffic VALUES (?1, ?2)")?;
+            for hour in &dirty.hours {
+                if let Some(requests) = books.traffic[*hour] {
+                    traffic.execute(params![*hour as i64, requests as i64])?;
                 }
             }
             let mut meta = tx.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?;
@@ -255,6 +273,7 @@ mod tests {
             Event::Bid(facts(0)),
             notice(NoticeKind::Bill, facts(0), 7),
             notice(NoticeKind::Win, on_day, 7),
+            Event::Traffic { hour: 24 * 20_000 + 3, seconds: 3_600, requests: u64::MAX },
         ];
         for (i, event) in events.into_iter().enumerate() {
             fold(&mut books, &Stamped { offset: Offset(i as u64), at: START, event });

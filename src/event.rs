@@ -41,6 +41,8 @@ pub enum Event {
     Track { what: Track, facts: Facts },
     /// The reconciler made a hot account equal to the books.
     Correction { campaign: CampaignNo, drift: Nanos },
+    /// Bid requests that came in `seconds` of one hour, counted in hours since 1970 in UTC.
+    Traffic { hour: u32, seconds: u16, requests: u64 },
 }
 
 /// Which budget a lease was cut from: the whole budget, or one day's part of it for a campaign with a daily cap.
@@ -184,6 +186,7 @@ impl Event {
             Event::Notice(_) => 7,
             Event::Track { .. } => 8,
             Event::Correction { .. } => 9,
+            Event::Traffic { .. } => 10,
         };
         out.put(&[kind, VERSION]);
         match self {
@@ -248,6 +251,11 @@ impl Event {
             Event::Correction { campaign, drift } => {
                 out.put_u32(campaign.0);
                 out.put_i64(drift.0);
+            }
+            Event::Traffic { hour, seconds, requests } => {
+                out.put_u32(*hour);
+                out.put_u16(*seconds);
+                out.put_u64(*requests);
             }
         }
     }
@@ -323,6 +331,7 @@ impl Event {
                 Event::Track { what, facts: Facts::decode(&mut t)? }
             }
             9 => Event::Correction { campaign: CampaignNo(t.u32()?), drift: Nanos(t.i64()?) },
+            10 => Event::Traffic { hour: t.u32()?, seconds: t.u16()?, requests: t.u64()? },
             _ => return None,
         };
         t.end()?;
@@ -471,6 +480,7 @@ mod tests {
             notice(NoticeKind::Loss, PriceClaim::NoRate { amount }),
             Event::Track { what: Track::Click, facts: facts() },
             Event::Correction { campaign, drift: Nanos(-4) },
+            Event::Traffic { hour: 500_000, seconds: 3_600, requests: u64::MAX },
         ];
         for event in events {
             let mut bytes = Vec::new();

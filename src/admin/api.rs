@@ -7,12 +7,13 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HeaderValue};
 use hyper::{Method, Request, StatusCode};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::campaigns::Campaigns;
 use super::edit;
 use super::problem::{Answer, Problem, with_body};
+use crate::bidding::pacing::pace::{ONE, Order};
 use crate::ledger::Books;
 use crate::ledger::hot::AccountView;
 
@@ -153,10 +154,26 @@ fn list(admin: &Admin, query: &str) -> Answer {
 fn account(admin: &Admin, id: &str) -> Result<Answer, Problem> {
     let no = admin.campaigns.registry().known(id).ok_or_else(|| no_campaign(id))?;
     let view = admin.campaigns.hot().view(no).ok_or_else(|| no_campaign(id))?;
-    Ok(with_body(StatusCode::OK, JSON, account_json(&view)))
+    let paced = admin.campaigns.registry().present.get(id).and_then(|present| present.live.pace.last());
+    let mut account = account_json(&view);
+    if let Some(order) = paced {
+        account["pacing"] = pacing_json(&order);
+    }
+    Ok(with_body(StatusCode::OK, JSON, account.to_string()))
 }
 
-fn account_json(v: &AccountView) -> String {
+/// Of the plan's period: its amount, what should be spent by now, and what counts as spent, with what is expected of
+/// bids whose notices have not come yet.
+fn pacing_json(order: &Order) -> Value {
+    json!({
+        "multiplier": f64::from(order.multiplier) / f64::from(ONE),
+        "amount": order.amount.to_string(),
+        "planned": order.planned.to_string(),
+        "counted": order.counted.to_string(),
+    })
+}
+
+fn account_json(v: &AccountView) -> Value {
     json!({
         "currency": v.currency.as_str(),
         "budget": v.budget.to_string(),
@@ -170,7 +187,6 @@ fn account_json(v: &AccountView) -> String {
         "wins": v.wins,
         "billed": v.billed,
     })
-    .to_string()
 }
 
 /// Every campaign and day with something booked, by campaign id and day.
@@ -195,5 +211,5 @@ fn books(admin: &Admin) -> Answer {
             })
         })
         .collect();
-    with_body(StatusCode::OK, JSON, serde_json::Value::Array(rows).to_string())
+    with_body(StatusCode::OK, JSON, Value::Array(rows).to_string())
 }

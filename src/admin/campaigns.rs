@@ -9,9 +9,11 @@ use arc_swap::ArcSwap;
 
 use super::catalog_files;
 use crate::bidding::Catalog;
-use crate::bidding::campaign::{BidPrice, Campaign, Status};
+use crate::bidding::campaign::{BidPrice, Campaign, Pacing, Status};
 use crate::bidding::compiled::Compiled;
 use crate::bidding::live::Live;
+use crate::bidding::pacing::first_room;
+use crate::bidding::pacing::plan::has_plan;
 use crate::clock::{SystemClock, UnixMs};
 use crate::config::Config;
 use crate::event::{CampaignSet, Event};
@@ -128,6 +130,8 @@ impl Registry {
         self.numbers.insert(id.clone(), (no, campaign.currency));
         self.next_no = self.next_no.max(no.0 + 1);
         hot.set_plan(no, plan(&campaign));
+        let pace = (campaign.pacing == Pacing::Even && has_plan(&campaign))
+            .then(|| first_room(campaign.budget.daily.unwrap_or(campaign.budget.total), price));
         let live = match self.present.get(&id) {
             Some(present) => {
                 present.live.set_price(price);
@@ -136,6 +140,10 @@ impl Registry {
             }
             None => Arc::new(Live::new(hot.account(no), active, price)),
         };
+        match pace {
+            Some(room) => live.pace.begin(room),
+            None => live.pace.end(),
+        }
         let present = Present { compiled: Arc::new(Compiled::new(no, Arc::new(campaign))), live };
         self.present.insert(id, present.clone());
         present

@@ -35,6 +35,9 @@ pub fn differences(log: &Books, stored: &Books) -> Vec<String> {
     if log.epoch != stored.epoch {
         lines.push(format!("start: {} by the log, {} in the books", log.epoch.0, stored.epoch.0));
     }
+    if log.traffic != stored.traffic {
+        lines.push(format!("traffic by hour: {:?} by the log, {:?} in the books", log.traffic, stored.traffic));
+    }
     let numbers: BTreeSet<_> = log.campaigns.keys().chain(stored.campaigns.keys()).collect();
     for no in numbers {
         match (log.campaigns.get(no), stored.campaigns.get(no)) {

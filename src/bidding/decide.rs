@@ -343,7 +343,7 @@ impl Ask<'_, '_> {
         let entry = &self.snapshot.catalog.entries[at as usize];
         let compiled = &*entry.compiled;
         let campaign = &*compiled.campaign;
-        let own_price = entry.live.price();
+        let own_price = entry.live.pace.bid(entry.live.price(), &mut scratch.rng);
         let value = own_price.convert_floor(entry.rate, Rate::USD).0;
         if value < stop {
             return Err(Reason::Price);
@@ -389,6 +389,9 @@ impl Ask<'_, '_> {
         if available < own_price.times(quantity) {
             entry.live.account.ask();
             return Err(Reason::Budget);
+        }
+        if !entry.live.pace.allows(own_price.times(quantity)) {
+            return Err(Reason::Pacing);
         }
         Ok(Candidate { entry: at, value, price, own_price, creative, deal })
     }
@@ -510,6 +513,9 @@ impl Ask<'_, '_> {
         let (account, grids) = (&entry.live.account, &snapshot.shared.grids);
         if !facts.test && !account.try_reserve(slot, grids, ring, facts.auction_until(), facts.reserved) {
             return None;
+        }
+        if !facts.test {
+            entry.live.pace.promise(facts.reserved);
         }
         Some(Bid {
             imp: position,

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
+use super::pacing::pace::Pace;
 use crate::ledger::Account;
 use crate::money::Nanos;
 
@@ -12,11 +13,13 @@ pub struct Live {
     pub account: Arc<Account>,
     active: AtomicBool,
     price: AtomicI64,
+    /// What an `even` campaign bids of its price.
+    pub pace: Pace,
 }
 
 impl Live {
     pub fn new(account: Arc<Account>, active: bool, price: Nanos) -> Live {
-        Live { account, active: AtomicBool::new(active), price: AtomicI64::new(price.0) }
+        Live { account, active: AtomicBool::new(active), price: AtomicI64::new(price.0), pace: Pace::default() }
     }
 
     pub fn active(&self) -> bool {

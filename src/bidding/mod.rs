@@ -5,6 +5,7 @@
 //! | `campaign`, `creative`, `vast`, `check`, `fault`, `demo` | campaigns as they were typed and as they were checked |
 //! | `compiled`, `key`, `live`, `catalog`, `index`, `listed` | campaigns made ready: keys, templates, bitmaps, live prices |
 //! | `subject`, `offer`, `fit`, `decide` | a request as targeting sees it, what fits it, and the decision |
+//! | `pacing` | what an `even` campaign bids of its price, and why |
 //! | `reason` | the no-bid funnel |
 
 pub mod campaign;
@@ -21,6 +22,7 @@ pub mod key;
 pub mod listed;
 pub mod live;
 mod offer;
+pub mod pacing;
 pub mod reason;
 mod strict;
 pub mod subject;

@@ -44,11 +44,12 @@ pub enum Reason {
     UnknownUser,
     FrequencyCap,
     Budget,
+    Pacing,
     Outbid,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 37] = [
+    pub const ALL: [Reason; 38] = [
         Reason::InvalidRequest,
         Reason::NotReady,
         Reason::LogFull,
@@ -85,6 +86,7 @@ impl Reason {
         Reason::UnknownUser,
         Reason::FrequencyCap,
         Reason::Budget,
+        Reason::Pacing,
         Reason::Outbid,
     ];
     pub const COUNT: usize = Reason::ALL.len();
@@ -128,6 +130,7 @@ impl Reason {
             Reason::UnknownUser => "unknown_user",
             Reason::FrequencyCap => "frequency_cap",
             Reason::Budget => "budget",
+            Reason::Pacing => "pacing",
             Reason::Outbid => "outbid",
         }
     }

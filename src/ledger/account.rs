@@ -191,6 +191,12 @@ impl SlotAccount {
         Nanos(rings[ring as usize][cell].swap(0, Ordering::AcqRel))
     }
 
+    /// What is set aside in one ring.
+    pub fn reserved_in(&self, ring: Ring) -> Nanos {
+        let Some(rings) = self.rings.get() else { return Nanos::ZERO };
+        Nanos(rings[ring as usize].iter().map(|cell| cell.load(Ordering::Relaxed)).sum())
+    }
+
     /// All that is set aside.
     pub fn reserved(&self) -> Nanos {
         let Some(rings) = self.rings.get() else { return Nanos::ZERO };

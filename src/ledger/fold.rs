@@ -19,6 +19,7 @@ pub struct Books {
     pub epoch: Epoch,
     pub campaigns: HashMap<CampaignNo, CampaignBook>,
     pub bits: Bits,
+    pub traffic: Traffic,
     /// What changed since the last [`Books::take_dirty`].
     pub(crate) dirty: Dirty,
 }
@@ -29,6 +30,8 @@ pub struct Dirty {
     pub campaigns: HashSet<CampaignNo>,
     pub days: HashSet<(CampaignNo, Day)>,
     pub pages: HashSet<PageKey>,
+    /// Hours of the day.
+    pub hours: HashSet<usize>,
     /// Events were folded: the offset at least has moved.
     pub moved: bool,
 }
@@ -38,6 +41,14 @@ impl Dirty {
         !self.moved
     }
 }
+
+/// Bid requests per hour, for each hour of the day in UTC that was seen.
+pub type Traffic = [Option<u64>; 24];
+
+/// A shorter part of an hour says too little of it.
+const LEAST_SECONDS: u16 = 300;
+/// A new day counts one part in so many.
+const TRAFFIC_DAYS: u64 = 4;
 
 /// One campaign's money and counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -183,7 +194,16 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
         }
         Event::Bid(facts) => books.change(facts.campaign, |book| book.bids += 1),
         Event::Notice(notice) => return books.fold_notice(notice, stamped),
-        Event::Track { .. } | Event::Correction { .. } => {}
+        Event::Traffic { hour, seconds, requests } if *seconds >= LEAST_SECONDS => {
+            let hour = (hour % 24) as usize;
+            let now = requests.saturating_mul(3_600) / u64::from(*seconds);
+            books.traffic[hour] = Some(match books.traffic[hour] {
+                None => now,
+                Some(before) => before - before / TRAFFIC_DAYS + now / TRAFFIC_DAYS,
+            });
+            books.dirty.hours.insert(hour);
+        }
+        Event::Track { .. } | Event::Correction { .. } | Event::Traffic { .. } => {}
     }
     Folded::Done
 }
@@ -250,6 +270,7 @@ impl Books {
             epoch: self.epoch,
             campaigns: dirty.campaigns.iter().chain(days).filter_map(campaign).collect(),
             bits: self.bits.part(&dirty.pages),
+            traffic: self.traffic,
             dirty: Dirty::default(),
         }
     }
@@ -259,6 +280,7 @@ impl Books {
         self.dirty.campaigns.extend(dirty.campaigns);
         self.dirty.days.extend(dirty.days);
         self.dirty.pages.extend(dirty.pages);
+        self.dirty.hours.extend(dirty.hours);
         self.dirty.moved |= dirty.moved;
     }
 
@@ -403,6 +425,20 @@ pub(crate) mod tests {
         assert_eq!(books.epoch, Epoch(2));
         assert_eq!(book.withheld(Epoch(2)), Nanos(60));
         assert_eq!(book.withheld(Epoch(1)), Nanos(0));
+    }
+
+    #[test]
+    fn traffic_is_a_mean_over_days_by_the_hour() {
+        let traffic = |hour, seconds, requests| (0, Event::Traffic { hour, seconds, requests });
+        let books = fold_all(&[
+            traffic(24 * 900 + 5, 3_600, 1_000),
+            traffic(24 * 901 + 5, 1_800, 1_000),
+            traffic(24 * 901 + 6, LEAST_SECONDS - 1, 1_000),
+            traffic(24 * 901 + 7, u16::MAX, u64::MAX),
+        ]);
+        let mut expected = Traffic::default();
+        (expected[5], expected[7]) = (Some(1_250), Some(u64::MAX / u64::from(u16::MAX)));
+        assert_eq!(books.traffic, expected);
     }
 
     #[test]

@@ -10,12 +10,13 @@ use smallvec::SmallVec;
 
 use super::account::{Account, SlotAccount};
 use super::bucket::{Grids, Ring};
+use super::flow::Flow;
 use super::fold::{Books, CampaignBook, Folded, fold};
 use super::invariants;
 use super::lease::{Demand, target, wanted};
 use super::reservation::{Outcome, State};
 use super::wanted::Wanted;
-use crate::clock::{LocalHour, UnixMs, Zone};
+use crate::clock::{Day, LocalHour, UnixMs, Zone};
 use crate::event::{Event, Notice, ReturnReason, Slot, Stamped};
 use crate::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId};
 use crate::money::Nanos;
@@ -55,6 +56,7 @@ struct HotCampaign {
     slots: SmallVec<[HotSlot; 2]>,
     plan: Option<(Plan, LocalHour)>,
     demand: Demand,
+    flow: Flow,
     looked_at: UnixMs,
     /// Granted in an event that is not durable yet.
     granting: Nanos,
@@ -145,6 +147,7 @@ impl Hot {
                 slots: SmallVec::new(),
                 plan: None,
                 demand: Demand::default(),
+                flow: Flow::default(),
                 looked_at: UnixMs(0),
                 granting: Nanos::ZERO,
             }
@@ -234,6 +237,7 @@ impl Hot {
             return; // Its money is withheld with its start's leases; the fold took the bill out of them.
         }
         let Some(c) = self.campaigns.get_mut(&facts.campaign) else { return };
+        c.flow.note(notice, from, outcome, self.now);
         let Some(at) = c.slots.iter().position(|s| s.account.slot == facts.slot()) else { return };
         let slot = &mut c.slots[at];
         let (ring, until) = match from {
@@ -417,6 +421,14 @@ impl Hot {
                 give_up(*campaign, self.epoch, s, Nanos::MAX, out);
             }
         }
+    }
+
+    /// What the notices of this start tell of a campaign's spend, and whether bids may reserve on `today`.
+    pub fn flow(&mut self, campaign: CampaignNo, today: Day) -> (Flow, bool) {
+        let Some(c) = self.campaigns.get_mut(&campaign) else { return (Flow::default(), false) };
+        let open = c.account.open(today);
+        c.flow.bounded_by(open.as_deref().and_then(|open| open.as_deref()));
+        (c.flow, open.is_some())
     }
 
     pub fn view(&self, campaign: CampaignNo) -> Option<AccountView> {

@@ -7,6 +7,7 @@
 //! | `reservation` | two bits per reservation and the one table of what a notice does to them |
 //! | `fold` | the books: a pure fold of the log |
 //! | `hot` | this node's money: the fold, and the accounts it keeps in step |
+//! | `flow` | what notices tell of a campaign's spend, for the pacer |
 //! | `sequence` | ids for reservations |
 //! | `wanted` | which campaigns need a lease |
 //! | `lease` | how much a node takes from a budget before it may spend |
@@ -19,6 +20,7 @@
 
 pub mod account;
 pub mod bucket;
+pub mod flow;
 pub mod fold;
 pub mod hot;
 pub mod invariants;

@@ -272,6 +272,22 @@ fn money_that_comes_back_above_a_cut_budget_is_not_bid_again() {
 }
 
 #[test]
+fn what_comes_back_after_a_budget_was_lowered_below_what_is_spent_is_not_bid_again() {
+    let mut world = World::new(1_000, None);
+    (0..4).for_each(|_| world.bid(Nanos(50)));
+    world.queue.push_back(notice(NoticeKind::Bill, world.bids[0], 40));
+    world.settle();
+    world.step(&Step::Budget { total: 30, daily: None });
+    world.queue.push_back(notice(NoticeKind::Loss, world.bids[1], 0));
+    world.queue.push_back(notice(NoticeKind::Bill, world.bids[2], 20));
+    world.step(&Step::Wait { ms: 5_000 });
+    let bids = world.bids.len();
+    world.bid(Nanos(1));
+    assert_eq!(world.bids.len(), bids);
+    assert_eq!(world.hot.books().campaigns[&NO].outstanding(), Nanos::ZERO, "all of it is returned");
+}
+
+#[test]
 fn after_a_crash_the_lease_is_withheld_until_no_bill_can_come() {
     let mut world = World::new(1_000, None);
     world.bid(Nanos(10));

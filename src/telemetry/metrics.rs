@@ -55,6 +55,13 @@ pub struct Gauges {
     pub campaigns: AtomicU64,
     pub catalog_version: AtomicU64,
     pub catalog_build_us: AtomicU64,
+    /// Campaigns that follow a plan.
+    pub paced: AtomicU64,
+    /// The largest distance between spend and plan, in millionths of a plan's amount.
+    pub pacing_worst_ppm: AtomicU64,
+    /// Campaigns whose bids stopped in the last second because they were ahead of their plan.
+    pub pacing_held: AtomicU64,
+    pub pacing_us: AtomicU64,
     pub ready: AtomicU64,
 }
 
@@ -197,6 +204,25 @@ impl Collector for Books {
             "gavel_catalog_build_microseconds",
             "What the last catalog took to build",
             unsigned(&g.catalog_build_us) as i64,
+        )?;
+        gauge(e, "gavel_paced_campaigns", "Campaigns that follow a plan", unsigned(&g.paced) as i64)?;
+        gauge(
+            e,
+            "gavel_pacing_worst_ppm",
+            "The largest distance between spend and plan, in millionths of the plan's amount",
+            unsigned(&g.pacing_worst_ppm) as i64,
+        )?;
+        gauge(
+            e,
+            "gavel_pacing_held_campaigns",
+            "Campaigns whose bids stopped in the last second, ahead of their plan",
+            unsigned(&g.pacing_held) as i64,
+        )?;
+        gauge(
+            e,
+            "gavel_pacing_round_microseconds",
+            "What the last look at all plans took",
+            unsigned(&g.pacing_us) as i64,
         )?;
         gauge(e, "gavel_books_lag_events", "Events the books are behind the log", unsigned(&g.lag_events) as i64)?;
         gauge(e, "gavel_books_lag_milliseconds", "Since the books were last level with the log", signed(&g.lag_ms))?;

@@ -19,6 +19,7 @@ mod lifetimes;
 mod main_path;
 mod money;
 mod odd_notices;
+mod pacing;
 mod response;
 mod rest;
 mod restart;

@@ -1,0 +1,193 @@
+//! The plan: what a campaign should have spent by now.
+//!
+//! A period is a campaign-local day where there is a daily budget, and otherwise the time from `starts_at` to
+//! `ends_at`. Its amount is what may be spent in it:
+//!
+//! - a day: the lesser of the daily budget and, with an end, of this day's share of what remains of the total budget
+//!   (by the traffic curve); without an end, of all that remains;
+//! - the whole time: the total budget.
+//!
+//! The plan starts at an anchor, an instant and what was spent of the period by then, and goes from there to the
+//! amount shortly before the period's end ([`DONE_EARLY_MS`]): in each instant as steep as the traffic curve says, and
+//! flat in hours in which the campaign does not bid. It is anchored anew, at what was spent by then,
+//!
+//! - when gavel starts, when a period starts, and when the budget or the dates change: nothing is caught up on, and
+//!   nothing is lost, for what remains is planned over the time that remains;
+//! - while the campaign cannot bid (paused, or without a lease);
+//! - when it is behind by more than [`GIVE_UP`] of the amount although it bids its whole price: there was no demand.
+//!
+//! A changed traffic curve bends the plan from where it stands.
+
+use super::curve::{Ahead, Curve};
+use crate::bidding::campaign::Campaign;
+use crate::clock::{Day, LocalHour, UnixMs};
+use crate::money::Nanos;
+
+/// The part of a period's amount by which a campaign without demand may be behind before the plan is anchored anew.
+pub const GIVE_UP: f64 = 0.01;
+
+/// The plan comes to its amount this long before its period ends, at most a fiftieth of it: what is set aside for bids
+/// that lose comes back and can still be spent.
+const DONE_EARLY_MS: i64 = 300_000;
+
+const HOUR_MS: i64 = 3_600_000;
+
+/// What the books say of a campaign's budget.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budget {
+    pub total: Nanos,
+    pub daily: Option<Nanos>,
+    pub spent: Nanos,
+    /// On the campaign-local day.
+    pub spent_today: Nanos,
+}
+
+impl Budget {
+    /// What was spent of the period.
+    fn spent_in_period(&self) -> Nanos {
+        if self.daily.is_some() { self.spent_today } else { self.spent }
+    }
+
+    /// What may be spent in the period at most, by the counters.
+    fn most(&self) -> Nanos {
+        let left = (self.total - self.spent).max(Nanos::ZERO);
+        match self.daily {
+            Some(daily) => daily.min(self.spent_today + left),
+            None => self.spent + left,
+        }
+    }
+}
+
+/// Whether a campaign has a plan at all: without a daily budget and an end there is nothing to spread money over.
+pub fn has_plan(campaign: &Campaign) -> bool {
+    campaign.budget.daily.is_some() || campaign.ends_at.is_some()
+}
+
+/// Which plan it is. Any difference needs a new one.
+#[derive(Clone, Debug, PartialEq)]
+struct Key {
+    total: Nanos,
+    daily: Option<Nanos>,
+    day: Option<Day>,
+    ends_at: Option<UnixMs>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Plan {
+    key: Key,
+    end: UnixMs,
+    early_ms: i64,
+    /// In nanos; a float, for it is multiplied by shares of weights. What is spent is never counted in one.
+    pub amount: f64,
+    pub planned: f64,
+    at: UnixMs,
+    ahead: Ahead,
+    curve: u64,
+}
+
+/// The time that a plan is made in.
+#[derive(Clone, Copy)]
+pub struct When<'a> {
+    pub now: UnixMs,
+    /// At `now`, in the campaign's zone.
+    pub local: LocalHour,
+    pub curve: &'a Curve,
+    /// Changes with the curve.
+    pub curve_version: u64,
+}
+
+impl Plan {
+    /// The plan for `campaign` from now on, from `counted` spent in the period. `None` outside its dates.
+    pub fn new(campaign: &Campaign, budget: &Budget, counted: f64, when: When) -> Option<Plan> {
+        let now = when.now;
+        if campaign.starts_at.is_some_and(|t| now < t) || campaign.ends_at.is_some_and(|t| now > t) {
+            return None;
+        }
+        let key = key(campaign, budget, when);
+        let end = end(campaign, budget, when)?;
+        let ahead = |to| Ahead::of(when.curve, &campaign.targeting.hours, when.local, now, to);
+        let mut amount = budget.most().0 as f64;
+        let early_ms = DONE_EARLY_MS.min(end.since(now) / 50);
+        let here = ahead(end);
+        if let (Some(_), Some(ends_at)) = (budget.daily, campaign.ends_at) {
+            let left = (budget.total - budget.spent).max(Nanos::ZERO).0 as f64;
+            let share = here.from(now) / ahead(ends_at).from(now).max(f64::MIN_POSITIVE);
+            amount = amount.min(budget.spent_today.0 as f64 + left * share.min(1.0));
+        }
+        let ahead = ahead(end.plus(-early_ms));
+        Some(Plan { key, end, early_ms, amount, planned: counted, at: now, ahead, curve: when.curve_version })
+    }
+
+    /// Whether this is still the plan for the campaign.
+    pub fn holds(&self, campaign: &Campaign, budget: &Budget, when: When) -> bool {
+        let most = budget.most().0 as f64;
+        // Less may be left than was planned with when bills came late for earlier days.
+        when.now < self.end && self.key == key(campaign, budget, when) && self.amount <= most
+    }
+
+    /// Whether bids made in it still belong to the campaign's period.
+    pub fn is_same_period(&self, budget: &Budget, when: When) -> bool {
+        self.key.day == budget.daily.map(|_| when.local.day)
+    }
+
+    /// Brings `planned` up to now.
+    pub fn advance(&mut self, campaign: &Campaign, budget: &Budget, when: When) {
+        let now = when.now.min(self.end);
+        // Hours and curves change at hours; a step over one in between is split there.
+        let until = self.ahead.until.min(now);
+        self.step(until);
+        if self.at >= self.ahead.until || self.curve != when.curve_version {
+            self.end = end(campaign, budget, when).unwrap_or(self.end);
+            let from = When { now: self.at, ..when };
+            self.ahead =
+                Ahead::of(from.curve, &campaign.targeting.hours, from.local, from.now, self.end.plus(-self.early_ms));
+            self.curve = when.curve_version;
+            self.step(now.min(self.ahead.until));
+        }
+    }
+
+    fn step(&mut self, to: UnixMs) {
+        let left = self.ahead.from(self.at);
+        let passed = self.ahead.weight * to.since(self.at).max(0) as f64;
+        if left > 0.0 {
+            self.planned += (self.amount - self.planned).max(0.0) * (passed / left).min(1.0);
+        }
+        self.at = self.at.max(to);
+    }
+
+    /// Starts anew from what is spent, `counted`, now.
+    pub fn anchor(&mut self, counted: f64) {
+        self.planned = counted;
+    }
+
+    /// What it spends now, in nanos per second.
+    pub fn speed(&self) -> f64 {
+        let left = self.ahead.from(self.at);
+        if left > 0.0 { (self.amount - self.planned).max(0.0) * self.ahead.weight * 1_000.0 / left } else { 0.0 }
+    }
+
+    pub fn seconds_left(&self) -> f64 {
+        self.end.plus(-self.early_ms).since(self.at).max(0) as f64 / 1_000.0
+    }
+}
+
+fn key(campaign: &Campaign, budget: &Budget, when: When) -> Key {
+    let day = budget.daily.map(|_| when.local.day);
+    Key { total: budget.total, daily: budget.daily, day, ends_at: campaign.ends_at }
+}
+
+/// The end of the period. A day of 23 or 25 hours is known as such once its clock change has come.
+fn end(campaign: &Campaign, budget: &Budget, when: When) -> Option<UnixMs> {
+    let last = campaign.ends_at.map(|t| t.plus(1));
+    if budget.daily.is_none() {
+        return last;
+    }
+    let hours_left = 23 - i64::from(when.local.hour_of_week % 24);
+    let midnight = when.local.until.plus(hours_left * HOUR_MS);
+    Some(last.map_or(midnight, |last| last.min(midnight)))
+}
+
+/// What was spent in the plan's period, in nanos.
+pub fn spent(budget: &Budget) -> f64 {
+    budget.spent_in_period().0 as f64
+}

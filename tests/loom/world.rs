@@ -153,13 +153,14 @@ impl World {
         (available, reserved, book.spent.0)
     }
 
-    /// Lets all lifetimes pass: nothing stays set aside, and what is not spent is available, up to the budget.
+    /// Lets all lifetimes pass: nothing stays set aside, and what is not spent is available, as far as the budget allows
+    /// it; the rest went back.
     pub fn end(&mut self, spent: i64) {
         let before = self.hot.books().campaigns[&NO].outstanding().0;
         self.idle_until(START.plus(10 * LIFE.bill_ms));
         let (available, reserved, booked) = self.check();
         let book = &self.hot.books().campaigns[&NO];
-        assert_eq!((reserved, booked - book.late.0), (0, spent));
-        assert_eq!(available, before.min(book.total.0 - booked));
+        let left = before.min(book.total.0 - book.spent.0);
+        assert_eq!((available, reserved, booked - book.late.0), (left, 0, spent));
     }
 }

@@ -54,6 +54,7 @@ pub struct Gauges {
     pub campaigns: AtomicU64,
     pub catalog_version: AtomicU64,
     pub catalog_build_us: AtomicU64,
+    pub catalog_unmerged: AtomicU64,
     pub ready: AtomicU64,
 }
 
@@ -190,8 +191,14 @@ impl Collector for Books {
         gauge(
             e,
             "gavel_catalog_build_microseconds",
-            "What the last catalog took to build",
+            "What the last catalog took to build anew",
             unsigned(&g.catalog_build_us) as i64,
+        )?;
+        gauge(
+            e,
+            "gavel_catalog_unmerged",
+            "Campaigns edited since the catalog was built anew",
+            unsigned(&g.catalog_unmerged) as i64,
         )?;
         gauge(e, "gavel_books_lag_events", "Events the books are behind the log", unsigned(&g.lag_events) as i64)?;
         gauge(e, "gavel_books_lag_milliseconds", "Since the books were last level with the log", signed(&g.lag_ms))?;

@@ -18,7 +18,7 @@ use gavel::bidding::live::Live;
 use gavel::bidding::{Catalog, ExchangeTerms, Reason, Scratch, Shared, Snapshot, decide};
 use gavel::clock::UnixMs;
 use gavel::config::Config;
-use gavel::event::{Offset, Stamped};
+use gavel::event::{Event, Offset, Stamped};
 use gavel::ids::{Currency, NodeId};
 use gavel::ledger::bucket::{Grids, Lifetimes, Ring};
 use gavel::ledger::sequence::Sequencer;
@@ -34,6 +34,8 @@ use support::requests::request;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const NOW: UnixMs = UnixMs(1_795_000_000_000);
+/// Before that the campaigns get their first leases.
+const LEASING_MS: i64 = 60_000;
 const LIFETIMES: Lifetimes = Lifetimes { auction_ms: 120_000, bill_ms: 3_600_000, sends_win: true };
 const SIZES: [(&str, usize); 2] = [("10k", 10_000), ("100k", 100_000)];
 /// More than the processor's caches hold.
@@ -51,19 +53,20 @@ fn campaigns(count: usize, json: impl Fn(usize) -> serde_json::Value) -> (Ready,
     let config = Config::default_for_demo().unwrap_or_else(|faults| panic!("{faults:?}"));
     let parsed = (0..count).map(parsed).collect();
     let (registry, mut events) = Registry::start(&config, &Books::default(), parsed, &mut hot);
-    let mut offset = 0;
-    // The campaigns, then their first leases.
-    while !events.is_empty() {
+    events.insert(0, Event::EpochStarted { node: NodeId(1), epoch: hot.epoch() });
+    let (mut offset, mut at) = (0, NOW.plus(-LEASING_MS));
+    // The campaigns, then their first leases: a round of the log's thread gives some thousands of them.
+    while !events.is_empty() || hot.unleased() > 0 {
         let mut next = Vec::new();
         for event in events.drain(..) {
-            hot.apply(&Stamped { offset: Offset(offset), at: NOW, event }, &mut next);
+            hot.apply(&Stamped { offset: Offset(offset), at, event }, &mut next);
             offset += 1;
         }
-        if hot.unleased() > 0 {
-            hot.tick(NOW, &mut next);
-        }
+        at = at.plus(100);
+        hot.tick(at, &mut next);
         events = next;
     }
+    assert!(at < NOW, "it took {} ms until all had a lease", at.since(NOW) + LEASING_MS);
     (registry.present.into_values().map(|present| (present.compiled, present.live)).collect(), grids)
 }
 

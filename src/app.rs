@@ -5,9 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
-
 use crate::admin::campaigns::{CapMemory, Registry};
+use crate::admin::catalogs::Catalogs;
 use crate::admin::listener::Listener;
 use crate::admin::{Admin, Campaigns, catalog_files};
 use crate::bidding::{Catalog, ExchangeTerms, Shared, key};
@@ -149,10 +148,17 @@ impl App {
         let books = reconciler.books.clone();
         let reconciler = reconciler.start().map_err(because("reconciler"))?;
 
-        let catalog = Arc::new(ArcSwap::from_pointee(Catalog::default()));
+        let started = Instant::now();
+        let present: Vec<_> = registry.present.values().map(|p| (p.compiled.clone(), p.live.clone())).collect();
+        let catalog = Catalog::build(1, &present, |currency| config.rates.get(currency));
+        let merge_above = config.limits.recent_campaigns;
+        let catalogs = Catalogs::start(catalog, started.elapsed(), merge_above, metrics.gauges.clone())
+            .map_err(because("catalog builder"))?;
+        let catalogs = Arc::new(catalogs);
+        let catalog = catalogs.in_force();
         let campaigns = Arc::new(Campaigns::new(
             config.clone(),
-            catalog.clone(),
+            catalogs,
             hot.clone(),
             log.clone(),
             caps,
@@ -161,7 +167,6 @@ impl App {
             0,
             registry,
         ));
-        campaigns.rebuild();
         let pacer = Pacer {
             catalog: catalog.clone(),
             hot: hot.clone(),

@@ -12,7 +12,7 @@ mod servers;
 mod table;
 mod timer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -49,7 +49,8 @@ struct Arguments {
     /// Requests per second where a rate is kept; half of what gavel answers at most without it
     #[arg(long)]
     rate: Option<f64>,
-    /// Instead: latency while the catalog is rebuilt over and over, against latency while it is not
+    /// Instead: latency while campaigns are re-targeted, and while the catalog is built anew over and over, against
+    /// latency while they are not
     #[arg(long)]
     rebuild: bool,
     /// Processor time of each of gavel's threads, too
@@ -112,16 +113,15 @@ fn main() -> ExitCode {
     }
 }
 
-async fn drive(arguments: &Arguments) -> Result<(), Error> {
-    let dir = tempfile::tempdir()?;
+/// Starts gavel, with these lines in its section of limits, and drives it until it is warm.
+async fn warm(arguments: &Arguments, limits: &str, dir: &Path) -> Result<(Server, Client, Round), Error> {
     let mix = arguments.eligible.mix();
     let campaigns = (0..arguments.campaigns).map(|i| campaign(i, mix).to_string());
-    let path = servers::prepare(dir.path(), campaigns)?;
+    let path = servers::prepare(dir, limits, campaigns)?;
     let gavel = Server::start(&["--role", "gavel", "--dir", path.to_str().ok_or("the path is not UTF-8")?])?;
     let requests = client::requests();
-    let to_gavel = Client::connect(gavel.traffic, &requests).await?;
-    let time = Duration::from_secs_f64(arguments.seconds);
-    let warm = to_gavel.saturate(time).await?;
+    let client = Client::connect(gavel.traffic, &requests).await?;
+    let warm = client.saturate(Duration::from_secs_f64(arguments.seconds)).await?;
     let request_bytes = requests.iter().map(Vec::len).sum::<usize>() / requests.len();
     println!(
         "{} campaigns, {:?}; requests of {request_bytes} bytes with head, {:.1} % answered with a bid of {} bytes",
@@ -130,12 +130,24 @@ async fn drive(arguments: &Arguments) -> Result<(), Error> {
         100.0 * warm.bids as f64 / warm.answered as f64,
         warm.body_bytes / warm.bids.max(1)
     );
+    Ok((gavel, client, warm))
+}
+
+async fn drive(arguments: &Arguments) -> Result<(), Error> {
+    let time = Duration::from_secs_f64(arguments.seconds);
     if arguments.rebuild {
-        return rebuild::compare(arguments, &gavel, &to_gavel, mix).await;
+        for (what, limits) in [("an edit", ""), ("an edit and a full build", "recent_campaigns = 0\n")] {
+            let dir = tempfile::tempdir()?;
+            let (gavel, client, _) = warm(arguments, limits, dir.path()).await?;
+            rebuild::compare(arguments, what, &gavel, &client).await?;
+        }
+        return Ok(());
     }
+    let dir = tempfile::tempdir()?;
+    let (gavel, to_gavel, warm) = warm(arguments, "", dir.path()).await?;
     let body_bytes = (warm.body_bytes / warm.bids.max(1)).to_string();
     let bare = Server::start(&["--role", "bare", "--body-bytes", &body_bytes])?;
-    let to_bare = Client::connect(bare.traffic, &requests).await?;
+    let to_bare = Client::connect(bare.traffic, &client::requests()).await?;
     to_bare.saturate(time).await?;
 
     let pair = [(&bare, &to_bare), (&gavel, &to_gavel)];

@@ -103,12 +103,14 @@ pub fn gavel(dir: &Path) -> Result<(), Error> {
     Ok(app.stop()?)
 }
 
-/// Writes what [`gavel`] starts from.
-pub fn prepare(dir: &Path, campaigns: impl Iterator<Item = String>) -> Result<PathBuf, Error> {
+/// Writes what [`gavel`] starts from; `limits` are lines of that section.
+pub fn prepare(dir: &Path, limits: &str, campaigns: impl Iterator<Item = String>) -> Result<PathBuf, Error> {
     let all: Vec<String> = campaigns.collect();
     fs::write(dir.join("campaigns.json"), format!("[{}]", all.join(",\n")))?;
-    let config = "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n\
-                  catalog = [\"campaigns.json\"]\n[limits]\nworkers = 1\n";
+    let config = format!(
+        "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n\
+         catalog = [\"campaigns.json\"]\n[limits]\nworkers = 1\n{limits}"
+    );
     fs::write(dir.join("gavel.toml"), config)?;
     Ok(dir.to_owned())
 }

@@ -1,14 +1,10 @@
-//! The campaigns as they are now, and the catalog made of them.
+//! The campaigns as they are now.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
-
-use arc_swap::ArcSwap;
 
 use super::catalog_files;
-use crate::bidding::Catalog;
+use super::catalogs::Catalogs;
 use crate::bidding::campaign::{BidPrice, Campaign, Pacing, Status};
 use crate::bidding::compiled::Compiled;
 use crate::bidding::live::Live;
@@ -30,7 +26,7 @@ pub type CapMemory = dashmap::DashMap<CampaignNo, (u32, i64)>;
 /// What edits of campaigns need; made by the composition root.
 pub struct Campaigns {
     pub config: Arc<Config>,
-    pub catalog: Arc<ArcSwap<Catalog>>,
+    pub catalogs: Arc<Catalogs>,
     pub hot: Arc<Mutex<Hot>>,
     pub log: Arc<dyn EventLog>,
     pub caps: Arc<CapMemory>,
@@ -39,8 +35,6 @@ pub struct Campaigns {
     /// The lane of the log that edits use.
     pub lane: usize,
     state: Mutex<Registry>,
-    /// Edits are made one after the other.
-    pub(super) editing: tokio::sync::Mutex<()>,
 }
 
 /// Every campaign there is and every number ever given.
@@ -48,7 +42,6 @@ pub struct Campaigns {
 pub struct Registry {
     numbers: HashMap<String, (CampaignNo, Currency)>,
     next_no: u32,
-    version: u64,
     pub present: BTreeMap<String, Present>,
 }
 
@@ -177,7 +170,7 @@ impl Campaigns {
     #[allow(clippy::too_many_arguments)]
     pub fn new(
         config: Arc<Config>,
-        catalog: Arc<ArcSwap<Catalog>>,
+        catalogs: Arc<Catalogs>,
         hot: Arc<Mutex<Hot>>,
         log: Arc<dyn EventLog>,
         caps: Arc<CapMemory>,
@@ -186,8 +179,8 @@ impl Campaigns {
         lane: usize,
         registry: Registry,
     ) -> Campaigns {
-        let (state, editing) = (Mutex::new(registry), tokio::sync::Mutex::new(()));
-        Campaigns { config, catalog, hot, log, caps, metrics, clock, lane, state, editing }
+        let state = Mutex::new(registry);
+        Campaigns { config, catalogs, hot, log, caps, metrics, clock, lane, state }
     }
 
     /// The registry, also after a panic elsewhere: an edit changes it in one step.
@@ -201,29 +194,5 @@ impl Campaigns {
 
     pub fn now(&self) -> UnixMs {
         self.clock.now()
-    }
-
-    /// Builds a catalog of what is present and puts it in force. Takes milliseconds to tenths of a second: never on a
-    /// thread that serves.
-    pub fn rebuild(&self) {
-        let started = Instant::now();
-        let (version, campaigns) = {
-            let mut registry = self.registry();
-            registry.version += 1;
-            let campaigns: Vec<_> = registry.present.values().map(|p| (p.compiled.clone(), p.live.clone())).collect();
-            (registry.version, campaigns)
-        };
-        for (compiled, _) in &campaigns {
-            match compiled.campaign.cap_memory() {
-                Some(memory) => drop(self.caps.insert(compiled.no, memory)),
-                None => drop(self.caps.remove(&compiled.no)),
-            }
-        }
-        let catalog = Catalog::build(version, &campaigns, |currency| self.config.rates.get(currency));
-        let gauges = &self.metrics.gauges;
-        gauges.campaigns.store(catalog.entries.len() as u64, Ordering::Relaxed);
-        gauges.catalog_version.store(version, Ordering::Relaxed);
-        gauges.catalog_build_us.store(started.elapsed().as_micros() as u64, Ordering::Relaxed);
-        self.catalog.store(Arc::new(catalog));
     }
 }

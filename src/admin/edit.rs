@@ -9,6 +9,7 @@ use super::campaigns::{Campaigns, set_event};
 use super::catalog_files;
 use super::problem::Problem;
 use crate::bidding::campaign::{Campaign, parse};
+use crate::bidding::part::Entry;
 use crate::event::Event;
 
 /// Puts a campaign; true when it is new.
@@ -27,7 +28,7 @@ pub async fn put(campaigns: &Arc<Campaigns>, id: &str, body: &[u8]) -> Result<(b
         return Err(Problem::faults(invalid, "the campaign does not fit the configuration", faults));
     }
 
-    let _one_at_a_time = campaigns.editing.lock().await;
+    let mut edit = campaigns.catalogs.edit().await;
     let (no, before) = {
         let registry = campaigns.registry();
         let no = registry.number(id, campaign.currency).map_err(|has| {
@@ -39,23 +40,27 @@ pub async fn put(campaigns: &Arc<Campaigns>, id: &str, body: &[u8]) -> Result<(b
     let json = campaign.json.clone();
     durable(campaigns, Event::CampaignSet(set_event(no, &campaign, Some(json.clone())))).await?;
 
-    let same_index = before.as_ref().is_some_and(|before| only_live_changes(before, &campaign));
-    let (present, many_raised) = {
-        let mut registry = campaigns.registry();
-        let present = registry.put(no, campaign, &mut campaigns.hot());
-        let many_raised = campaigns.catalog.load().price_changed(no, present.live.price());
-        (present, many_raised)
-    };
-    lease(campaigns, present.compiled.no).await;
-    if !same_index || many_raised {
-        rebuild(campaigns).await?;
+    let present = campaigns.registry().put(no, campaign, &mut campaigns.hot());
+    // Whoever bids for it finds its money there.
+    lease(campaigns, no).await;
+    let campaign = &present.compiled.campaign;
+    if before.as_ref().is_some_and(|before| only_live_changes(before, campaign)) {
+        edit.price_changed(no).await?;
+    } else {
+        match campaign.cap_memory() {
+            Some(memory) => drop(campaigns.caps.insert(no, memory)),
+            None => drop(campaigns.caps.remove(&no)),
+        }
+        if let Some(rate) = campaigns.config.rates.get(campaign.currency) {
+            edit.put(Entry::new(present.compiled.clone(), present.live.clone(), rate)).await?;
+        }
     }
     Ok((before.is_none(), json))
 }
 
 /// Deletes a campaign: it bids no more; its account stays.
 pub async fn delete(campaigns: &Arc<Campaigns>, id: &str) -> Result<(), Problem> {
-    let _one_at_a_time = campaigns.editing.lock().await;
+    let mut edit = campaigns.catalogs.edit().await;
     let present = campaigns.registry().present.get(id).cloned();
     let Some(present) = present else {
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is no campaign {id:?}")));
@@ -64,7 +69,7 @@ pub async fn delete(campaigns: &Arc<Campaigns>, id: &str) -> Result<(), Problem>
     present.live.set_active(false);
     campaigns.registry().present.remove(id);
     lease(campaigns, present.compiled.no).await;
-    rebuild(campaigns).await
+    edit.delete(present.compiled.no).await
 }
 
 async fn durable(campaigns: &Campaigns, event: Event) -> Result<(), Problem> {
@@ -84,14 +89,6 @@ async fn lease(campaigns: &Campaigns, no: crate::ids::CampaignNo) {
         tracing::warn!(%error, "a lease could not be changed at once; a later tick tries again");
         campaigns.hot().refused(&events);
     }
-}
-
-async fn rebuild(campaigns: &Arc<Campaigns>) -> Result<(), Problem> {
-    let campaigns = campaigns.clone();
-    tokio::task::spawn_blocking(move || campaigns.rebuild()).await.map_err(|_| {
-        let detail = "the campaign is stored, but the catalog could not be built; see the log lines";
-        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
-    })
 }
 
 /// Whether only things changed that running requests read from shared counters: status, price, budget, and names.

@@ -1,8 +1,10 @@
 //! The admin listener: health, metrics, campaigns, accounts, books.
 
 pub mod api;
+mod builder;
 pub mod campaigns;
 pub mod catalog_files;
+pub mod catalogs;
 pub mod edit;
 pub mod listener;
 pub mod problem;

@@ -1,56 +1,88 @@
-//! The catalog: an immutable snapshot of all campaigns, in order of falling price, with its index.
+//! The catalog: an immutable snapshot of all campaigns in two layers.
+//!
+//! Building anything of all campaigns takes longer than an edit may. So an edit makes a new catalog with the same large
+//! base, less the edited campaign, and with a small layer of what was edited, built anew. Both are scanned alike. Now
+//! and then all is merged into a new base, which is then put under whatever was edited meanwhile.
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
-
-use super::campaign::BidPrice;
 use super::compiled::Compiled;
-use super::index::Index;
-use super::listed::Listed;
+use super::index::Bitmap;
 use super::live::Live;
-use crate::clock::Zone;
+use super::part::{Entry, Part};
 use crate::ids::{CampaignNo, Currency};
-use crate::money::{Nanos, Rate};
+use crate::money::Rate;
 
-/// Campaigns raised above their cap before a new catalog is worth building.
-const MAX_RAISED: usize = 64;
-
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Catalog {
-    /// Grows with each catalog: caches made from an older one are then known to be stale.
+    /// Grows with each catalog.
     pub version: u64,
-    /// By falling cap.
-    pub entries: Vec<Entry>,
-    /// `entries[i].cap_usd`, close together: what the scan reads.
-    pub caps_usd: Vec<i64>,
-    pub index: Index,
-    /// By the regions, cities and inventory that campaigns include.
-    pub regions: Listed,
-    pub cities: Listed,
-    pub inventory: Listed,
-    /// Entries whose price was raised above their cap since the catalog was built, ascending: the scan looks at them
-    /// first.
-    pub raised: ArcSwap<Vec<u32>>,
-    by_no: HashMap<CampaignNo, u32>,
-    /// Every time zone a campaign uses, once.
-    pub zones: Vec<Zone>,
-    /// Any campaign looks at these at all.
-    pub uses_segments: bool,
-    pub uses_categories: bool,
+    /// What was edited since the base was built.
+    recent: Layer,
+    base: Layer,
 }
 
-#[derive(Clone, Debug)]
-pub struct Entry {
-    pub compiled: Arc<Compiled>,
-    pub live: Arc<Live>,
-    /// Position in [`Catalog::zones`].
-    pub zone: u16,
-    pub currency: Currency,
-    pub rate: Rate,
-    /// The most one impression can be worth, in nanos of USD. For a price raised above it see [`Catalog::raised`].
-    pub cap_usd: i64,
+/// A part, and which of its campaigns count: the others were edited or deleted since it was built.
+#[derive(Clone, Debug, Default)]
+pub struct Layer {
+    pub part: Arc<Part>,
+    pub alive: Bitmap,
+    count: usize,
+}
+
+/// All campaigns of a catalog in one part.
+#[derive(Debug)]
+pub struct Merged {
+    /// The catalog's version.
+    of: u64,
+    part: Part,
+}
+
+/// Where a campaign stands: the layer, and the entry there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    pub layer: usize,
+    pub entry: usize,
+}
+
+impl Layer {
+    fn of(version: u64, mut part: Part) -> Layer {
+        part.since = version;
+        let count = part.entries.len();
+        let mut alive: Bitmap = vec![u64::MAX; count.div_ceil(64)].into();
+        if let (Some(last), 1..) = (alive.last_mut(), count % 64) {
+            *last = u64::MAX >> (64 - count % 64);
+        }
+        Layer { part: Arc::new(part), alive, count }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.count == 0
+    }
+
+    fn find(&self, campaign: CampaignNo) -> Option<usize> {
+        self.part.place(campaign).filter(|at| self.alive[at / 64] >> (at % 64) & 1 == 1)
+    }
+
+    /// From now on the campaign does not count.
+    fn kill(&mut self, campaign: CampaignNo) {
+        if let Some(at) = self.find(campaign) {
+            self.alive[at / 64] &= !(1 << (at % 64));
+            self.count -= 1;
+        }
+    }
+
+    fn alive(&self) -> impl Iterator<Item = &Entry> {
+        let alive = |at: usize| self.alive[at / 64] >> (at % 64) & 1 == 1;
+        self.part.entries.iter().enumerate().filter(move |(at, _)| alive(*at)).map(|(_, entry)| entry)
+    }
+}
+
+impl Merged {
+    pub fn is_of(&self, version: u64) -> bool {
+        self.of == version
+    }
 }
 
 impl Catalog {
@@ -60,69 +92,93 @@ impl Catalog {
         campaigns: &[(Arc<Compiled>, Arc<Live>)],
         rate: impl Fn(Currency) -> Option<Rate>,
     ) -> Catalog {
-        let mut zones: Vec<Zone> = Vec::new();
-        let mut zone_names: HashMap<&str, u16> = HashMap::new();
-        let mut entries: Vec<Entry> = Vec::with_capacity(campaigns.len());
-        for (compiled, live) in campaigns {
-            let Some(rate) = rate(compiled.campaign.currency) else { continue };
-            let zone = *zone_names.entry(&compiled.campaign.zone_name).or_insert_with(|| {
-                zones.push(compiled.campaign.zone.clone());
-                (zones.len() - 1) as u16
-            });
-            let currency = compiled.campaign.currency;
-            let cap_usd = cap_usd(&compiled.campaign.bid, live.price(), rate);
-            entries.push(Entry { compiled: compiled.clone(), live: live.clone(), zone, currency, rate, cap_usd });
-        }
-        entries.sort_by(|a, b| b.cap_usd.cmp(&a.cap_usd).then(a.compiled.no.cmp(&b.compiled.no)));
-        let index = Index::build(entries.len(), |i| &entries[i].compiled.accepts);
-        let uses = |f: fn(&Compiled) -> bool| entries.iter().any(|e| f(&e.compiled));
-        Catalog {
-            version,
-            caps_usd: entries.iter().map(|e| e.cap_usd).collect(),
-            index,
-            regions: Listed::build(entries.len(), |i| &entries[i].compiled.regions.include),
-            cities: Listed::build(entries.len(), |i| &entries[i].compiled.cities.include),
-            inventory: Listed::build(entries.len(), |i| &entries[i].compiled.inventory.include),
-            raised: ArcSwap::default(),
-            by_no: entries.iter().enumerate().map(|(i, e)| (e.compiled.no, i as u32)).collect(),
-            uses_segments: uses(|c| !c.segments_any.is_empty() || !c.segments_none.is_empty()),
-            uses_categories: uses(|c| !c.categories.include.is_empty() || !c.categories.exclude.is_empty()),
-            zones,
-            entries,
-        }
+        let entries = campaigns.iter().filter_map(|(compiled, live)| {
+            let rate = rate(compiled.campaign.currency)?;
+            Some(Entry::new(compiled.clone(), live.clone(), rate))
+        });
+        let base = Layer::of(version, Part::build(entries.collect()));
+        Catalog { version, recent: Layer::default(), base }
     }
 
-    /// The caps of up to 64 entries; falling, and at least one.
-    pub(super) fn caps_of(&self, word: usize) -> &[i64] {
-        let rest = &self.caps_usd[word * 64..];
-        &rest[..rest.len().min(64)]
+    /// What was edited last comes first.
+    pub fn layers(&self) -> [&Layer; 2] {
+        [&self.recent, &self.base]
+    }
+
+    pub fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.layers().into_iter().flat_map(Layer::alive)
+    }
+
+    pub fn entry(&self, place: Place) -> &Entry {
+        &self.layers()[place.layer].part.entries[place.entry]
+    }
+
+    pub fn len(&self) -> usize {
+        self.recent.count + self.base.count
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
     }
 
     pub fn find(&self, campaign: CampaignNo) -> Option<&Entry> {
-        self.by_no.get(&campaign).map(|i| &self.entries[*i as usize])
+        self.layers().into_iter().find_map(|layer| layer.find(campaign).map(|at| &layer.part.entries[at]))
     }
 
-    /// Tells the scan that a campaign's price is now `price`. True when so many have been raised that a new catalog
-    /// should sort them in: every request looks at each of them.
-    pub fn price_changed(&self, campaign: CampaignNo, price: Nanos) -> bool {
-        let Some(&at) = self.by_no.get(&campaign) else { return false };
-        let entry = &self.entries[at as usize];
-        if cap_usd(&entry.compiled.campaign.bid, price, entry.rate) > entry.cap_usd {
-            self.raised.rcu(|raised| {
-                let mut raised = Vec::clone(raised);
-                if let Err(place) = raised.binary_search(&at) {
-                    raised.insert(place, at);
-                }
-                raised
-            });
+    /// How far it is from having all in the base and nothing else: in campaigns.
+    pub fn unmerged(&self) -> usize {
+        self.recent.count.max(self.base.part.entries.len() - self.base.count)
+    }
+
+    /// Whether the two have the same base, which is what costs time to free.
+    pub fn shares_base(&self, other: &Catalog) -> bool {
+        Arc::ptr_eq(&self.base.part, &other.base.part)
+    }
+
+    /// With a campaign that is new, changed, or worth more than its cap.
+    #[must_use]
+    pub fn with(&self, entry: Entry) -> Catalog {
+        let mut next = self.without(entry.no);
+        let entries = next.recent.alive().cloned().chain([entry]).collect();
+        next.recent = Layer::of(next.version, Part::build(entries));
+        next
+    }
+
+    #[must_use]
+    pub fn without(&self, campaign: CampaignNo) -> Catalog {
+        let mut next = Catalog { version: self.version + 1, ..self.clone() };
+        next.recent.kill(campaign);
+        next.base.kill(campaign);
+        next
+    }
+
+    /// All campaigns at their prices of now, as a base to be. Takes its time.
+    pub fn merged(&self) -> Merged {
+        let part = Part::build(self.base.alive().chain(self.recent.alive()).map(Entry::again).collect());
+        Merged { of: self.version, part }
+    }
+
+    /// With a base that an earlier catalog was merged into. `edited` are the campaigns that were put or deleted, or whose
+    /// price changed, since that one: of them the base may say anything.
+    #[must_use]
+    pub fn over(&self, base: Merged, edited: &HashSet<CampaignNo>) -> Catalog {
+        let version = self.version + 1;
+        let mut next = Catalog { version, recent: Layer::default(), base: Layer::of(version, base.part) };
+        let mut recent = Vec::new();
+        for campaign in edited {
+            let Some(entry) = self.find(*campaign) else {
+                next.base.kill(*campaign);
+                continue;
+            };
+            let merged = next.base.part.place(*campaign).map(|at| &next.base.part.entries[at]);
+            if !merged.is_some_and(|merged| Arc::ptr_eq(&merged.compiled, &entry.compiled) && merged.is_capped()) {
+                recent.push(entry.again());
+                next.base.kill(*campaign);
+            }
         }
-        self.raised.load().len() > MAX_RAISED
-    }
-}
-
-/// The most that one impression can be worth. A click price is worth itself at a click rate of 1.
-fn cap_usd(bid: &BidPrice, price: Nanos, rate: Rate) -> i64 {
-    match bid {
-        BidPrice::Cpm { .. } | BidPrice::Cpc { .. } => price.convert_floor(rate, Rate::USD).0,
+        if !recent.is_empty() {
+            next.recent = Layer::of(version, Part::build(recent));
+        }
+        next
     }
 }

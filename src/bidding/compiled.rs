@@ -23,6 +23,8 @@ pub const NATIVE: u64 = 4;
 pub struct Compiled {
     pub no: CampaignNo,
     pub campaign: Arc<Campaign>,
+    /// [`key`] of its time zone's name.
+    pub zone: u64,
     pub regions: Keys,
     pub cities: Keys,
     pub inventory: Keys,
@@ -73,6 +75,7 @@ impl Compiled {
         let creatives: Box<[_]> = campaign.creatives.iter().map(|c| CompiledCreative::new(&campaign.id, c)).collect();
         Compiled {
             no,
+            zone: key(&campaign.zone_name),
             regions: Keys::of(&t.regions),
             cities: Keys::of(&t.cities),
             inventory: Keys::of(&t.inventory),

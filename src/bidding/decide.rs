@@ -1,31 +1,29 @@
 //! `decide()`: a bid request in, bids or a reason out.
 //!
-//! For each impression: scan the index in order of falling price, verify what its bitmaps cannot say, keep the best,
-//! stop when the next price cannot win, and reserve. Nothing here waits, locks, or reads a clock.
+//! For each impression: scan the catalog for the best campaign, and reserve. Nothing here waits, locks, or reads a clock.
 
 use std::sync::Arc;
 
 use fastrand::Rng;
 use smallvec::SmallVec;
 
-use super::campaign::BidPrice;
-use super::catalog::{Catalog, Entry};
-use super::compiled::NATIVE;
-use super::fit::{advertiser_allowed, fits};
-use super::offer::{Floors, Formats, Masks};
+use super::catalog::{Catalog, Place};
+use super::offer::{Floors, Formats};
+use super::part::{Entry, Part};
 use super::reason::Reason;
+use super::scan::Candidate;
 use super::subject::Subject;
 use crate::clock::{LocalHour, UnixMs};
 use crate::event::Facts;
 use crate::ids::Currency;
 use crate::ledger::bucket::{Grids, Lifetimes};
 use crate::ledger::sequence::{SeqRange, Sequencer};
-use crate::money::{Nanos, Quantity, Rate};
+use crate::money::{Quantity, Rate};
 use crate::openrtb::consent::Privacy;
 use crate::openrtb::imp::Imp;
 use crate::openrtb::native::NativeRequest;
 use crate::openrtb::request::BidRequest;
-use crate::window::impressions::{ImpressionStore, Seen};
+use crate::window::impressions::ImpressionStore;
 
 /// How often an impression is scanned anew because another bid took the money in between.
 const MAX_TRIES: usize = 4;
@@ -63,13 +61,37 @@ pub struct ExchangeTerms {
 /// A worker's buffers, kept from request to request.
 #[derive(Debug)]
 pub struct Scratch {
-    subject: Subject,
-    rng: Rng,
+    pub(super) subject: Subject,
+    pub(super) rng: Rng,
     range: SeqRange,
-    zones: Vec<LocalHour>,
-    zones_of: u64,
+    /// For each layer of the catalog.
+    hours: [Hours; 2],
     /// Campaigns lost for each reason since the last [`Scratch::take_lost`].
-    lost: [u64; Reason::COUNT],
+    pub(super) lost: [u64; Reason::COUNT],
+}
+
+/// What the clocks of a part's zones show.
+#[derive(Debug, Default)]
+struct Hours {
+    /// [`Part::since`] of the part.
+    of: u64,
+    hours: Vec<LocalHour>,
+}
+
+impl Hours {
+    fn follow(&mut self, part: &Part, now: UnixMs) {
+        if self.of != part.since {
+            self.hours.clear();
+            self.of = part.since;
+        }
+        for (i, zone) in part.zones.iter().enumerate() {
+            match self.hours.get_mut(i) {
+                Some(hour) if now < hour.until => {}
+                Some(hour) => *hour = zone.local_hour(now),
+                None => self.hours.push(zone.local_hour(now)),
+            }
+        }
+    }
 }
 
 impl Scratch {
@@ -78,8 +100,7 @@ impl Scratch {
             subject: Subject::default(),
             rng: Rng::with_seed(seed),
             range: SeqRange::default(),
-            zones: Vec::new(),
-            zones_of: u64::MAX,
+            hours: Default::default(),
             lost: [0; Reason::COUNT],
         }
     }
@@ -90,18 +111,15 @@ impl Scratch {
     }
 
     /// Brings the local hours of the catalog's time zones up to `now`.
-    fn local_hours(&mut self, catalog: &Catalog, now: UnixMs) {
-        if self.zones_of != catalog.version {
-            self.zones.clear();
-            self.zones_of = catalog.version;
+    fn follow(&mut self, catalog: &Catalog, now: UnixMs) {
+        for (hours, layer) in self.hours.iter_mut().zip(catalog.layers()) {
+            hours.follow(&layer.part, now);
         }
-        for (i, zone) in catalog.zones.iter().enumerate() {
-            match self.zones.get_mut(i) {
-                Some(hour) if now < hour.until => {}
-                Some(hour) => *hour = zone.local_hour(now),
-                None => self.zones.push(zone.local_hour(now)),
-            }
-        }
+    }
+
+    /// What the campaign's clock shows.
+    pub(super) fn hour(&self, place: Place, entry: &Entry) -> LocalHour {
+        self.hours[place.layer].hours[usize::from(entry.zone)]
     }
 }
 
@@ -130,28 +148,14 @@ pub struct Bid {
     pub markup: Option<NativeRequest>,
 }
 
-/// An eligible campaign for one impression.
-#[derive(Clone, Copy, Debug)]
-struct Candidate {
-    entry: u32,
-    /// In USD, what campaigns are compared by.
-    value: i64,
-    /// Per impression in the bid's currency.
-    price: Nanos,
-    /// Per impression in the campaign's currency.
-    own_price: Nanos,
-    creative: u16,
-    deal: Option<u16>,
-}
-
 /// The request, its terms, and what was worked out of it once.
-struct Ask<'a, 'r> {
-    snapshot: &'a Snapshot,
-    exchange: &'a ExchangeTerms,
-    request: &'a BidRequest<'r>,
-    now: UnixMs,
+pub(super) struct Ask<'a, 'r> {
+    pub snapshot: &'a Snapshot,
+    pub exchange: &'a ExchangeTerms,
+    pub request: &'a BidRequest<'r>,
+    pub now: UnixMs,
     currency: Currency,
-    rate: Rate,
+    pub rate: Rate,
 }
 
 /// Decides on one request at `now`. Money is reserved for every bid returned.
@@ -170,12 +174,13 @@ pub fn decide(
         return no(Reason::UnknownCurrency);
     };
     let catalog = &*snapshot.catalog;
-    if catalog.entries.is_empty() {
+    if catalog.is_empty() {
         return no(Reason::NoCampaigns);
     }
-    scratch.local_hours(catalog, now);
+    scratch.follow(catalog, now);
     let privacy = Privacy::of(request);
-    scratch.subject.read(request, &privacy, catalog.uses_segments, catalog.uses_categories);
+    let uses = |f: fn(&Part) -> bool| catalog.layers().into_iter().any(|layer| f(&layer.part));
+    scratch.subject.read(request, &privacy, uses(|p| p.uses_segments), uses(|p| p.uses_categories));
     let ask = Ask { snapshot, exchange, request, now, currency, rate };
     let mut decision = BidDecision { currency: Some(currency), ..BidDecision::default() };
     let mut furthest = Reason::NoSupportedImp;
@@ -217,251 +222,15 @@ impl Ask<'_, '_> {
             Some(multiplier) => Quantity::from_f64(multiplier).ok_or(Reason::NoSupportedImp)?,
         };
         let floors = Floors::of(imp, &self.exchange.seat, &self.snapshot.shared.rates, self.rate)?;
-        let mut taken: SmallVec<[u32; MAX_TRIES]> = SmallVec::new();
+        let mut taken: SmallVec<[Place; MAX_TRIES]> = SmallVec::new();
         loop {
             let best = self.scan(imp, quantity, &floors, &mut formats, &taken, scratch)?;
             match self.reserve(position, imp, quantity, best, &mut formats, scratch) {
                 Some(bid) => return Ok(bid),
-                None if taken.len() + 1 < MAX_TRIES => taken.push(best.entry),
+                None if taken.len() + 1 < MAX_TRIES => taken.push(best.place),
                 None => return Err(Reason::Budget),
             }
         }
-    }
-
-    /// The most valuable eligible campaign; one of them at random when several are worth the same.
-    fn scan(
-        &self,
-        imp: &Imp,
-        quantity: Quantity,
-        floors: &Floors,
-        formats: &mut Formats,
-        taken: &[u32],
-        scratch: &mut Scratch,
-    ) -> Result<Candidate, Reason> {
-        let catalog = &*self.snapshot.catalog;
-        let mut best = Best { candidate: None, ties: 0, eligible: 0, furthest: Reason::Format, stop: floors.least_usd };
-        let masks = Masks::new(&catalog.index, self.exchange.key, formats, &scratch.subject);
-        let subject = &scratch.subject;
-        let mut walks = [
-            (Reason::Region, catalog.regions.walk(subject.region.as_slice())),
-            (Reason::City, catalog.cities.walk(subject.city.as_slice())),
-            (Reason::Inventory, catalog.inventory.walk(&subject.inventory)),
-        ];
-        let raised = catalog.raised.load();
-        for &entry in raised.iter().filter(|e| !taken.contains(e)) {
-            if masks.word(entry as usize / 64) >> (entry % 64) & 1 == 1 {
-                self.consider(entry, imp, quantity, floors, formats, scratch, &mut best);
-            }
-        }
-        for word in 0..catalog.index.words() {
-            let caps = catalog.caps_of(word);
-            if caps[0] < best.stop {
-                break;
-            }
-            let mut bits = masks.word(word);
-            if bits == 0 {
-                continue;
-            }
-            for done in raised.iter().chain(taken).filter(|entry| **entry as usize / 64 == word) {
-                bits &= !(1 << (done % 64));
-            }
-            // Not by its cap: whoever cannot win was not lost for its lists.
-            bits &= u64::MAX >> (64 - caps.partition_point(|cap| *cap >= best.stop));
-            for (reason, walk) in &mut walks {
-                if bits == 0 {
-                    break;
-                }
-                let left = bits & walk.word(word);
-                if left != bits {
-                    scratch.lost[*reason as usize] += u64::from((bits & !left).count_ones());
-                    best.furthest = best.furthest.max(*reason);
-                }
-                bits = left;
-            }
-            while bits != 0 {
-                let place = bits.trailing_zeros();
-                bits &= bits - 1;
-                if caps[place as usize] < best.stop {
-                    break;
-                }
-                self.consider(word as u32 * 64 + place, imp, quantity, floors, formats, scratch, &mut best);
-            }
-        }
-        scratch.lost[Reason::Outbid as usize] += best.eligible.saturating_sub(1);
-        // The index loses nobody later than at the price.
-        best.candidate.ok_or_else(|| match best.furthest {
-            furthest if furthest >= Reason::Price => furthest,
-            furthest => furthest.max(masks.furthest()),
-        })
-    }
-
-    /// Verifies one campaign and keeps it if it is the best so far.
-    #[allow(clippy::too_many_arguments)]
-    fn consider(
-        &self,
-        entry: u32,
-        imp: &Imp,
-        quantity: Quantity,
-        floors: &Floors,
-        formats: &mut Formats,
-        scratch: &mut Scratch,
-        best: &mut Best,
-    ) {
-        match self.verify(entry, imp, quantity, floors, formats, scratch, best.stop) {
-            Ok(candidate) => {
-                best.eligible += 1;
-                let standing = best.candidate.map_or(i64::MIN, |b| b.value);
-                if candidate.value > standing {
-                    (best.candidate, best.ties, best.stop) = (Some(candidate), 1, candidate.value);
-                } else if candidate.value == standing {
-                    // Each of n equal ones is kept with a chance of 1 in n.
-                    best.ties += 1;
-                    if scratch.rng.u32(0..best.ties) == 0 {
-                        best.candidate = Some(candidate);
-                    }
-                }
-            }
-            Err(reason) => {
-                scratch.lost[reason as usize] += 1;
-                best.furthest = best.furthest.max(reason);
-            }
-        }
-    }
-
-    /// Everything the index cannot say of one campaign, cheap and selective things first.
-    #[allow(clippy::too_many_arguments)]
-    fn verify(
-        &self,
-        at: u32,
-        imp: &Imp,
-        quantity: Quantity,
-        floors: &Floors,
-        formats: &mut Formats,
-        scratch: &mut Scratch,
-        stop: i64,
-    ) -> Result<Candidate, Reason> {
-        let entry = &self.snapshot.catalog.entries[at as usize];
-        let compiled = &*entry.compiled;
-        let campaign = &*compiled.campaign;
-        let own_price = entry.live.pace.bid(entry.live.price(), &mut scratch.rng);
-        let value = own_price.convert_floor(entry.rate, Rate::USD).0;
-        if value < stop {
-            return Err(Reason::Price);
-        }
-        if !entry.live.active() {
-            return Err(Reason::Paused);
-        }
-        if campaign.starts_at.is_some_and(|t| self.now < t) || campaign.ends_at.is_some_and(|t| self.now > t) {
-            return Err(Reason::Dates);
-        }
-        let hour = scratch.zones[usize::from(entry.zone)];
-        if !campaign.targeting.hours.contains(hour.hour_of_week) {
-            return Err(Reason::HourOfWeek);
-        }
-        let subject = &mut scratch.subject;
-        if !compiled.regions.allow(subject.region.as_slice()) {
-            return Err(Reason::Region);
-        }
-        if !compiled.cities.allow(subject.city.as_slice()) {
-            return Err(Reason::City);
-        }
-        if !compiled.inventory.allow(&subject.inventory) {
-            return Err(Reason::Inventory);
-        }
-        if !compiled.categories.allow(&subject.categories) {
-            return Err(Reason::Category);
-        }
-        if (!compiled.segments_any.is_empty() && !compiled.segments_any.any_of(&subject.segments))
-            || compiled.segments_none.any_of(&subject.segments)
-        {
-            return Err(Reason::Segment);
-        }
-        if let BidPrice::Cpc { .. } = campaign.bid {
-            return Err(Reason::ModelMissing);
-        }
-        let price = own_price.convert_floor(entry.rate, self.rate);
-        let (creative, deal) = self.creative_and_deal(entry, imp, price, floors, formats, scratch)?;
-        if !campaign.frequency_caps.is_empty() {
-            self.check_caps(entry, scratch.subject.user)?;
-        }
-        let open = entry.live.account.open(hour.day);
-        let available = open.as_deref().and_then(|o| o.as_ref()).map_or(Nanos::ZERO, |o| o.available());
-        if available < own_price.times(quantity) {
-            entry.live.account.ask();
-            return Err(Reason::Budget);
-        }
-        if !entry.live.pace.allows(own_price.times(quantity)) {
-            return Err(Reason::Pacing);
-        }
-        Ok(Candidate { entry: at, value, price, own_price, creative, deal })
-    }
-
-    /// A creative that fits, and the deal it would be bid for: the one with the highest floor that the price reaches.
-    fn creative_and_deal(
-        &self,
-        entry: &Entry,
-        imp: &Imp,
-        price: Nanos,
-        floors: &Floors,
-        formats: &mut Formats,
-        scratch: &mut Scratch,
-    ) -> Result<(u16, Option<u16>), Reason> {
-        let compiled = &*entry.compiled;
-        let wants_deal = !compiled.deals.is_empty();
-        if wants_deal && !floors.deals.iter().any(|d| compiled.deals.contains(d.key)) {
-            return Err(Reason::Deal);
-        }
-        if !wants_deal && floors.private {
-            return Err(Reason::PrivateAuction);
-        }
-        let len = compiled.creatives.len();
-        let first = if len > 1 { scratch.rng.usize(0..len) } else { 0 };
-        let mut furthest = Reason::Creative;
-        for i in 0..len {
-            let at = (first + i) % len;
-            let (creative, facts) = (&compiled.campaign.creatives[at], &compiled.creatives[at]);
-            if !formats.values.contains(&facts.format) {
-                continue;
-            }
-            let markup = if facts.format == NATIVE { formats.markup(imp) } else { None };
-            if let Err(reason) = fits(creative, facts, self.request, imp, markup, &mut scratch.subject) {
-                furthest = furthest.max(reason);
-                continue;
-            }
-            if !wants_deal {
-                return if price >= floors.open && price.0 > 0 { Ok((at as u16, None)) } else { Err(Reason::Floor) };
-            }
-            let deals = floors.deals.iter().filter(|d| compiled.deals.contains(d.key));
-            let best = deals
-                .filter(|d| price >= d.floor && price.0 > 0)
-                .filter(|d| {
-                    imp.pmp.as_ref().is_some_and(|p| advertiser_allowed(creative, &p.deals[d.position].wadomain))
-                })
-                .max_by_key(|d| d.floor);
-            match best {
-                Some(deal) => return Ok((at as u16, Some(deal.position as u16))),
-                None => furthest = furthest.max(Reason::Floor),
-            }
-        }
-        Err(furthest)
-    }
-
-    fn check_caps(&self, entry: &Entry, user: u64) -> Result<(), Reason> {
-        let shared = &self.snapshot.shared;
-        for cap in &entry.compiled.campaign.frequency_caps {
-            // Without an id nothing can be counted; in a full store a user who is not found may have been evicted.
-            let seen = match user {
-                0 => Seen::Unknown,
-                _ => shared.impressions.seen(entry.compiled.no, user, self.now, cap.per_ms, cap.impressions),
-            };
-            match seen {
-                Seen::Below => {}
-                Seen::Unknown if shared.bid_for_unknown => {}
-                Seen::Unknown => return Err(Reason::UnknownUser),
-                Seen::Reached => return Err(Reason::FrequencyCap),
-            }
-        }
-        Ok(())
     }
 
     /// Sets the money of a bid aside and writes down its facts; `None` when it is gone.
@@ -475,8 +244,8 @@ impl Ask<'_, '_> {
         scratch: &mut Scratch,
     ) -> Option<Bid> {
         let snapshot = self.snapshot;
-        let entry = &snapshot.catalog.entries[best.entry as usize];
-        let day = scratch.zones[usize::from(entry.zone)].day;
+        let entry = snapshot.catalog.entry(best.place);
+        let day = scratch.hour(best.place, entry).day;
         let open = entry.live.account.open(day)?;
         let slot = open.as_deref()?;
         let mut lifetimes = self.exchange.lifetimes;
@@ -526,14 +295,4 @@ impl Ask<'_, '_> {
             markup: if creative.mtype() == 4 { formats.take_markup() } else { None },
         })
     }
-}
-
-/// The scan so far.
-struct Best {
-    candidate: Option<Candidate>,
-    ties: u32,
-    eligible: u64,
-    furthest: Reason,
-    /// What a campaign must at least be worth to be looked at.
-    stop: i64,
 }

@@ -45,11 +45,13 @@ pub enum Accepts {
     Only(Vec<u64>),
 }
 
+/// The bitmaps of one attribute, one after the other. The first is of the campaigns that accept a value nobody names, or
+/// none at all.
 #[derive(Debug, Default)]
 struct Values {
-    /// Campaigns that accept a value nobody names, or none at all.
-    other: Bitmap,
-    named: HashMap<u64, Bitmap>,
+    /// Which bitmap a value has.
+    numbers: HashMap<u64, u32>,
+    bitmaps: Vec<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -59,56 +61,73 @@ pub struct Index {
 }
 
 impl Index {
-    /// `accepts(i)` says what campaign `i` of `len` accepts of each attribute.
-    pub fn build<'a>(len: usize, accepts: impl Fn(usize) -> &'a [Accepts; ATTRIBUTES.len()]) -> Index {
-        let words = len.div_ceil(64);
-        let all: Vec<_> = (0..len).map(accepts).collect();
-        let attributes = std::array::from_fn(|a| {
-            let mut values = Values { other: vec![0; words].into(), named: HashMap::new() };
-            for accepts in &all {
-                let (Accepts::AllBut(named) | Accepts::Only(named)) = &accepts[a];
-                for value in named {
-                    values.named.entry(*value).or_insert_with(|| vec![0; words].into());
-                }
-            }
-            for (i, accepts) in all.iter().enumerate() {
-                if matches!(accepts[a], Accepts::AllBut(_)) {
-                    values.other[i / 64] |= 1 << (i % 64);
-                }
-            }
-            // A named value starts from those that take any value; then its own yes and no are set.
-            for bitmap in values.named.values_mut() {
-                bitmap.copy_from_slice(&values.other);
-            }
-            for (i, accepts) in all.iter().enumerate() {
-                let bit = 1u64 << (i % 64);
-                match &accepts[a] {
-                    Accepts::Only(named) => named.iter().for_each(|value| {
-                        values.named.entry(*value).and_modify(|b| b[i / 64] |= bit);
-                    }),
-                    Accepts::AllBut(named) => named.iter().for_each(|value| {
-                        values.named.entry(*value).and_modify(|b| b[i / 64] &= !bit);
-                    }),
-                }
-            }
-            values
-        });
-        Index { words, attributes }
-    }
-
-    pub fn words(&self) -> usize {
-        self.words
-    }
-
     /// The campaigns that accept `value`, or an unknown one.
     pub fn bitmap(&self, attribute: Attribute, value: Option<u64>) -> &[u64] {
         let values = &self.attributes[attribute as usize];
-        value.and_then(|v| values.named.get(&v)).unwrap_or(&values.other)
+        let number = value.and_then(|v| values.numbers.get(&v)).copied().unwrap_or(0);
+        &values.bitmaps[number as usize * self.words..][..self.words]
     }
 
     /// Bytes of all bitmaps.
     pub fn bytes(&self) -> usize {
-        self.attributes.iter().map(|v| (v.named.len() + 1) * self.words * 8).sum()
+        self.attributes.iter().map(|v| v.bitmaps.len() * 8).sum()
+    }
+}
+
+/// An index in the making: campaigns are added in order, each is looked at once.
+pub struct Draft {
+    len: usize,
+    words: usize,
+    attributes: [Named; ATTRIBUTES.len()],
+}
+
+struct Named {
+    other: Vec<u64>,
+    numbers: HashMap<u64, u32>,
+    /// Which campaign names which value.
+    named: Vec<(u32, u32)>,
+}
+
+impl Draft {
+    /// For `len` campaigns.
+    pub fn new(len: usize) -> Draft {
+        let words = len.div_ceil(64);
+        let named = || Named { other: vec![0; words], numbers: HashMap::new(), named: Vec::new() };
+        Draft { len: 0, words, attributes: std::array::from_fn(|_| named()) }
+    }
+
+    /// The next campaign accepts this of each attribute.
+    pub fn add(&mut self, accepts: &[Accepts; ATTRIBUTES.len()]) {
+        let at = self.len;
+        self.len += 1;
+        for (attribute, accepts) in self.attributes.iter_mut().zip(accepts) {
+            let named = match accepts {
+                Accepts::AllBut(named) => {
+                    attribute.other[at / 64] |= 1 << (at % 64);
+                    named
+                }
+                Accepts::Only(named) => named,
+            };
+            for value in named {
+                let next = attribute.numbers.len() as u32 + 1;
+                attribute.named.push((*attribute.numbers.entry(*value).or_insert(next), at as u32));
+            }
+        }
+    }
+
+    pub fn finish(self) -> Index {
+        let words = self.words;
+        let attributes = self.attributes.map(|Named { other, numbers, named }| {
+            // A named value starts from those that take any value; then it is the other way round for who names it.
+            let mut bitmaps = other.repeat(numbers.len() + 1);
+            for (number, at) in named {
+                let (word, bit) = (at as usize / 64, 1 << (at % 64));
+                let bits = &mut bitmaps[number as usize * words + word];
+                *bits = if other[word] & bit == 0 { *bits | bit } else { *bits & !bit };
+            }
+            Values { numbers, bitmaps }
+        });
+        Index { words, attributes }
     }
 }
 
@@ -129,7 +148,9 @@ mod tests {
                 if a == Attribute::Country as usize { accepts.clone() } else { Accepts::AllBut(Vec::new()) }
             });
             let attributes: Vec<_> = all.iter().map(all_attributes).collect();
-            let index = Index::build(all.len(), |i| &attributes[i]);
+            let mut draft = Draft::new(all.len());
+            attributes.iter().for_each(|accepts| draft.add(accepts));
+            let index = draft.finish();
             let bitmap = index.bitmap(Attribute::Country, value);
             for (i, accepts) in all.iter().enumerate() {
                 let expected = match accepts {

@@ -27,39 +27,62 @@ pub(super) struct Walk<'a> {
     lists: SmallVec<[&'a [u32]; 8]>,
 }
 
-impl Listed {
-    /// `include(i)` is what campaign `i` of `len` names.
-    pub fn build<'a>(len: usize, include: impl Fn(usize) -> &'a KeySet) -> Listed {
-        let mut open = vec![0; len.div_ceil(64)];
-        let mut numbers = HashMap::new();
-        let (mut counts, mut named) = (Vec::new(), Vec::new());
-        for i in 0..len {
-            let include = include(i);
-            if include.is_empty() {
-                open[i / 64] |= 1 << (i % 64);
-            }
-            for key in include.iter() {
-                let number = *numbers.entry(key).or_insert(counts.len() as u32);
-                if number as usize == counts.len() {
-                    counts.push(0);
-                }
-                counts[number as usize] += 1;
-                named.push(number);
-            }
+/// Lists in the making: campaigns are added in order, each is looked at once.
+pub struct Draft {
+    open: Vec<u64>,
+    numbers: HashMap<u64, u32>,
+    /// How many campaigns name each value.
+    counts: Vec<u32>,
+    /// The values that campaigns name, one campaign after the other, and where each campaign's end.
+    named: Vec<u32>,
+    ends: Vec<usize>,
+}
+
+impl Draft {
+    /// For `len` campaigns.
+    pub fn new(len: usize) -> Draft {
+        Draft {
+            open: vec![0; len.div_ceil(64)],
+            numbers: HashMap::new(),
+            counts: Vec::new(),
+            named: Vec::new(),
+            ends: Vec::with_capacity(len),
         }
+    }
+
+    /// The next campaign names these.
+    pub fn add(&mut self, include: &KeySet) {
+        let at = self.ends.len();
+        if include.is_empty() {
+            self.open[at / 64] |= 1 << (at % 64);
+        }
+        for key in include.iter() {
+            let number = *self.numbers.entry(key).or_insert(self.counts.len() as u32);
+            match self.counts.get_mut(number as usize) {
+                Some(count) => *count += 1,
+                None => self.counts.push(1),
+            }
+            self.named.push(number);
+        }
+        self.ends.push(self.named.len());
+    }
+
+    pub fn finish(self) -> Listed {
+        let Draft { open, numbers, counts, named, ends } = self;
         let mut starts = Vec::with_capacity(counts.len() + 1);
         starts.push(0);
-        starts.extend(counts.iter().scan(0, |end, count: &usize| {
-            *end += count;
+        starts.extend(counts.iter().scan(0, |end, count| {
+            *end += *count as usize;
             Some(*end)
         }));
-        let (mut next, mut campaigns, mut named) = (starts.clone(), vec![0; named.len()], named.into_iter());
-        for i in 0..len {
-            for number in named.by_ref().take(include(i).len()) {
-                let at = &mut next[number as usize];
+        let (mut next, mut campaigns, mut begin) = (starts.clone(), vec![0; named.len()], 0);
+        for (i, end) in ends.into_iter().enumerate() {
+            for number in &named[begin..end] {
+                let at = &mut next[*number as usize];
                 campaigns[*at] = i as u32;
                 *at += 1;
             }
+            begin = end;
         }
         let mut bitmaps = HashMap::new();
         for (number, ends) in starts.windows(2).enumerate().filter(|(_, ends)| ends[1] - ends[0] > 2 * open.len()) {
@@ -69,7 +92,9 @@ impl Listed {
         }
         Listed { open: open.into(), numbers, starts, campaigns, bitmaps }
     }
+}
 
+impl Listed {
     /// The campaigns that name one of `values`, or none at all.
     pub(super) fn walk(&self, values: &[u64]) -> Walk<'_> {
         let mut walk = Walk { bitmaps: SmallVec::from_slice(&[&*self.open]), lists: SmallVec::new() };
@@ -121,7 +146,9 @@ mod tests {
         ) {
             let sets: Vec<KeySet> = all.iter().map(|set| KeySet::of(set.iter().map(String::as_str))).collect();
             let values: Vec<u64> = values.iter().map(|text| super::super::key::key(text)).collect();
-            let listed = Listed::build(sets.len(), |i| &sets[i]);
+            let mut draft = Draft::new(sets.len());
+            sets.iter().for_each(|set| draft.add(set));
+            let listed = draft.finish();
             let mut walk = listed.walk(&values);
             for word in (0..sets.len().div_ceil(64)).step_by(step) {
                 let bits = walk.word(word);

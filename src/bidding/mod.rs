@@ -3,18 +3,22 @@
 //! | file | what |
 //! |---|---|
 //! | `campaign`, `creative`, `vast`, `check`, `fault`, `demo` | campaigns as they were typed and as they were checked |
-//! | `compiled`, `key`, `live`, `catalog`, `index`, `listed` | campaigns made ready: keys, templates, bitmaps, live prices |
-//! | `subject`, `offer`, `fit`, `decide` | a request as targeting sees it, what fits it, and the decision |
+//! | `compiled`, `key`, `live`, `part`, `index`, `listed` | campaigns made ready: keys, templates, bitmaps, live prices |
+//! | `catalog`, `editor` | all of them at one time, and how edits make the next catalog |
+//! | `subject`, `offer`, `fit`, `scan`, `decide` | a request as targeting sees it, what fits it, and the decision |
 //! | `pacing` | what an `even` campaign bids of its price, and why |
 //! | `reason` | the no-bid funnel |
 
 pub mod campaign;
 pub mod catalog;
+#[cfg(test)]
+mod catalog_tests;
 mod check;
 pub mod compiled;
 pub mod creative;
 pub mod decide;
 pub mod demo;
+pub mod editor;
 pub mod fault;
 pub mod fit;
 pub mod index;
@@ -23,11 +27,14 @@ pub mod listed;
 pub mod live;
 mod offer;
 pub mod pacing;
+pub mod part;
 pub mod reason;
+mod scan;
 mod strict;
 pub mod subject;
 pub mod vast;
 
 pub use catalog::Catalog;
 pub use decide::{BidDecision, ExchangeTerms, Scratch, Shared, Snapshot, decide};
+pub use editor::Editor;
 pub use reason::Reason;

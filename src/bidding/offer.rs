@@ -3,8 +3,9 @@
 use foldhash::HashMap;
 use smallvec::SmallVec;
 
+use super::catalog::Layer;
 use super::compiled::{AUDIO, NATIVE, VIDEO};
-use super::index::{ATTRIBUTES, Attribute, Index};
+use super::index::{ATTRIBUTES, Attribute};
 use super::key::{key, size_key};
 use super::reason::Reason;
 use super::subject::Subject;
@@ -45,15 +46,17 @@ impl Formats {
     }
 }
 
-/// The bitmaps of one impression.
+/// The bitmaps of one impression, in one layer of the catalog.
 pub(super) struct Masks<'a> {
+    alive: &'a [u64],
     formats: SmallVec<[&'a [u64]; 8]>,
     devices: SmallVec<[&'a [u64]; 2]>,
     rest: [&'a [u64]; 4],
 }
 
 impl<'a> Masks<'a> {
-    pub fn new(index: &'a Index, exchange: u64, formats: &Formats, subject: &Subject) -> Masks<'a> {
+    pub fn new(layer: &'a Layer, exchange: u64, formats: &Formats, subject: &Subject) -> Masks<'a> {
+        let index = &layer.part.index;
         let mut devices: SmallVec<[&[u64]; 2]> = SmallVec::new();
         for class in (0..8u64).filter(|c| subject.devices.0 & 1 << c != 0) {
             devices.push(index.bitmap(Attribute::Device, Some(class)));
@@ -62,6 +65,7 @@ impl<'a> Masks<'a> {
             devices.push(index.bitmap(Attribute::Device, None));
         }
         Masks {
+            alive: &layer.alive,
             formats: formats.values.iter().map(|v| index.bitmap(Attribute::Format, Some(*v))).collect(),
             devices,
             rest: [
@@ -73,9 +77,13 @@ impl<'a> Masks<'a> {
         }
     }
 
+    pub fn words(&self) -> usize {
+        self.alive.len()
+    }
+
     #[inline]
     pub fn word(&self, at: usize) -> u64 {
-        let formats = self.formats.iter().fold(0, |bits, map| bits | map[at]);
+        let formats = self.formats.iter().fold(0, |bits, map| bits | map[at]) & self.alive[at];
         if formats == 0 {
             return 0;
         }
@@ -86,11 +94,11 @@ impl<'a> Masks<'a> {
     /// The attribute that lost the last of the campaigns; [`Reason::Price`] when some passed them all. Only worked out
     /// when there is no bid.
     pub fn furthest(&self) -> Reason {
-        let passed = (0..self.rest[0].len()).map(|w| {
+        let passed = (0..self.words()).map(|w| {
             let formats = self.formats.iter().fold(0, |bits, map| bits | map[w]);
             let devices = self.devices.iter().fold(0, |bits, map| bits | map[w]);
             let stages = [formats, devices, self.rest[0][w], self.rest[1][w], self.rest[2][w], self.rest[3][w]];
-            let mut left = u64::MAX;
+            let mut left = self.alive[w];
             stages
                 .iter()
                 .take_while(|bits| {

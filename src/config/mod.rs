@@ -55,7 +55,7 @@ pub struct Config {
     pub caps: Caps,
 }
 
-/// `[limits]`: what a client may ask for.
+/// `[limits]`: what a client may ask for, and an operator.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Serving threads, each with its own listener. Default: one per core.
@@ -72,6 +72,9 @@ pub struct Limits {
     pub idle_timeout_ms: i64,
     /// How long shutdown waits for open requests. Default 5 s.
     pub shutdown_grace_ms: i64,
+    /// Edited campaigns above which the catalog is built anew in the background. Default 256: each request looks at
+    /// them besides, each edit indexes them again.
+    pub recent_campaigns: usize,
 }
 
 /// `[ledger]`
@@ -167,6 +170,7 @@ impl RawConfig {
             body_timeout_ms: s.seconds("body_timeout_s", 3_600).unwrap_or(10_000),
             idle_timeout_ms: s.seconds("idle_timeout_s", 86_400).unwrap_or(180_000),
             shutdown_grace_ms: s.seconds("shutdown_grace_s", 3_600).unwrap_or(5_000),
+            recent_campaigns: s.number("recent_campaigns", 0..=512).unwrap_or(256) as usize,
         };
         s.end();
         let mut s = root.table("ledger");

@@ -11,11 +11,11 @@ use arc_swap::ArcSwap;
 
 use super::follower::lock;
 use crate::bidding::Catalog;
-use crate::bidding::catalog::Entry;
 use crate::bidding::pacing::curve::Curve;
 use crate::bidding::pacing::pace::Order;
 use crate::bidding::pacing::plan::Budget;
 use crate::bidding::pacing::{Look, Pacing};
+use crate::bidding::part::Entry;
 use crate::clock::{SystemClock, UnixMs};
 use crate::event::Event;
 use crate::eventlog::EventLog;
@@ -80,13 +80,14 @@ impl Pacer {
     pub fn start(self) -> std::io::Result<Running> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let thread = std::thread::Builder::new().name("pacer".into()).spawn(move || self.run(&stopped))?;
+        // Counted from here, not from when the thread gets to run.
+        let hour = Hour { since: self.clock.now(), requests: self.requests() };
+        let thread = std::thread::Builder::new().name("pacer".into()).spawn(move || self.run(hour, &stopped))?;
         Ok(Running { thread, stop })
     }
 
-    fn run(self, stopped: &AtomicBool) {
+    fn run(self, mut hour: Hour, stopped: &AtomicBool) {
         let mut rounds = Rounds::default();
-        let mut hour = Hour { since: self.clock.now(), requests: self.requests() };
         while !stopped.load(Ordering::Relaxed) {
             let started = Instant::now();
             let now = self.clock.now();
@@ -132,7 +133,7 @@ struct Hour {
 impl Rounds {
     /// Looks at every campaign of `catalog` that is paced.
     pub fn round(&mut self, catalog: &Catalog, hot: &Mutex<Hot>, now: UnixMs) -> Summary {
-        let entries: Vec<&Entry> = catalog.entries.iter().filter(|e| e.live.pace.is_paced()).collect();
+        let entries: Vec<&Entry> = catalog.entries().filter(|e| e.live.pace.is_paced()).collect();
         if self.paced.len() > entries.len() {
             self.paced.retain(|no, _| catalog.find(*no).is_some_and(|e| e.live.pace.is_paced()));
         }

@@ -55,6 +55,7 @@ pub struct Gauges {
     pub campaigns: AtomicU64,
     pub catalog_version: AtomicU64,
     pub catalog_build_us: AtomicU64,
+    pub catalog_unmerged: AtomicU64,
     /// Campaigns that follow a plan.
     pub paced: AtomicU64,
     /// The largest distance between spend and plan, in millionths of a plan's amount.
@@ -202,8 +203,14 @@ impl Collector for Books {
         gauge(
             e,
             "gavel_catalog_build_microseconds",
-            "What the last catalog took to build",
+            "What the last catalog took to build anew",
             unsigned(&g.catalog_build_us) as i64,
+        )?;
+        gauge(
+            e,
+            "gavel_catalog_unmerged",
+            "Campaigns edited since the catalog was built anew",
+            unsigned(&g.catalog_unmerged) as i64,
         )?;
         gauge(e, "gavel_paced_campaigns", "Campaigns that follow a plan", unsigned(&g.paced) as i64)?;
         gauge(

@@ -266,22 +266,31 @@ fn an_edit_whose_client_goes_away_is_made_whole() {
 }
 
 #[test]
-fn many_raised_prices_are_sorted_into_a_new_catalog() {
+fn edits_are_merged_into_the_catalog_behind_the_bids() {
     let ids: Vec<String> = (0..80).map(|i| format!("c-{i}")).collect();
-    let server = Server::start("", &ids.iter().map(|id| campaign(id)).collect::<Vec<_>>());
-    let version = || server.metric("gavel_catalog_version");
-    let before = version();
-    let raise = |id: &str, price: &str| server.put(&with(campaign(id), json!({"bid": {"price": price}})));
-    for id in &ids[..60] {
-        raise(id, "3.00");
+    let campaigns: Vec<Value> = ids.iter().map(|id| campaign(id)).collect();
+    let server = Server::start("[limits]\nrecent_campaigns = 10\n", &campaigns);
+    let unmerged = || server.metric("gavel_catalog_unmerged");
+    let priced = |id: &str, price: &str| with(campaign(id), json!({"bid": {"price": price}}));
+    // A price at or below the cap changes no catalog, one above it only the small part.
+    let version = server.metric("gavel_catalog_version");
+    server.put(&priced("c-0", "0.01"));
+    assert_eq!((server.metric("gavel_catalog_version"), unmerged()), (version, 0.0));
+    for id in &ids[1..11] {
+        server.put(&priced(id, "3.00"));
     }
-    assert_eq!(version(), before);
-    for id in &ids[60..] {
-        raise(id, "3.00");
+    assert_eq!((server.metric("gavel_catalog_version"), unmerged()), (version + 10.0, 10.0));
+    // Each of these is in force when it is answered, whether or not a merge is on its way.
+    for (i, id) in ids.iter().enumerate() {
+        let price = format!("{}.50", i + 4);
+        server.put(&priced(id, &price));
+        assert_eq!(server.bid_soon(&request())["cid"], id.as_str());
+        if i % 3 == 0 {
+            assert_eq!(server.ask("DELETE", &format!("/v1/campaigns/{id}"), b"").status, 204);
+            assert!(server.bid(&request()).is_none_or(|bid| bid["cid"] != id.as_str()));
+        }
     }
-    // Every request would look at each of them one by one for as long as no campaign is added or re-targeted.
-    assert_eq!(version(), before + 1.0);
-    raise("c-7", "3.50");
-    let bid = server.bid_soon(&request());
-    assert_eq!((bid["cid"].as_str(), bid["price"].as_f64()), (Some("c-7"), Some(3.5)));
+    wait_until("the rest is merged", || unmerged() <= 10.0);
+    assert_eq!(server.metric("gavel_campaigns"), 80.0 - 27.0);
+    assert_eq!(server.bid_soon(&request())["cid"], "c-79");
 }

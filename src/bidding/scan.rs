@@ -1,0 +1,296 @@
+//! The scan: of all campaigns, the one that is worth most for an impression.
+//!
+//! In each layer in order of falling price: the index says who may match, and what it cannot say is verified. The best
+//! so far is shared, so that a layer is left when its next price cannot win.
+
+use super::campaign::BidPrice;
+use super::catalog::{Layer, Place};
+use super::compiled::NATIVE;
+use super::decide::{Ask, Scratch};
+use super::fit::{advertiser_allowed, fits};
+use super::offer::{Floors, Formats, Masks};
+use super::part::Entry;
+use super::reason::Reason;
+use crate::money::{Nanos, Quantity, Rate};
+use crate::openrtb::imp::Imp;
+use crate::window::impressions::Seen;
+
+/// An eligible campaign for one impression.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Candidate {
+    pub place: Place,
+    /// In USD, what campaigns are compared by.
+    value: i64,
+    /// Per impression in the bid's currency.
+    pub price: Nanos,
+    /// Per impression in the campaign's currency.
+    pub own_price: Nanos,
+    pub creative: u16,
+    pub deal: Option<u16>,
+}
+
+/// The scan so far.
+struct Best {
+    candidate: Option<Candidate>,
+    ties: u32,
+    eligible: u64,
+    furthest: Reason,
+    /// What a campaign must at least be worth to be looked at.
+    stop: i64,
+}
+
+impl Ask<'_, '_> {
+    /// The most valuable eligible campaign; one of them at random when several are worth the same.
+    pub(super) fn scan(
+        &self,
+        imp: &Imp,
+        quantity: Quantity,
+        floors: &Floors,
+        formats: &mut Formats,
+        taken: &[Place],
+        scratch: &mut Scratch,
+    ) -> Result<Candidate, Reason> {
+        let mut best = Best { candidate: None, ties: 0, eligible: 0, furthest: Reason::Format, stop: floors.least_usd };
+        let layers = self.snapshot.catalog.layers();
+        for (number, layer) in layers.into_iter().enumerate().filter(|(_, layer)| !layer.is_empty()) {
+            self.scan_layer(number, layer, imp, quantity, floors, formats, taken, scratch, &mut best);
+        }
+        scratch.lost[Reason::Outbid as usize] += best.eligible.saturating_sub(1);
+        best.candidate.ok_or_else(|| {
+            // The index loses nobody later than at the price.
+            let by_index = layers.into_iter().filter(|layer| best.furthest < Reason::Price && !layer.is_empty());
+            by_index.fold(best.furthest, |furthest, layer| {
+                furthest.max(Masks::new(layer, self.exchange.key, formats, &scratch.subject).furthest())
+            })
+        })
+    }
+
+    /// Looks at the campaigns of one layer that may be worth more than the best so far.
+    #[allow(clippy::too_many_arguments)]
+    fn scan_layer(
+        &self,
+        number: usize,
+        layer: &Layer,
+        imp: &Imp,
+        quantity: Quantity,
+        floors: &Floors,
+        formats: &mut Formats,
+        taken: &[Place],
+        scratch: &mut Scratch,
+        best: &mut Best,
+    ) {
+        let part = &*layer.part;
+        let masks = Masks::new(layer, self.exchange.key, formats, &scratch.subject);
+        let subject = &scratch.subject;
+        let mut walks = [
+            (Reason::Region, part.regions.walk(subject.region.as_slice())),
+            (Reason::City, part.cities.walk(subject.city.as_slice())),
+            (Reason::Inventory, part.inventory.walk(&subject.inventory)),
+        ];
+        for word in 0..masks.words() {
+            let caps = part.caps_of(word);
+            if caps[0] < best.stop {
+                break;
+            }
+            let mut bits = masks.word(word);
+            if bits == 0 {
+                continue;
+            }
+            for place in taken.iter().filter(|place| place.layer == number && place.entry / 64 == word) {
+                bits &= !(1 << (place.entry % 64));
+            }
+            // Not by its cap: whoever cannot win was not lost for its lists.
+            bits &= u64::MAX >> (64 - caps.partition_point(|cap| *cap >= best.stop));
+            for (reason, walk) in &mut walks {
+                if bits == 0 {
+                    break;
+                }
+                let left = bits & walk.word(word);
+                if left != bits {
+                    scratch.lost[*reason as usize] += u64::from((bits & !left).count_ones());
+                    best.furthest = best.furthest.max(*reason);
+                }
+                bits = left;
+            }
+            while bits != 0 {
+                let bit = bits.trailing_zeros() as usize;
+                bits &= bits - 1;
+                if caps[bit] < best.stop {
+                    break;
+                }
+                let place = Place { layer: number, entry: word * 64 + bit };
+                self.consider(place, &part.entries[place.entry], imp, quantity, floors, formats, scratch, best);
+            }
+        }
+    }
+
+    /// Verifies one campaign and keeps it if it is the best so far.
+    #[allow(clippy::too_many_arguments)]
+    fn consider(
+        &self,
+        place: Place,
+        entry: &Entry,
+        imp: &Imp,
+        quantity: Quantity,
+        floors: &Floors,
+        formats: &mut Formats,
+        scratch: &mut Scratch,
+        best: &mut Best,
+    ) {
+        match self.verify(place, entry, imp, quantity, floors, formats, scratch, best.stop) {
+            Ok(candidate) => {
+                best.eligible += 1;
+                let standing = best.candidate.map_or(i64::MIN, |b| b.value);
+                if candidate.value > standing {
+                    (best.candidate, best.ties, best.stop) = (Some(candidate), 1, candidate.value);
+                } else if candidate.value == standing {
+                    // Each of n equal ones is kept with a chance of 1 in n.
+                    best.ties += 1;
+                    if scratch.rng.u32(0..best.ties) == 0 {
+                        best.candidate = Some(candidate);
+                    }
+                }
+            }
+            Err(reason) => {
+                scratch.lost[reason as usize] += 1;
+                best.furthest = best.furthest.max(reason);
+            }
+        }
+    }
+
+    /// Everything the index cannot say of one campaign, cheap and selective things first.
+    #[allow(clippy::too_many_arguments)]
+    fn verify(
+        &self,
+        place: Place,
+        entry: &Entry,
+        imp: &Imp,
+        quantity: Quantity,
+        floors: &Floors,
+        formats: &mut Formats,
+        scratch: &mut Scratch,
+        stop: i64,
+    ) -> Result<Candidate, Reason> {
+        let compiled = &*entry.compiled;
+        let campaign = &*compiled.campaign;
+        let own_price = entry.live.pace.bid(entry.live.price(), &mut scratch.rng);
+        let value = own_price.convert_floor(entry.rate, Rate::USD).0;
+        if value < stop {
+            return Err(Reason::Price);
+        }
+        if !entry.live.active() {
+            return Err(Reason::Paused);
+        }
+        if campaign.starts_at.is_some_and(|t| self.now < t) || campaign.ends_at.is_some_and(|t| self.now > t) {
+            return Err(Reason::Dates);
+        }
+        let hour = scratch.hour(place, entry);
+        if !campaign.targeting.hours.contains(hour.hour_of_week) {
+            return Err(Reason::HourOfWeek);
+        }
+        let subject = &mut scratch.subject;
+        if !compiled.regions.allow(subject.region.as_slice()) {
+            return Err(Reason::Region);
+        }
+        if !compiled.cities.allow(subject.city.as_slice()) {
+            return Err(Reason::City);
+        }
+        if !compiled.inventory.allow(&subject.inventory) {
+            return Err(Reason::Inventory);
+        }
+        if !compiled.categories.allow(&subject.categories) {
+            return Err(Reason::Category);
+        }
+        if (!compiled.segments_any.is_empty() && !compiled.segments_any.any_of(&subject.segments))
+            || compiled.segments_none.any_of(&subject.segments)
+        {
+            return Err(Reason::Segment);
+        }
+        if let BidPrice::Cpc { .. } = campaign.bid {
+            return Err(Reason::ModelMissing);
+        }
+        let price = own_price.convert_floor(entry.rate, self.rate);
+        let (creative, deal) = self.creative_and_deal(entry, imp, price, floors, formats, scratch)?;
+        if !campaign.frequency_caps.is_empty() {
+            self.check_caps(entry, scratch.subject.user)?;
+        }
+        let open = entry.live.account.open(hour.day);
+        let available = open.as_deref().and_then(|o| o.as_ref()).map_or(Nanos::ZERO, |o| o.available());
+        if available < own_price.times(quantity) {
+            entry.live.account.ask();
+            return Err(Reason::Budget);
+        }
+        if !entry.live.pace.allows(own_price.times(quantity)) {
+            return Err(Reason::Pacing);
+        }
+        Ok(Candidate { place, value, price, own_price, creative, deal })
+    }
+
+    /// A creative that fits, and the deal it would be bid for: the one with the highest floor that the price reaches.
+    fn creative_and_deal(
+        &self,
+        entry: &Entry,
+        imp: &Imp,
+        price: Nanos,
+        floors: &Floors,
+        formats: &mut Formats,
+        scratch: &mut Scratch,
+    ) -> Result<(u16, Option<u16>), Reason> {
+        let compiled = &*entry.compiled;
+        let wants_deal = !compiled.deals.is_empty();
+        if wants_deal && !floors.deals.iter().any(|d| compiled.deals.contains(d.key)) {
+            return Err(Reason::Deal);
+        }
+        if !wants_deal && floors.private {
+            return Err(Reason::PrivateAuction);
+        }
+        let len = compiled.creatives.len();
+        let first = if len > 1 { scratch.rng.usize(0..len) } else { 0 };
+        let mut furthest = Reason::Creative;
+        for i in 0..len {
+            let at = (first + i) % len;
+            let (creative, facts) = (&compiled.campaign.creatives[at], &compiled.creatives[at]);
+            if !formats.values.contains(&facts.format) {
+                continue;
+            }
+            let markup = if facts.format == NATIVE { formats.markup(imp) } else { None };
+            if let Err(reason) = fits(creative, facts, self.request, imp, markup, &mut scratch.subject) {
+                furthest = furthest.max(reason);
+                continue;
+            }
+            if !wants_deal {
+                return if price >= floors.open && price.0 > 0 { Ok((at as u16, None)) } else { Err(Reason::Floor) };
+            }
+            let deals = floors.deals.iter().filter(|d| compiled.deals.contains(d.key));
+            let best = deals
+                .filter(|d| price >= d.floor && price.0 > 0)
+                .filter(|d| {
+                    imp.pmp.as_ref().is_some_and(|p| advertiser_allowed(creative, &p.deals[d.position].wadomain))
+                })
+                .max_by_key(|d| d.floor);
+            match best {
+                Some(deal) => return Ok((at as u16, Some(deal.position as u16))),
+                None => furthest = furthest.max(Reason::Floor),
+            }
+        }
+        Err(furthest)
+    }
+
+    fn check_caps(&self, entry: &Entry, user: u64) -> Result<(), Reason> {
+        let shared = &self.snapshot.shared;
+        for cap in &entry.compiled.campaign.frequency_caps {
+            // Without an id nothing can be counted; in a full store a user who is not found may have been evicted.
+            let seen = match user {
+                0 => Seen::Unknown,
+                _ => shared.impressions.seen(entry.compiled.no, user, self.now, cap.per_ms, cap.impressions),
+            };
+            match seen {
+                Seen::Below => {}
+                Seen::Unknown if shared.bid_for_unknown => {}
+                Seen::Unknown => return Err(Reason::UnknownUser),
+                Seen::Reached => return Err(Reason::FrequencyCap),
+            }
+        }
+        Ok(())
+    }
+}

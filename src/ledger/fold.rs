@@ -107,9 +107,24 @@ impl CampaignBook {
         self.leases.values().copied().sum()
     }
 
-    /// The part of it that may be spent on `day` only.
+    /// The part of it that may be spent on `day`: what was leased for it, and what was leased while there was no daily
+    /// cap, for a bid belongs to its day whatever it was reserved from.
     fn outstanding_on(&self, day: Day) -> Nanos {
-        self.leases.iter().filter(|((_, slot), _)| *slot == Slot::Day(day)).map(|(_, n)| *n).sum()
+        let counts = |slot: Slot| slot == Slot::Day(day) || slot == Slot::Whole;
+        self.leases.iter().filter(|((_, slot), _)| counts(*slot)).map(|(_, n)| *n).sum()
+    }
+
+    /// Budget less spent: all of it, or on a day with a cap the less of that and of what the day has left.
+    pub fn remaining(&self, slot: Slot) -> Nanos {
+        let whole = self.total - self.spent;
+        match (slot, self.daily) {
+            (Slot::Day(day), Some(daily)) => whole.min(daily - self.spent_on(day)),
+            _ => whole,
+        }
+    }
+
+    fn spent_on(&self, day: Day) -> Nanos {
+        self.days.get(&day).map_or(Nanos::ZERO, |d| d.spent)
     }
 
     /// The part of it from starts before `epoch`.
@@ -126,10 +141,7 @@ impl CampaignBook {
     pub fn free(&self, slot: Slot) -> Nanos {
         let whole = self.total - self.spent - self.outstanding();
         match (slot, self.daily) {
-            (Slot::Day(day), Some(daily)) => {
-                let spent = self.days.get(&day).map_or(Nanos::ZERO, |d| d.spent);
-                whole.min(daily - spent - self.outstanding_on(day))
-            }
+            (Slot::Day(day), Some(daily)) => whole.min(daily - self.spent_on(day) - self.outstanding_on(day)),
             // Without a daily cap only the whole budget counts; a day's slot is left over from an earlier cap.
             _ => whole,
         }

@@ -390,7 +390,7 @@ impl Hot {
         if c.granting > Nanos::ZERO {
             return;
         }
-        let remaining = book.total - book.spent;
+        let remaining = book.remaining(slot);
         if let Some(s) = c.slots.iter().find(|s| s.account.slot == slot) {
             s.account.set_low_water(Nanos(target(&c.demand, remaining, plan.highest_bid).0 / 2));
         }

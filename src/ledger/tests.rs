@@ -288,6 +288,36 @@ fn what_comes_back_after_a_budget_was_lowered_below_what_is_spent_is_not_bid_aga
 }
 
 #[test]
+fn a_daily_cap_set_while_bids_are_open_counts_them() {
+    let mut world = World::new(1_000, None);
+    (0..5).for_each(|_| world.bid(Nanos(10)));
+    world.settle();
+    assert_eq!(world.bids.len(), 5);
+    world.step(&Step::Budget { total: 1_000, daily: Some(70) });
+    world.step(&Step::Wait { ms: 200 });
+    (0..20).for_each(|_| world.bid(Nanos(10)));
+    assert_eq!(world.bids.len(), 7, "what is left of the day");
+    // Taken away and set again, it is still the same day.
+    world.step(&Step::Budget { total: 1_000, daily: None });
+    world.step(&Step::Wait { ms: 200 });
+    world.bid(Nanos(10));
+    world.step(&Step::Budget { total: 1_000, daily: Some(80) });
+    world.step(&Step::Wait { ms: 200 });
+    (0..20).for_each(|_| world.bid(Nanos(10)));
+    assert_eq!(world.bids.len(), 8);
+}
+
+#[test]
+fn a_lease_is_a_small_part_of_the_day_it_is_for() {
+    let mut world = World::new(1_000_000, Some(5_000));
+    world.bid(Nanos(1));
+    world.settle();
+    assert_eq!(world.bids.len(), 1);
+    let leased = world.hot.books().campaigns[&NO].outstanding();
+    assert!(leased <= Nanos(8 * 40), "{leased}: eight of the highest bids");
+}
+
+#[test]
 fn after_a_crash_the_lease_is_withheld_until_no_bill_can_come() {
     let mut world = World::new(1_000, None);
     world.bid(Nanos(10));

@@ -101,7 +101,7 @@ impl Journal {
         };
         let all = c.spent + promised(&|_| true);
         assert!(all <= c.total, "a bid that the budget does not cover: {all} spent and promised, {c:?}");
-        if let Some(daily) = c.daily.filter(|_| !c.daily_edited) {
+        if let Some(daily) = c.daily {
             let spent = c.days.get(&facts.day).map_or(0, |day| day.0);
             let all = spent + promised(&|f| f.day == facts.day);
             assert!(all <= daily, "a bid that the day does not cover: {all} spent and promised, {c:?}");

@@ -98,7 +98,7 @@ impl Registry {
             if book.is_none_or(|b| (b.total, b.daily) != (set.total, set.daily)) {
                 events.push(Event::CampaignSet(set));
             }
-            registry.put(no, campaign, hot);
+            registry.put(no, campaign, false, hot);
         }
         (registry, events)
     }
@@ -117,8 +117,9 @@ impl Registry {
         self.numbers.get(id).map(|(no, _)| *no)
     }
 
-    /// Puts a campaign in place; its account and whatever is shared with running requests stay.
-    pub fn put(&mut self, no: CampaignNo, campaign: Campaign, hot: &mut Hot) -> Present {
+    /// Puts a campaign in place; its account stays. With `same_content` running requests see price and status at once;
+    /// otherwise they go on with what they know until the catalog has the new content.
+    pub fn put(&mut self, no: CampaignNo, campaign: Campaign, same_content: bool, hot: &mut Hot) -> Present {
         let (active, price, id) = (campaign.status == Status::Active, price(&campaign), campaign.id.clone());
         self.numbers.insert(id.clone(), (no, campaign.currency));
         self.next_no = self.next_no.max(no.0 + 1);
@@ -126,6 +127,7 @@ impl Registry {
         let pace = (campaign.pacing == Pacing::Even && has_plan(&campaign))
             .then(|| first_room(campaign.budget.daily.unwrap_or(campaign.budget.total), price));
         let live = match self.present.get(&id) {
+            Some(present) if !same_content => Arc::new(present.live.succeed(active, price)),
             Some(present) => {
                 present.live.set_price(price);
                 present.live.set_active(active);

@@ -65,10 +65,13 @@ impl Catalogs {
 
     async fn merged(self: &Arc<Catalogs>, result: Result<(Merged, Duration), impl Sized>) {
         let mut edit = self.edit().await;
+        // Without a builder none is begun again: when there is much to merge, edits do it themselves.
+        let Ok((merged, took)) = result else {
+            tracing::error!("the catalog builder has panicked; edits merge the catalog from now on");
+            return;
+        };
         edit.state.merging = false;
-        if let Ok((merged, took)) = result
-            && edit.state.editor.end_merge(merged)
-        {
+        if edit.state.editor.end_merge(merged) {
             edit.publish(Some(took));
         }
         self.builder.free(std::mem::take(&mut edit.state.retired));

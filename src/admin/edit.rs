@@ -40,11 +40,12 @@ pub async fn put(campaigns: &Arc<Campaigns>, id: &str, body: &[u8]) -> Result<(b
     let json = campaign.json.clone();
     durable(campaigns, Event::CampaignSet(set_event(no, &campaign, Some(json.clone())))).await?;
 
-    let present = campaigns.registry().put(no, campaign, &mut campaigns.hot());
+    let same_content = before.as_ref().is_some_and(|before| only_live_changes(before, &campaign));
+    let present = campaigns.registry().put(no, campaign, same_content, &mut campaigns.hot());
     // Whoever bids for it finds its money there.
     lease(campaigns, no).await;
     let campaign = &present.compiled.campaign;
-    if before.as_ref().is_some_and(|before| only_live_changes(before, campaign)) {
+    if same_content {
         edit.price_changed(no).await?;
     } else {
         match campaign.cap_memory() {

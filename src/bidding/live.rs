@@ -7,19 +7,25 @@ use super::pacing::pace::Pace;
 use crate::ledger::Account;
 use crate::money::Nanos;
 
-/// Shared by all catalogs that hold the campaign, so an edit is in force at once and rebuilds nothing.
+/// Shared by all catalogs that hold the campaign with the same content, so an edit is in force at once and rebuilds
+/// nothing. New content comes with a status and a price of its own: no bid has the one and not the other.
 #[derive(Debug)]
 pub struct Live {
     pub account: Arc<Account>,
     active: AtomicBool,
     price: AtomicI64,
     /// What an `even` campaign bids of its price.
-    pub pace: Pace,
+    pub pace: Arc<Pace>,
 }
 
 impl Live {
     pub fn new(account: Arc<Account>, active: bool, price: Nanos) -> Live {
-        Live { account, active: AtomicBool::new(active), price: AtomicI64::new(price.0), pace: Pace::default() }
+        Live { account, active: AtomicBool::new(active), price: AtomicI64::new(price.0), pace: Arc::default() }
+    }
+
+    /// For new content of the same campaign, on the same account and plan.
+    pub fn succeed(&self, active: bool, price: Nanos) -> Live {
+        Live { pace: self.pace.clone(), ..Live::new(self.account.clone(), active, price) }
     }
 
     pub fn active(&self) -> bool {

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
-use hyper::{Request, Response, StatusCode};
+use hyper::{HeaderMap, Response, StatusCode};
 
 use super::routes::{Answer, status};
 use super::traffic::{Exchange, Worker};
@@ -23,11 +23,16 @@ const OPENRTB_VERSION: HeaderName = HeaderName::from_static("x-openrtb-version")
 const VERSION: HeaderValue = HeaderValue::from_static("2.6");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-pub async fn answer(worker: &Worker, exchange: &Exchange, request: Request<Incoming>, arrived: Instant) -> Answer {
+pub async fn answer(
+    worker: &Worker,
+    exchange: &Exchange,
+    headers: &HeaderMap,
+    incoming: Incoming,
+    arrived: Instant,
+) -> Answer {
     let stats = worker.stats();
     stats.bid_requests.add(1);
-    let (head, incoming) = request.into_parts();
-    let mut response = match body::read(&head.headers, incoming, &worker.traffic.limits).await {
+    let mut response = match body::read(headers, incoming, &worker.traffic.limits).await {
         Ok(body) => from_body(worker, exchange, &body, arrived),
         Err(code) => {
             bad_request(worker, code.canonical_reason().unwrap_or("unreadable"));

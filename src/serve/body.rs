@@ -50,6 +50,24 @@ pub async fn read(headers: &HeaderMap, mut body: Incoming, limits: &Limits) -> R
         .unwrap_or(Err(StatusCode::REQUEST_TIMEOUT))
 }
 
+/// Reads a body that nobody wants, as far as the bounds of one that somebody wants.
+pub async fn discard(mut body: Incoming, limits: &Limits) {
+    if body.is_end_stream() || body.size_hint().lower() > limits.max_body_bytes as u64 {
+        return;
+    }
+    let all = async {
+        let mut bytes = 0;
+        while let Some(Ok(frame)) = poll_fn(|cx| Pin::new(&mut body).poll_frame(cx)).await {
+            bytes += frame.data_ref().map_or(0, Bytes::len);
+            if bytes > limits.max_body_bytes {
+                return;
+            }
+        }
+    };
+    // Too much or too slow: the connection ends with the answer.
+    let _in_time = tokio::time::timeout(Duration::from_millis(limits.body_timeout_ms), all).await;
+}
+
 /// Whether the body is in an encoding other than `identity`.
 fn encoded(headers: &HeaderMap) -> bool {
     headers.get(header::CONTENT_ENCODING).is_some_and(|v| !v.as_bytes().eq_ignore_ascii_case(b"identity"))

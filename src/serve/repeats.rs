@@ -37,6 +37,15 @@ impl Default for Repeats {
 }
 
 impl Repeats {
+    /// The event that was noted last was not logged after all.
+    pub fn take_back(&mut self, what: Track, reservation: ReservationId) {
+        let hash = self.state.hash_one((what, reservation));
+        let newest = &mut self.sets[hash as usize % SETS][0];
+        if (*newest ^ hash) & !TIMES == 0 && *newest & TIMES > 0 {
+            *newest -= 1;
+        }
+    }
+
     /// Takes note of an event; whether it is to be logged. Forgotten are, in each set, those that came longest ago.
     pub fn note(&mut self, what: Track, reservation: ReservationId) -> bool {
         let hash = self.state.hash_one((what, reservation));
@@ -68,6 +77,18 @@ mod tests {
             assert_eq!(logged(&mut repeats, Track::Click, seq), 16);
             assert_eq!(logged(&mut repeats, Track::Conversion, seq), 16);
         }
+    }
+
+    #[test]
+    fn what_was_not_logged_may_come_again() {
+        let mut repeats = Repeats::default();
+        for what in [Track::Impression, Track::Click] {
+            for _ in 0..100 {
+                assert!(repeats.note(what, id(1)));
+                repeats.take_back(what, id(1));
+            }
+        }
+        assert!(repeats.note(Track::Impression, id(1)) && !repeats.note(Track::Impression, id(1)));
     }
 
     #[test]

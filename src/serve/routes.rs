@@ -7,10 +7,11 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::http::request::Parts;
+use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::traffic::Worker;
-use super::{bid, notice, track};
+use super::{bid, body, notice, track};
 use crate::event::{NoticeKind, Track};
 
 pub type Answer = Response<Full<Bytes>>;
@@ -18,18 +19,27 @@ pub type Answer = Response<Full<Bytes>>;
 /// Answers one request.
 pub async fn answer(worker: Rc<Worker>, request: Request<Incoming>) -> Answer {
     let arrived = Instant::now();
-    if headers_bytes(&request) > worker.traffic.limits.max_header_bytes {
+    let (head, body) = request.into_parts();
+    if headers_bytes(&head.headers) > worker.traffic.limits.max_header_bytes {
         return status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
     }
-    let path = request.uri().path();
-    if let Some(exchange) = path.strip_prefix("/openrtb2/") {
-        let Some(exchange) = worker.traffic.exchanges.get(exchange) else { return status(StatusCode::NOT_FOUND) };
-        if request.method() != Method::POST {
-            return not_allowed("POST");
-        }
-        return bid::answer(&worker, exchange, request, arrived).await;
-    }
-    let get_or_post = matches!(*request.method(), Method::GET | Method::POST);
+    let answer = match head.uri.path().strip_prefix("/openrtb2/") {
+        Some(exchange) => match worker.traffic.exchanges.get(exchange) {
+            None => status(StatusCode::NOT_FOUND),
+            Some(_) if head.method != Method::POST => not_allowed("POST"),
+            Some(exchange) => return bid::answer(&worker, exchange, &head.headers, body, arrived).await,
+        },
+        None => bodyless(&worker, &head, arrived).await,
+    };
+    // Nobody wants it, but left unread it would cost the client its connection.
+    body::discard(body, &worker.traffic.limits).await;
+    answer
+}
+
+/// Answers what is all in the head.
+async fn bodyless(worker: &Worker, head: &Parts, arrived: Instant) -> Answer {
+    let path = head.uri.path();
+    let get_or_post = matches!(head.method, Method::GET | Method::POST);
     let rest = |prefix: &str| path.strip_prefix(prefix).filter(|token| !token.is_empty());
     for (prefix, kind) in [("/n/win/", NoticeKind::Win), ("/n/bill/", NoticeKind::Bill), ("/n/loss/", NoticeKind::Loss)]
     {
@@ -37,21 +47,21 @@ pub async fn answer(worker: Rc<Worker>, request: Request<Incoming>) -> Answer {
             if !get_or_post {
                 return not_allowed("GET, POST");
             }
-            return notice::answer(&worker, kind, token, request.uri().query(), arrived).await;
+            return notice::answer(worker, kind, token, head.uri.query(), arrived).await;
         }
     }
     for (prefix, what) in [("/t/i/", Track::Impression), ("/t/c/", Track::Click), ("/t/v/", Track::Conversion)] {
         if let Some(token) = rest(prefix) {
-            let allowed = request.method() == Method::GET || (what == Track::Conversion && get_or_post);
+            let allowed = head.method == Method::GET || (what == Track::Conversion && get_or_post);
             return if allowed {
-                track::answer(&worker, what, token)
+                track::answer(worker, what, token)
             } else {
                 not_allowed(if what == Track::Conversion { "GET, POST" } else { "GET" })
             };
         }
     }
     match path {
-        "/ready" if request.method() == Method::GET => {
+        "/ready" if head.method == Method::GET => {
             let body: &'static [u8] = if worker.is_ready() { b"1" } else { b"0" };
             let mut response = Response::new(Full::new(Bytes::from_static(body)));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
@@ -63,8 +73,8 @@ pub async fn answer(worker: Rc<Worker>, request: Request<Incoming>) -> Answer {
 }
 
 /// As they came, with their `: ` and line ends.
-fn headers_bytes(request: &Request<Incoming>) -> usize {
-    request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
+fn headers_bytes(headers: &HeaderMap) -> usize {
+    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
 /// A status and nothing else.

@@ -20,6 +20,8 @@ pub fn answer(worker: &Worker, what: Track, token: &str) -> Answer {
         (Err(error), _) => error.as_str(),
         (Ok(facts), _) if !worker.repeats.borrow_mut().note(what, facts.reservation) => "repeated",
         (Ok(facts), _) if traffic.log.append(worker.lane, &Event::Track { what, facts: *facts }).is_err() => {
+            // When it comes again there may be room for it.
+            worker.repeats.borrow_mut().take_back(what, facts.reservation);
             "not_logged"
         }
         (Ok(_), Track::Impression) => "impression",

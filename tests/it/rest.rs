@@ -294,3 +294,38 @@ fn edits_are_merged_into_the_catalog_behind_the_bids() {
     assert_eq!(server.metric("gavel_campaigns"), 80.0 - 27.0);
     assert_eq!(server.bid_soon(&request())["cid"], "c-79");
 }
+
+#[test]
+fn no_bid_has_old_content_and_a_new_price() {
+    let edited = |creative: &str, status: &str, price: &str| {
+        let c = with(campaign("a"), json!({"status": status, "bid": {"price": price}}));
+        with_creative(c, json!({"id": creative}))
+    };
+    let server = Server::start("", &[edited("old", "paused", "1.00")]);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let bids = std::thread::scope(|scope| {
+        let bidding = scope.spawn(|| {
+            let mut client = server.connect();
+            let body = request().to_string();
+            let mut bids = std::collections::BTreeMap::<_, u32>::new();
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                let answer = client.post("/openrtb2/demo", body.as_bytes());
+                if answer.status == 200 {
+                    let bid = &answer.json()["seatbid"][0]["bid"][0];
+                    *bids.entry((bid["crid"].to_string(), bid["price"].to_string())).or_default() += 1;
+                }
+            }
+            bids
+        });
+        for _ in 0..30 {
+            server.put(&edited("old", "paused", "1.00"));
+            server.put(&edited("new", "active", "5.00"));
+            std::thread::sleep(Duration::from_millis(3));
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+        bidding.join().unwrap()
+    });
+    // Until its catalog is in force, the pausing edit leaves the campaign as it was.
+    let kinds: Vec<_> = bids.keys().map(|(creative, price)| (creative.as_str(), price.as_str())).collect();
+    assert_eq!(kinds, [("\"new\"", "5.0")], "{bids:?}");
+}

@@ -359,3 +359,18 @@ fn a_body_that_comes_after_its_time_gets_no_bid() {
     assert_eq!(server.metric("gavel_no_bids_total{reason=\"insufficient_time\"}"), 1.0);
     server.settled("a", 1);
 }
+
+#[test]
+fn a_connection_outlives_a_body_that_nobody_reads() {
+    let server = Server::start("", &[]);
+    let mut client = server.connect();
+    for path in ["/n/win/token?p=1", "/t/v/token", "/openrtb2/nobody", "/ready", "/nothing"] {
+        // The head and its body come apart.
+        client.send(format!("POST {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n").as_bytes());
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        client.send(b"12345");
+        let answer = client.answer();
+        assert!(answer.status >= 200 && answer.status < 500, "{path}: {}", answer.status);
+        assert_eq!(client.get("/ready").text(), "1", "{path}");
+    }
+}

@@ -143,7 +143,7 @@ impl World {
     pub fn put(&mut self, campaign: &Value) {
         let campaign = parse_campaign(&campaign.to_string()).unwrap_or_else(|faults| panic!("{}", faults[0]));
         self.apply(Event::CampaignSet(set_event(NO, &campaign, None)));
-        self.present = self.registry.put(NO, campaign, &mut self.hot);
+        self.present = self.registry.put(NO, campaign, true, &mut self.hot);
         let mut out = Vec::new();
         self.hot.look_after_lease_now(NO, &mut out);
         out.into_iter().for_each(|event| self.apply(event));

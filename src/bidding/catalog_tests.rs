@@ -112,13 +112,16 @@ fn requests() -> Vec<String> {
             "imp": [{"id": "1", "bidfloor": floor, "banner": {"format": [{"w": w, "h": 250}]}}],
         })
     };
-    let requests = [
+    let mut requests = [
         request(300, "a.example", "USA", "Houston", "ios", 0),
         request(301, "b.example", "DEU", "Berlin", "android", 0),
         request(300, "c.example", "USA", "Berlin", "ios", 5),
         request(301, "c.example", "FRA", "Paris", "linux", 7),
         request(302, "c.example", "FRA", "Paris", "linux", 0),
+        request(301, "b.example", "DEU", "Berlin", "android", 0),
     ];
+    // Nobody has a deal, so that all lose the last one.
+    requests[5]["imp"][0]["pmp"] = json!({"private_auction": 1});
     requests.iter().map(Value::to_string).collect()
 }
 
@@ -270,6 +273,7 @@ proptest! {
                 (*no, world.decide_at_once(&[(*no, campaign.clone())].into_iter().collect(), request))
             }).collect();
             let best = alone.values().filter_map(|outcome| outcome.ok().map(|(_, price)| price)).max();
+            world.scratch.take_lost();
             match (world.decide(request), best) {
                 (Ok((winner, price)), Some(best)) => {
                     prop_assert_eq!(price, best);
@@ -277,6 +281,12 @@ proptest! {
                 }
                 (Err(reason), None) => {
                     let furthest = alone.values().filter_map(|outcome| outcome.err()).max();
+                    if !request.contains("\"bidfloor\":5") && !request.contains("\"bidfloor\":7") {
+                        // Nobody is too cheap to be looked at, so each is lost for its own reason.
+                        let mut expected = [0; Reason::COUNT];
+                        alone.values().filter_map(|outcome| outcome.err()).for_each(|r| expected[r as usize] += 1);
+                        prop_assert_eq!(world.scratch.take_lost(), expected);
+                    }
                     prop_assert!(world.lowered || Some(reason) == furthest.or(Some(Reason::NoCampaigns)));
                 }
                 (decided, best) => prop_assert!(false, "{:?}, the best alone is {:?}", decided, best),

@@ -81,14 +81,19 @@ impl<'a> Masks<'a> {
         self.alive.len()
     }
 
+    /// Of the campaigns of word `at` that are in `within`, those that pass.
     #[inline]
-    pub fn word(&self, at: usize) -> u64 {
-        let formats = self.formats.iter().fold(0, |bits, map| bits | map[at]) & self.alive[at];
-        if formats == 0 {
-            return 0;
-        }
+    pub fn word(&self, at: usize, within: u64, tally: &mut Tally) -> u64 {
+        let formats = self.formats.iter().fold(0, |bits, map| bits | map[at]);
         let devices = self.devices.iter().fold(0, |bits, map| bits | map[at]);
-        self.rest.iter().fold(formats & devices, |bits, map| bits & map[at])
+        let stages = [formats, devices, self.rest[0][at], self.rest[1][at], self.rest[2][at], self.rest[3][at]];
+        let mut left = self.alive[at] & within;
+        tally.add(stages.map(|stage| {
+            let lost = left & !stage;
+            left &= stage;
+            lost
+        }));
+        left
     }
 
     /// The attribute that lost the last of the campaigns; [`Reason::Price`] when some passed them all. Only worked out
@@ -108,6 +113,45 @@ impl<'a> Masks<'a> {
                 .count()
         });
         ATTRIBUTES.get(passed.max().unwrap_or(0)).map_or(Reason::Price, |a| a.reason())
+    }
+}
+
+/// How many campaigns each attribute lost. Counted in bytes that are added up now and then: counting the ones of each
+/// word would cost more than the intersection.
+#[derive(Default)]
+pub(super) struct Tally {
+    bytes: [u64; ATTRIBUTES.len()],
+    words: u32,
+    sums: [u64; ATTRIBUTES.len()],
+}
+
+impl Tally {
+    /// A word has at most 8 ones in each byte: so many of them stay below 256.
+    const MAX_WORDS: u32 = 31;
+
+    #[inline]
+    fn add(&mut self, lost: [u64; ATTRIBUTES.len()]) {
+        for (bytes, bits) in self.bytes.iter_mut().zip(lost) {
+            let twos = bits - (bits >> 1 & 0x5555_5555_5555_5555);
+            let fours = (twos & 0x3333_3333_3333_3333) + (twos >> 2 & 0x3333_3333_3333_3333);
+            *bytes += (fours + (fours >> 4)) & 0x0f0f_0f0f_0f0f_0f0f;
+        }
+        self.words += 1;
+        if self.words == Tally::MAX_WORDS {
+            self.add_up();
+        }
+    }
+
+    fn add_up(&mut self) {
+        for (sum, bytes) in self.sums.iter_mut().zip(&mut self.bytes) {
+            *sum += std::mem::take(bytes).to_le_bytes().iter().map(|byte| u64::from(*byte)).sum::<u64>();
+        }
+        self.words = 0;
+    }
+
+    pub fn sums(mut self) -> [u64; ATTRIBUTES.len()] {
+        self.add_up();
+        self.sums
     }
 }
 

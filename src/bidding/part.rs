@@ -116,9 +116,9 @@ impl Part {
         }
     }
 
-    /// The caps of up to 64 entries; falling, and at least one.
+    /// The caps of up to 64 entries, falling. After the last word there are none.
     pub(super) fn caps_of(&self, word: usize) -> &[i64] {
-        let rest = &self.caps_usd[word * 64..];
+        let rest = self.caps_usd.get(word * 64..).unwrap_or_default();
         &rest[..rest.len().min(64)]
     }
 

@@ -8,7 +8,8 @@ use super::catalog::{Layer, Place};
 use super::compiled::NATIVE;
 use super::decide::{Ask, Scratch};
 use super::fit::{advertiser_allowed, fits};
-use super::offer::{Floors, Formats, Masks};
+use super::index::ATTRIBUTES;
+use super::offer::{Floors, Formats, Masks, Tally};
 use super::part::Entry;
 use super::reason::Reason;
 use crate::money::{Nanos, Quantity, Rate};
@@ -87,20 +88,24 @@ impl Ask<'_, '_> {
             (Reason::City, part.cities.walk(subject.city.as_slice())),
             (Reason::Inventory, part.inventory.walk(&subject.inventory)),
         ];
+        let mut tally = Tally::default();
         for word in 0..masks.words() {
             let caps = part.caps_of(word);
             if caps[0] < best.stop {
                 break;
             }
-            let mut bits = masks.word(word);
+            // Not by its cap: whoever cannot win was not lost for its targeting.
+            let within = match part.caps_of(word + 1) {
+                [next, ..] if *next >= best.stop => u64::MAX,
+                _ => u64::MAX >> (64 - caps.partition_point(|cap| *cap >= best.stop)),
+            };
+            let mut bits = masks.word(word, within, &mut tally);
             if bits == 0 {
                 continue;
             }
             for place in taken.iter().filter(|place| place.layer == number && place.entry / 64 == word) {
                 bits &= !(1 << (place.entry % 64));
             }
-            // Not by its cap: whoever cannot win was not lost for its lists.
-            bits &= u64::MAX >> (64 - caps.partition_point(|cap| *cap >= best.stop));
             for (reason, walk) in &mut walks {
                 if bits == 0 {
                     break;
@@ -121,6 +126,9 @@ impl Ask<'_, '_> {
                 let place = Place { layer: number, entry: word * 64 + bit };
                 self.consider(place, &part.entries[place.entry], imp, quantity, floors, formats, scratch, best);
             }
+        }
+        for (attribute, lost) in ATTRIBUTES.into_iter().zip(tally.sums()) {
+            scratch.lost[attribute.reason() as usize] += lost;
         }
     }
 

@@ -181,7 +181,7 @@ impl Collector for Workers {
         self.by_reason(
             e,
             "gavel_campaigns_lost",
-            "Campaigns that the index let through and that then lost an impression, by reason",
+            "Campaigns that were worth enough to be looked at and lost an impression, by reason",
             |w| &w.campaigns_lost,
         )?;
         self.latency(e, "gavel_bid_seconds", "From a bid request's head to its answer", |w| &w.bid_latency)?;

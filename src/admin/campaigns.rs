@@ -120,11 +120,12 @@ impl Registry {
     /// Puts a campaign in place; its account and whatever is shared with running requests stay.
     pub fn put(&mut self, no: CampaignNo, campaign: Campaign, hot: &mut Hot) -> Present {
         let (active, price, id) = (campaign.status == Status::Active, price(&campaign), campaign.id.clone());
-        self.numbers.insert(id.clone(), (no, campaign.currency));
+        let is_new = self.numbers.insert(id.clone(), (no, campaign.currency)).is_none();
         self.next_no = self.next_no.max(no.0 + 1);
         hot.set_plan(no, plan(&campaign));
         let pace = (campaign.pacing == Pacing::Even && has_plan(&campaign))
-            .then(|| first_room(campaign.budget.daily.unwrap_or(campaign.budget.total), price));
+            .then(|| campaign.budget.daily.unwrap_or(campaign.budget.total))
+            .map(|amount| if is_new { first_room(amount, price) } else { Nanos::ZERO });
         let live = match self.present.get(&id) {
             Some(present) => {
                 present.live.set_price(price);

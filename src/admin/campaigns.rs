@@ -121,11 +121,12 @@ impl Registry {
     /// otherwise they go on with what they know until the catalog has the new content.
     pub fn put(&mut self, no: CampaignNo, campaign: Campaign, same_content: bool, hot: &mut Hot) -> Present {
         let (active, price, id) = (campaign.status == Status::Active, price(&campaign), campaign.id.clone());
-        self.numbers.insert(id.clone(), (no, campaign.currency));
+        let is_new = self.numbers.insert(id.clone(), (no, campaign.currency)).is_none();
         self.next_no = self.next_no.max(no.0 + 1);
         hot.set_plan(no, plan(&campaign));
         let pace = (campaign.pacing == Pacing::Even && has_plan(&campaign))
-            .then(|| first_room(campaign.budget.daily.unwrap_or(campaign.budget.total), price));
+            .then(|| campaign.budget.daily.unwrap_or(campaign.budget.total))
+            .map(|amount| if is_new { first_room(amount, price) } else { Nanos::ZERO });
         let live = match self.present.get(&id) {
             Some(present) if !same_content => Arc::new(present.live.succeed(active, price)),
             Some(present) => {

@@ -3,6 +3,7 @@
 //! What is asserted: when there is demand, at least 99 % of the plan is delivered and |spend - plan| is at most 2 % of
 //! the period's amount at every minute after the first ten, or one impression where that is more; never above budget.
 
+mod again;
 mod broken;
 mod budgets;
 mod market;

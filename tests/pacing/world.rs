@@ -134,6 +134,34 @@ impl World {
         world
     }
 
+    /// As gavel stops and starts again: leases go back, and all but the books is lost. Bids that nothing was told of are
+    /// lost as well: their notices still come.
+    pub fn restart(&mut self, campaign: &Value) {
+        let mut out = Vec::new();
+        self.hot.return_all(&mut out);
+        out.into_iter().for_each(|event| self.apply(event));
+        let books = self.hot.books().clone();
+        self.hot = Hot::new(books.clone(), NodeId(1), self.shared.grids.clone(), 0);
+        let campaign = parse_campaign(&campaign.to_string()).unwrap_or_else(|faults| panic!("{}", faults[0]));
+        let config = Config::default_for_demo().unwrap();
+        let (registry, events) = Registry::start(&config, &books, vec![campaign], &mut self.hot);
+        self.present = registry.present.values().next().unwrap().clone();
+        self.registry = registry;
+        let epoch = self.hot.epoch();
+        self.shared = Arc::new(Shared {
+            rates: self.shared.rates.clone(),
+            grids: self.shared.grids.clone(),
+            sequencer: Sequencer::new(NodeId(1), epoch),
+            impressions: Arc::new(ImpressionStore::new(1 << 16)),
+            bid_for_unknown: false,
+        });
+        self.pacing = Pacing::new(&self.present.compiled.campaign, self.now);
+        self.apply(Event::EpochStarted { node: NodeId(1), epoch });
+        events.into_iter().for_each(|event| self.apply(event));
+        self.rebuild();
+        self.tick();
+    }
+
     fn rebuild(&mut self) {
         let campaigns = [(self.present.compiled.clone(), self.present.live.clone())];
         self.catalog = Arc::new(Catalog::build(self.next, &campaigns, |_| Some(Rate::USD)));

@@ -97,6 +97,8 @@ pub struct Control {
     untold: f64,
     /// Smoothed spend per second, as bids make it.
     speed: f64,
+    /// What the plan has come to while there was somebody to follow it, since gavel started: see [`Control::room`].
+    gone: f64,
     /// The totals of the last look: promised, told, waited.
     last: Option<(f64, f64, f64)>,
 }
@@ -138,6 +140,7 @@ impl Control {
     /// Takes note of what has happened since the last look.
     pub fn observe(&mut self, seen: &Seen) {
         let bid = seen.price.max(1.0);
+        self.gone += if seen.can_bid { seen.speed * seen.seconds } else { 0.0 };
         let Some((promised, told, waited)) = self.last.replace((seen.promised, seen.told, seen.waited)) else {
             // Before anything is known, whatever is set aside counts as spent.
             self.yielded = Share { part: bid, of: bid };
@@ -219,8 +222,12 @@ impl Control {
 
     /// What bids may set aside in the next second: what the plan has room for, and a little more than the plan. Only a
     /// stop for what the multiplier cannot hold: an unknown market, or many times the requests at once.
+    ///
+    /// After a start nobody knows how far spend was ahead before it: the plan begins at what is spent, and what spend
+    /// may be ahead by grows from nothing, as the plan itself does, to its whole. So many starts, however short, spend
+    /// at most twice what the plan says for their time, and a second of it each.
     pub fn room(&self, seen: &Seen) -> f64 {
-        let ahead = (AHEAD * seen.amount).max(AHEAD_BIDS * seen.price);
+        let ahead = (AHEAD * seen.amount).max(AHEAD_BIDS * seen.price).min(self.gone);
         // A higher multiplier than the ones that something is known of may win more, but only so much.
         let steeper = (RAISE_SLOPE * (self.open_level - self.settled_level - LEVEL_NOISE).max(0.0)).exp();
         let yields = (self.yield_share() * steeper).min(1.0);

@@ -24,6 +24,7 @@ use crate::money::Nanos;
 #[derive(Debug)]
 pub struct Pacing {
     control: Control,
+    /// The last one there was. Kept where there is none, for what is ahead of it stays ahead.
     plan: Option<Plan>,
     local: LocalHour,
     at: UnixMs,
@@ -46,7 +47,8 @@ pub struct Look {
     pub held: bool,
 }
 
-/// What bids may set aside before a plan was made.
+/// What bids of a campaign that was never there before may set aside until its first look. Any other waits for that look,
+/// up to a second: starts and edits would grant it again and again.
 pub fn first_room(amount: Nanos, price: Nanos) -> Nanos {
     Nanos(amount.0 / 1_000).max(Nanos(price.0.saturating_mul(4)))
 }
@@ -86,18 +88,10 @@ impl Pacing {
             asked: look.asked,
             held: look.held,
         };
-        match &mut self.plan {
-            Some(plan) if plan.holds(campaign, &look.budget, when) => plan.advance(campaign, &look.budget, when),
-            old => {
-                if old.as_ref().is_some_and(|old| !old.is_same_period(&look.budget, when)) {
-                    self.control.forget_open();
-                }
-                self.plan = Plan::new(campaign, &look.budget, self.control.counted_or(&seen), when);
-            }
-        }
-        let Some(plan) = &mut self.plan else {
-            let room = first_room(look.budget.total, look.price);
-            return order(&self.control, room.0 as f64, &seen, 0.0);
+        let is_planned = self.follow(campaign, &look.budget, &seen, when);
+        let Some(plan) = self.plan.as_mut().filter(|_| is_planned) else {
+            // Nothing before its first look within its dates.
+            return order(&self.control, 0.0, &seen, 0.0);
         };
         fill(&mut seen, plan);
         self.control.observe(&seen);
@@ -109,6 +103,27 @@ impl Pacing {
         }
         self.control.step(&seen);
         order(&self.control, self.control.room(&seen), &seen, counted)
+    }
+
+    /// Brings the plan up to now, or makes a new one where the last holds no more. False outside the campaign's dates.
+    fn follow(&mut self, campaign: &Campaign, budget: &Budget, seen: &Seen, when: When) -> bool {
+        if self.plan.as_ref().is_some_and(|plan| plan.is_over(when)) {
+            self.control.forget_open();
+            self.plan = None;
+        }
+        let mut from = self.control.counted_or(seen);
+        if let Some(plan) = &mut self.plan {
+            if plan.holds(campaign, budget, when) {
+                plan.advance(campaign, budget, when);
+                return true;
+            }
+            let before = self.control.counted_or(&Seen { spent: plan.spent(budget), ..*seen });
+            from = plan.carried(from, before, when.now);
+        }
+        let new = Plan::new(campaign, budget, from, when);
+        let is_planned = new.is_some();
+        self.plan = new.or(self.plan.take());
+        is_planned
     }
 }
 

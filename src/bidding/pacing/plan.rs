@@ -9,7 +9,9 @@
 //!
 //! The plan starts at an anchor, an instant and what was spent of the period by then, and goes from there to the
 //! amount shortly before the period's end ([`DONE_EARLY_MS`]): in each instant as steep as the traffic curve says, and
-//! flat in hours in which the campaign does not bid. It is anchored anew, at what was spent by then,
+//! flat in hours in which the campaign does not bid. It is anchored anew, at what was spent by then, but within a
+//! period never above where it stands ([`Plan::carried`]): who is ahead of the plan stays ahead of it by as much, or
+//! each edit and each pause would grant anew what spend may be ahead by. That is
 //!
 //! - when gavel starts, when a period starts, and when the budget or the dates change: nothing is caught up on, and
 //!   nothing is lost, for what remains is planned over the time that remains;
@@ -125,9 +127,9 @@ impl Plan {
         when.now < self.end && self.key == key(campaign, budget, when) && self.amount <= most
     }
 
-    /// Whether bids made in it still belong to the campaign's period.
-    pub fn is_same_period(&self, budget: &Budget, when: When) -> bool {
-        self.key.day == budget.daily.map(|_| when.local.day)
+    /// Whether its day is over. A total has no days: its period goes on whatever is edited.
+    pub fn is_over(&self, when: When) -> bool {
+        self.key.day.is_some_and(|day| day != when.local.day)
     }
 
     /// Brings `planned` up to now.
@@ -155,9 +157,21 @@ impl Plan {
         self.at = self.at.max(to);
     }
 
-    /// Starts anew from what is spent, `counted`, now.
+    /// Starts anew from what is spent, `counted`, now, unless that is more than planned.
     pub fn anchor(&mut self, counted: f64) {
-        self.planned = counted;
+        self.planned = self.planned.min(counted);
+    }
+
+    /// Where a plan starts that replaces this one after an edit, with `counted` spent in its period and `before` in
+    /// this one's: who gives a campaign a daily budget changes what counts as spent, not by how much that is ahead.
+    pub fn carried(&mut self, counted: f64, before: f64, now: UnixMs) -> f64 {
+        self.step(now.min(self.end));
+        counted - (before - self.planned).max(0.0)
+    }
+
+    /// What was spent in this plan's period, in nanos.
+    pub fn spent(&self, budget: &Budget) -> f64 {
+        if self.key.day.is_some() { budget.spent_today.0 as f64 } else { budget.spent.0 as f64 }
     }
 
     /// What it spends now, in nanos per second.

@@ -90,3 +90,30 @@ fn a_campaign_that_starts_anew_now_and_then_still_spends_its_money() {
     world.settle();
     assert!(world.spent() as f64 >= 0.98 * world.total() as f64, "{}", world.spent());
 }
+
+/// What is won in five minutes after a campaign of a daily budget is put as `edited` makes it; the market would give it
+/// a hundred times as much.
+fn won_after(edited: serde_json::Value) -> i64 {
+    let daily = |patch| campaign(json!({"total": "1000.00", "daily": "34.00"}), patch);
+    let market = crate::world::Market {
+        requests_per_second: 50.0,
+        ..market(Prices::LogNormal(3e6, 0.6), Traffic::Flat, SECONDS)
+    };
+    let mut world = World::new(76, START, &daily(json!({"targeting": {"hours_of_week": [100]}})), market);
+    (0..30).for_each(|_| world.second());
+    assert_eq!(world.won, 0);
+    world.put(&daily(edited));
+    (0..300).for_each(|_| world.second());
+    world.won
+}
+
+#[test]
+fn another_time_zone_is_another_day_at_once() {
+    let same = won_after(json!({}));
+    let planned = 34_000_000_000 * 300 / 86_400;
+    assert!(same > planned / 2, "{same} won: its hours are in force at once");
+    for zone in ["Etc/GMT+12", "Etc/GMT-14", "Asia/Kolkata"] {
+        let other = won_after(json!({"time_zone": zone}));
+        assert!(other > 0 && other < 4 * same, "{other} won in {zone}, {same} in UTC");
+    }
+}

@@ -17,6 +17,7 @@ use self::curve::Curve;
 use self::pace::{ONE, Order};
 use self::plan::{Budget, GIVE_UP, Plan, When};
 use super::campaign::Campaign;
+use super::key::key;
 use crate::clock::{Day, LocalHour, UnixMs};
 use crate::money::Nanos;
 
@@ -27,6 +28,8 @@ pub struct Pacing {
     /// The last one there was. Kept where there is none, for what is ahead of it stays ahead.
     plan: Option<Plan>,
     local: LocalHour,
+    /// The zone that `local` is of, as a key.
+    zone: u64,
     at: UnixMs,
 }
 
@@ -55,13 +58,16 @@ pub fn first_room(amount: Nanos, price: Nanos) -> Nanos {
 
 impl Pacing {
     pub fn new(campaign: &Campaign, now: UnixMs) -> Pacing {
-        Pacing { control: Control::default(), plan: None, local: campaign.zone.local_hour(now), at: now }
+        let zone = key(&campaign.zone_name);
+        Pacing { control: Control::default(), plan: None, local: campaign.zone.local_hour(now), zone, at: now }
     }
 
     /// The campaign-local day of the next look.
     pub fn today(&mut self, campaign: &Campaign, now: UnixMs) -> Day {
-        if now >= self.local.until || now < self.at {
+        let zone = key(&campaign.zone_name);
+        if now >= self.local.until || now < self.at || zone != self.zone {
             self.local = campaign.zone.local_hour(now);
+            self.zone = zone;
         }
         self.local.day
     }

@@ -21,7 +21,8 @@
 //! A changed traffic curve bends the plan from where it stands.
 
 use super::curve::{Ahead, Curve};
-use crate::bidding::campaign::Campaign;
+use crate::bidding::campaign::{Campaign, HoursOfWeek};
+use crate::bidding::key::key as name_key;
 use crate::clock::{Day, LocalHour, UnixMs};
 use crate::money::Nanos;
 
@@ -71,7 +72,11 @@ struct Key {
     total: Nanos,
     daily: Option<Nanos>,
     day: Option<Day>,
+    starts_at: Option<UnixMs>,
     ends_at: Option<UnixMs>,
+    hours: HoursOfWeek,
+    /// Of its name.
+    zone: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -187,7 +192,15 @@ impl Plan {
 
 fn key(campaign: &Campaign, budget: &Budget, when: When) -> Key {
     let day = budget.daily.map(|_| when.local.day);
-    Key { total: budget.total, daily: budget.daily, day, ends_at: campaign.ends_at }
+    Key {
+        total: budget.total,
+        daily: budget.daily,
+        day,
+        starts_at: campaign.starts_at,
+        ends_at: campaign.ends_at,
+        hours: campaign.targeting.hours,
+        zone: name_key(&campaign.zone_name),
+    }
 }
 
 /// The end of the period. A day of 23 or 25 hours is known as such once its clock change has come.

@@ -188,6 +188,7 @@ fn look(hot: &mut Hot, entry: &Entry, today: crate::clock::Day) -> Option<Look> 
         told: flow.told,
         waited: flow.waited,
         price: live.price(),
+        room: live.pace.room(),
         can_bid: live.active() && leased,
         asked,
         held,

@@ -273,6 +273,7 @@ impl World {
             told: flow.told,
             waited: flow.waited,
             price: live.price(),
+            room: live.pace.room(),
             can_bid: live.active() && leased,
             asked,
             held,

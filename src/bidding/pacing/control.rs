@@ -49,6 +49,8 @@ pub struct Seen {
     pub waited: f64,
     /// The whole price.
     pub price: f64,
+    /// What bids may still set aside.
+    pub room: f64,
     pub can_bid: bool,
     /// Since the last look there was a request that the campaign may bid for; bids were held.
     pub asked: bool,
@@ -97,7 +99,8 @@ pub struct Control {
     untold: f64,
     /// Smoothed spend per second, as bids make it.
     speed: f64,
-    /// What the plan has come to while there was somebody to follow it, since gavel started: see [`Control::room`].
+    /// What a new campaign was given to begin with and did not use, and what the plan has come to while there was
+    /// somebody to follow it, since gavel started: see [`Control::room`].
     gone: f64,
     /// The totals of the last look: promised, told, waited.
     last: Option<(f64, f64, f64)>,
@@ -140,13 +143,14 @@ impl Control {
     /// Takes note of what has happened since the last look.
     pub fn observe(&mut self, seen: &Seen) {
         let bid = seen.price.max(1.0);
-        self.gone += if seen.can_bid { seen.speed * seen.seconds } else { 0.0 };
         let Some((promised, told, waited)) = self.last.replace((seen.promised, seen.told, seen.waited)) else {
             // Before anything is known, whatever is set aside counts as spent.
             self.yielded = Share { part: bid, of: bid };
             self.waited = Share { part: FIRST_WAIT * bid, of: bid };
+            self.gone = seen.room;
             return;
         };
+        self.gone += if seen.can_bid { seen.speed * seen.seconds } else { 0.0 };
         // A campaign that was deleted and put again, or a new day, counts from zero.
         let since = |now: f64, then: f64| (now - then).max(0.0);
         let (promised, told, waited) =
@@ -257,6 +261,7 @@ mod tests {
         told: 0.0,
         waited: 0.0,
         price: 1e7,
+        room: 0.0,
         can_bid: true,
         asked: true,
         held: false,

@@ -44,6 +44,8 @@ pub struct Look {
     /// In nanos times milliseconds.
     pub waited: i128,
     pub price: Nanos,
+    /// What bids may still set aside.
+    pub room: Nanos,
     /// Neither paused nor without a lease.
     pub can_bid: bool,
     pub asked: bool,
@@ -90,6 +92,7 @@ impl Pacing {
             told: look.told.0 as f64,
             waited: look.waited as f64 / 1_000.0,
             price: look.price.0 as f64,
+            room: look.room.0 as f64,
             can_bid: look.can_bid,
             asked: look.asked,
             held: look.held,

@@ -112,11 +112,11 @@ impl Pace {
         if !self.is_paced() {
             return true;
         }
-        let left = self.limit.load(Ordering::Relaxed).saturating_sub(self.promised.load(Ordering::Relaxed));
-        if left < cost.0 {
+        let left = self.room();
+        if left < cost {
             note(&self.held);
         }
-        left >= cost.0
+        left >= cost
     }
 
     /// Counts a bid that was made.
@@ -128,6 +128,11 @@ impl Pace {
 
     pub fn promised(&self) -> Nanos {
         Nanos(self.promised.load(Ordering::Relaxed))
+    }
+
+    /// What bids may still set aside until the pacer looks again.
+    pub fn room(&self) -> Nanos {
+        Nanos(self.limit.load(Ordering::Relaxed).saturating_sub(self.promised().0).max(0))
     }
 
     /// Whether the campaign was considered, and whether bids were held, since this was last asked.

@@ -10,6 +10,7 @@ pub enum Reason {
     NotReady,
     LogFull,
     LogBusy,
+    Overload,
     InsufficientTime,
     UnknownCurrency,
     SeatNotAllowed,
@@ -49,11 +50,12 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 38] = [
+    pub const ALL: [Reason; 39] = [
         Reason::InvalidRequest,
         Reason::NotReady,
         Reason::LogFull,
         Reason::LogBusy,
+        Reason::Overload,
         Reason::InsufficientTime,
         Reason::UnknownCurrency,
         Reason::SeatNotAllowed,
@@ -98,6 +100,7 @@ impl Reason {
             Reason::NotReady => "not_ready",
             Reason::LogFull => "log_full",
             Reason::LogBusy => "log_busy",
+            Reason::Overload => "overload",
             Reason::InsufficientTime => "insufficient_time",
             Reason::UnknownCurrency => "unknown_currency",
             Reason::SeatNotAllowed => "seat_not_allowed",
@@ -139,7 +142,7 @@ impl Reason {
     pub const fn nbr(self) -> u16 {
         match self {
             Reason::InvalidRequest => 2,
-            Reason::NotReady | Reason::LogFull | Reason::LogBusy => 1,
+            Reason::NotReady | Reason::LogFull | Reason::LogBusy | Reason::Overload => 1,
             Reason::InsufficientTime => 15,
             Reason::Device | Reason::Os => 6,
             Reason::Inventory => 7,

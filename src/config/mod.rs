@@ -49,10 +49,21 @@ pub struct Config {
     pub node: NodeId,
     pub exchanges: Vec<Exchange>,
     pub rates: Rates,
+    /// With it the traffic listener speaks TLS only. Default none.
+    pub tls: Option<Tls>,
     pub limits: Limits,
     pub ledger: Ledger,
     pub log: Log,
     pub caps: Caps,
+}
+
+/// `[tls]`
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// PEM file of the certificate and those between it and its root, the server's own first.
+    pub cert: PathBuf,
+    /// PEM file of its private key.
+    pub key: PathBuf,
 }
 
 /// `[limits]`: what a client may ask for, and an operator.
@@ -64,7 +75,8 @@ pub struct Limits {
     pub max_body_bytes: usize,
     /// Largest request head in bytes; larger is 431. Default 16 KiB.
     pub max_header_bytes: usize,
-    /// Open connections per worker; one more is closed at once. Default 10000. Keeps file descriptors for the log.
+    /// Open connections per worker; what comes on a quarter more gets no bids, what is beyond that is closed at once.
+    /// Default 10000. Keeps memory, and file descriptors for the log.
     pub max_connections: usize,
     /// How long a request's body may take to come. Default 10 s. Ends slow clients.
     pub body_timeout_ms: i64,
@@ -159,6 +171,7 @@ impl RawConfig {
         let node = NodeId(root.number("node", 1..=65_535).unwrap_or(1) as u16);
         let rates = Rates::read(root.table("rates"));
         let exchanges = exchange::read(root.table("exchanges"), &rates);
+        let tls = tls(root.table("tls"), base);
 
         let mut s = root.table("limits");
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -212,6 +225,7 @@ impl RawConfig {
             node,
             exchanges,
             rates,
+            tls,
             limits,
             ledger,
             log,
@@ -254,6 +268,16 @@ impl Config {
     pub fn token_lifetime_ms(&self) -> i64 {
         self.exchanges.iter().map(|e| e.token_lifetime_ms).max().unwrap_or(0)
     }
+}
+
+fn tls(mut s: Section, base: &Path) -> Option<Tls> {
+    let given = s.is_given();
+    let files = [s.text("cert", |t| Ok(base.join(t))), s.text("key", |t| Ok(base.join(t)))];
+    let missing: Vec<&str> = ["cert", "key"].into_iter().filter(|key| given && !s.has(key)).collect();
+    missing.iter().for_each(|key| s.fault(key, "is required: the name of a PEM file"));
+    s.end();
+    let [Some(cert), Some(key)] = files else { return None };
+    Some(Tls { cert, key })
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -323,7 +347,7 @@ mod tests {
                 "gavel.toml:6: exchanges.a.currency: XYZ has no rate; add it to [rates]",
                 "gavel.toml:10: limits.max_body_bytes: must be a whole number from 1024 to 67108864",
                 "gavel.toml:2: lissten: is not a key here; known: listen, admin_listen, admin_token, data_dir, catalog, \
-                 public_url, node, rates, exchanges, limits, ledger, log, frequency",
+                 public_url, node, rates, exchanges, tls, limits, ledger, log, frequency",
             ]
         );
     }
@@ -331,6 +355,23 @@ mod tests {
     #[test]
     fn a_syntax_error_has_its_line() {
         assert!(faults("a = 1\nb = = 2\n").iter().any(|f| f.starts_with("gavel.toml:2")));
+    }
+
+    #[test]
+    fn tls_names_two_files() {
+        let config =
+            |text: &str| RawConfig { file: Some(("dir/gavel.toml".into(), text.into())), ..RawConfig::default() };
+        let tls = config("[tls]\ncert = \"a.pem\"\nkey = \"/b.pem\"\n").check().unwrap().tls.unwrap();
+        assert_eq!((tls.cert.to_str(), tls.key.to_str()), (Some("dir/a.pem"), Some("/b.pem")));
+        assert!(Config::default_for_demo().unwrap().tls.is_none());
+        assert_eq!(
+            faults("[tls]\ncert = 7\n"),
+            [
+                "gavel.toml:2: tls.cert: must be a text in quotes",
+                "gavel.toml: tls.key: is required: the name of a PEM file"
+            ]
+        );
+        assert_eq!(faults("[tls]\n").len(), 2);
     }
 
     #[test]

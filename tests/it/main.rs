@@ -1,7 +1,8 @@
 //! The server from outside: real sockets on free ports, and its contracts.
 //!
-//! `http`, `make`, `server` and `process` are the tools; every other file is one subject.
+//! `caller`, `http`, `make`, `server` and `process` are the tools; every other file is one subject.
 
+mod caller;
 mod http;
 mod make;
 mod process;
@@ -12,9 +13,12 @@ mod blocks;
 mod budget;
 mod caps;
 mod check;
+mod compression;
+mod connections;
 mod currency;
 mod durability;
 mod formats;
+mod http2;
 mod lifetimes;
 mod main_path;
 mod money;
@@ -25,4 +29,5 @@ mod rest;
 mod restart;
 mod samples;
 mod targeting;
+mod tls;
 mod transport;

@@ -191,7 +191,7 @@ impl Hot {
                 self.take_back_excess(set.campaign, out);
             }
             (Event::LeaseGranted { campaign, lease, slot, amount }, _) if lease.epoch == self.epoch => {
-                self.granted(*campaign, *lease, *slot, *amount);
+                self.granted(*campaign, *lease, *slot, *amount, out);
                 self.take_back_excess(*campaign, out);
             }
             (Event::LeaseReturned { campaign, epoch, slot, amount, .. }, _) if *epoch == self.epoch => {
@@ -212,9 +212,10 @@ impl Hot {
         folded
     }
 
-    fn granted(&mut self, campaign: CampaignNo, lease: LeaseId, slot: Slot, amount: Nanos) {
-        let daily = self.books.campaigns.get(&campaign).is_some_and(|book| book.daily.is_some());
-        let c = self.add(campaign);
+    fn granted(&mut self, campaign: CampaignNo, lease: LeaseId, slot: Slot, amount: Nanos, out: &mut Vec<Event>) {
+        self.add(campaign);
+        let (epoch, book, c) = (self.epoch, self.books.campaigns.get(&campaign), self.campaigns.get_mut(&campaign));
+        let (Some(book), Some(c)) = (book, c) else { return };
         c.granting = (c.granting - amount).max(Nanos::ZERO);
         let at = c.slots.iter().position(|s| s.account.slot == slot).unwrap_or_else(|| {
             let account = Arc::new(SlotAccount::new(slot));
@@ -223,10 +224,12 @@ impl Hot {
         });
         let s = &mut c.slots[at];
         s.leased += amount;
-        s.account.grant(amount, lease.seq);
+        s.account.set_lease_seq(lease.seq);
+        // Not all of it when a late bill or a cut came before it: bids must not even see that.
+        give_back(campaign, epoch, Some(book), &mut c.slots, at, amount, out);
         c.demand.last_available += amount;
-        if daily == (slot != Slot::Whole) {
-            c.account.set_open(Some(s.account.clone()));
+        if book.daily.is_some() == (slot != Slot::Whole) {
+            c.account.set_open(Some(c.slots[at].account.clone()));
         }
     }
 

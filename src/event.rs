@@ -83,8 +83,8 @@ pub struct Facts {
     pub day: Day,
     /// The money was taken from this day's lease; otherwise from the whole budget's.
     pub daily: bool,
-    /// Position of the creative in its campaign.
-    pub creative: u16,
+    /// [`crate::ids::name_hash`] of the creative's id; 0 where an earlier build wrote something else.
+    pub creative: u32,
     /// [`crate::ids::name_hash`] of the exchange's name.
     pub exchange: u32,
     pub bid_at: UnixMs,
@@ -342,13 +342,16 @@ impl Event {
 const DAILY: u8 = 1;
 const SPEND_ON_WIN: u8 = 2;
 const TEST: u8 = 4;
+/// The creative stands as the hash of its id. Earlier builds wrote its position in two bytes, which says nothing once
+/// the campaign is edited.
+const HASHED_CREATIVE: u8 = 8;
 
 impl Facts {
     /// Bytes of the longest encoding.
-    pub const MAX_LEN: usize = 116;
+    pub const MAX_LEN: usize = 118;
 
     pub fn encode(&self, out: &mut impl Put) {
-        let mut flags = 0;
+        let mut flags = HASHED_CREATIVE;
         flags |= if self.daily { DAILY } else { 0 };
         flags |= if self.spend_on_win { SPEND_ON_WIN } else { 0 };
         flags |= if self.test { TEST } else { 0 };
@@ -360,7 +363,7 @@ impl Facts {
         out.put_u32(self.campaign.0);
         out.put_u32(self.lease_seq);
         out.put_i32(self.day.0);
-        out.put_u16(self.creative);
+        out.put_u32(self.creative);
         out.put_u32(self.exchange);
         out.put_i64(self.bid_at.0);
         out.put_u32(self.auction_ms);
@@ -377,7 +380,7 @@ impl Facts {
 
     pub fn decode(t: &mut Take) -> Option<Facts> {
         let flags = t.u8()?;
-        if flags & !(DAILY | SPEND_ON_WIN | TEST) != 0 {
+        if flags & !(DAILY | SPEND_ON_WIN | TEST | HASHED_CREATIVE) != 0 {
             return None;
         }
         Some(Facts {
@@ -391,7 +394,7 @@ impl Facts {
             lease_seq: t.u32()?,
             day: Day(t.i32()?),
             daily: flags & DAILY != 0,
-            creative: t.u16()?,
+            creative: if flags & HASHED_CREATIVE != 0 { t.u32()? } else { t.u16().map(|_| 0)? },
             exchange: t.u32()?,
             bid_at: UnixMs(t.i64()?),
             auction_ms: t.u32()?,
@@ -435,7 +438,7 @@ mod tests {
             lease_seq: 6,
             day: Day(20_000),
             daily: true,
-            creative: 1,
+            creative: crate::ids::name_hash("cr-1"),
             exchange: crate::ids::name_hash("demo"),
             bid_at: UnixMs(1_700_000_000_000),
             auction_ms: 120_000,

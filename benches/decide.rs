@@ -13,7 +13,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use gavel::admin::campaigns::Registry;
 use gavel::bidding::campaign::{Campaign, parse as parse_campaign};
 use gavel::bidding::compiled::Compiled;
-use gavel::bidding::key::key;
+use gavel::bidding::key::{UserKey, key};
 use gavel::bidding::live::Live;
 use gavel::bidding::{Catalog, ExchangeTerms, Reason, Scratch, Shared, Snapshot, decide};
 use gavel::clock::UnixMs;
@@ -78,6 +78,7 @@ fn snapshot(campaigns: &Ready, grids: Arc<Grids>) -> Snapshot {
         grids,
         sequencer: Sequencer::new(NodeId(1), Default::default()),
         impressions: Arc::new(ImpressionStore::new(1 << 20)),
+        users: UserKey::new(&[0; 32]),
         bid_for_unknown: false,
     };
     Snapshot { catalog: Arc::new(build(campaigns)), shared: Arc::new(shared) }

@@ -82,7 +82,7 @@ impl App {
         if opened.durable_end() == Offset(0) {
             serve::keys::set_aside(&keys).map_err(because("notice keys"))?;
         }
-        let keys = serve::keys::open(&keys).map_err(because("notice keys"))?;
+        let keys = serve::keys::open(&keys, clock.now()).map_err(because("notice keys"))?;
         let mut store = SqliteBooks::open(&config.data_dir.join("books.sqlite")).map_err(because("books"))?;
         let books = catch_up(&mut store, &opened)?;
 
@@ -180,6 +180,7 @@ impl App {
             grids,
             sequencer: Sequencer::new(config.node, epoch),
             impressions,
+            users: key::UserKey::new(&keys.users),
             bid_for_unknown: config.caps.bid_for_unknown,
         });
         let traffic = Arc::new(Traffic {
@@ -188,7 +189,7 @@ impl App {
             exchanges: config.exchanges.iter().map(|e| (e.name.clone(), exchange(e))).collect(),
             token_lifetime_ms: config.token_lifetime_ms(),
             by_number: config.exchanges.iter().map(|e| (e.number, e.name.clone())).collect(),
-            keys,
+            keys: keys.ring,
             urls: NoticeUrls::new(&config.public_url),
             log: log.clone(),
             metrics: metrics.clone(),

@@ -12,6 +12,7 @@ use crate::admin::catalog_files;
 use crate::app::{App, Progress};
 use crate::batch::{audit, live};
 use crate::bookstore::{BookStore, SqliteBooks};
+use crate::clock::SystemClock;
 use crate::config::{Config, RawConfig};
 use crate::eventlog::{DirStorage, ReadOnlyLog};
 use crate::serve::keys;
@@ -71,7 +72,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
-    /// Add a new key, which signs from the next start on; notices signed before stay valid
+    /// Add a new key, which signs from the next start on; notices signed before stay valid as long as their tokens live
     Rotate,
 }
 
@@ -140,7 +141,8 @@ fn check(config: &Config, mut faults: Vec<String>) -> ExitCode {
 
 fn rotate(config: &Config) -> ExitCode {
     let made = std::fs::create_dir_all(&config.data_dir).map_err(|e| e.to_string());
-    match made.and_then(|()| keys::rotate(&config.data_dir.join("notice-keys"))) {
+    let (keys, now) = (config.data_dir.join("notice-keys"), SystemClock::start().now());
+    match made.and_then(|()| keys::rotate(&keys, now, config.token_lifetime_ms())) {
         Ok(id) => {
             println!("key {id} signs from the next start on");
             ExitCode::SUCCESS

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::catalog::{Catalog, Merged};
 use super::compiled::Compiled;
-use super::key::key;
+use super::key::{UserKey, key};
 use super::live::Live;
 use super::part::Entry;
 use super::{Editor, ExchangeTerms, Reason, Scratch, Shared, Snapshot, campaign, decide};
@@ -156,6 +156,7 @@ impl World {
             grids,
             sequencer: Sequencer::new(NodeId(1), Default::default()),
             impressions: Arc::new(ImpressionStore::new(1 << 20)),
+            users: UserKey::new(&[0; 32]),
             bid_for_unknown: false,
         });
         let present = (0..CAMPAIGNS).step_by(2).map(|i| {

@@ -33,6 +33,7 @@ pub struct Part {
     /// Any campaign looks at these at all.
     pub uses_segments: bool,
     pub uses_categories: bool,
+    pub uses_caps: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -81,7 +82,7 @@ impl Part {
         let [mut regions, mut cities, mut inventory] = [(); 3].map(|()| listed::Draft::new(len));
         let (mut by_no, mut caps_usd) = (HashMap::with_capacity(len), Vec::with_capacity(len));
         let (mut zones, mut zone_numbers) = (Vec::new(), HashMap::new());
-        let (mut uses_segments, mut uses_categories) = (false, false);
+        let (mut uses_segments, mut uses_categories, mut uses_caps) = (false, false, false);
         // One pass: each campaign comes out of memory once.
         for (i, entry) in entries.iter_mut().enumerate() {
             let compiled = &*entry.compiled;
@@ -97,6 +98,7 @@ impl Part {
             by_no.insert(entry.no, i as u32);
             uses_segments |= !compiled.segments_any.is_empty() || !compiled.segments_none.is_empty();
             uses_categories |= !compiled.categories.include.is_empty() || !compiled.categories.exclude.is_empty();
+            uses_caps |= !compiled.campaign.frequency_caps.is_empty();
         }
         let (index, regions, cities, inventory) =
             (index.finish(), regions.finish(), cities.finish(), inventory.finish());
@@ -113,6 +115,7 @@ impl Part {
             zones,
             uses_segments,
             uses_categories,
+            uses_caps,
         }
     }
 

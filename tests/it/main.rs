@@ -15,6 +15,7 @@ mod check;
 mod currency;
 mod durability;
 mod formats;
+mod keys;
 mod lifetimes;
 mod main_path;
 mod money;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 use gavel::admin::campaigns::{Present, Registry, set_event};
 use gavel::bidding::campaign::parse as parse_campaign;
-use gavel::bidding::key::key;
+use gavel::bidding::key::{UserKey, key};
 use gavel::bidding::pacing::curve::Curve;
 use gavel::bidding::pacing::pace::{ONE, Order};
 use gavel::bidding::pacing::plan::Budget;
@@ -93,6 +93,7 @@ impl World {
             grids,
             sequencer: Sequencer::new(NodeId(1), Epoch(1)),
             impressions: Arc::new(ImpressionStore::new(1 << 16)),
+            users: UserKey::new(&[0; 32]),
             bid_for_unknown: false,
         });
         let exchange = ExchangeTerms {
@@ -153,6 +154,7 @@ impl World {
             grids: self.shared.grids.clone(),
             sequencer: Sequencer::new(NodeId(1), epoch),
             impressions: Arc::new(ImpressionStore::new(1 << 16)),
+            users: UserKey::new(&[0; 32]),
             bid_for_unknown: false,
         });
         self.pacing = Pacing::new(&self.present.compiled.campaign, self.now);

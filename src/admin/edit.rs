@@ -11,6 +11,7 @@ use super::problem::Problem;
 use crate::bidding::campaign::{Campaign, parse};
 use crate::bidding::part::Entry;
 use crate::event::Event;
+use crate::eventlog::{AppendError, LogState};
 
 /// Puts a campaign; true when it is new.
 pub async fn put(campaigns: &Arc<Campaigns>, id: &str, body: &[u8]) -> Result<(bool, String), Problem> {
@@ -74,11 +75,11 @@ pub async fn delete(campaigns: &Arc<Campaigns>, id: &str) -> Result<(), Problem>
 }
 
 async fn durable(campaigns: &Campaigns, event: Event) -> Result<(), Problem> {
-    campaigns
-        .log
-        .append_durable(campaigns.lane, &[event])
-        .await
-        .map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("nothing was changed: {error}")))
+    let written = match campaigns.log.state() {
+        LogState::Full => Err(AppendError::Full),
+        _ => campaigns.log.append_durable(campaigns.lane, &[event]).await,
+    };
+    written.map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("nothing was changed: {error}")))
 }
 
 /// Takes or returns the campaign's lease now instead of at the next tick, and waits until it is in force: what is

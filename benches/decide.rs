@@ -52,7 +52,7 @@ fn campaigns(count: usize, json: impl Fn(usize) -> serde_json::Value) -> (Ready,
     let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), 0);
     let config = Config::default_for_demo().unwrap_or_else(|faults| panic!("{faults:?}"));
     let parsed = (0..count).map(parsed).collect();
-    let (registry, mut events) = Registry::start(&config, &Books::default(), parsed, &mut hot);
+    let (registry, mut events) = Registry::start(&config, &Books::default(), parsed, &mut hot, NOW);
     events.insert(0, Event::EpochStarted { node: NodeId(1), epoch: hot.epoch() });
     let (mut offset, mut at) = (0, NOW.plus(-LEASING_MS));
     // The campaigns, then their first leases: a round of the log's thread gives some thousands of them.

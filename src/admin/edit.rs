@@ -39,7 +39,10 @@ pub async fn put(campaigns: &Arc<Campaigns>, id: &str, body: &[u8]) -> Result<(b
         (no, registry.present.get(id).map(|p| p.compiled.campaign.clone()))
     };
     let json = campaign.json.clone();
-    durable(campaigns, Event::CampaignSet(set_event(no, &campaign, Some(json.clone())))).await?;
+    let day = |campaign: &Campaign| campaign.zone.local_hour(campaigns.now()).day;
+    // With another time zone it may be another day; until the edit is in force money is leased for the one it was.
+    let day = before.as_ref().map_or(day(&campaign), |before| day(before).min(day(&campaign)));
+    durable(campaigns, Event::CampaignSet(set_event(no, &campaign, Some(json.clone()), day))).await?;
 
     let same_content = before.as_ref().is_some_and(|before| only_live_changes(before, &campaign));
     let present = campaigns.registry().put(no, campaign, same_content, &mut campaigns.hot());
@@ -74,6 +77,7 @@ pub async fn delete(campaigns: &Arc<Campaigns>, id: &str) -> Result<(), Problem>
     edit.delete(present.compiled.no).await
 }
 
+/// Not while the disk is full: what is left of it is for notices. No bids are made then, so a pause or a cut can wait.
 async fn durable(campaigns: &Campaigns, event: Event) -> Result<(), Problem> {
     let written = match campaigns.log.state() {
         LogState::Full => Err(AppendError::Full),

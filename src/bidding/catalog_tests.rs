@@ -132,7 +132,15 @@ fn accounts(grids: Arc<Grids>) -> Vec<Arc<Account>> {
     for no in (0..CAMPAIGNS).map(CampaignNo) {
         hot.set_plan(no, Plan { zone: Zone::utc(), active: true, highest_bid: cpm(8) });
         let (id, currency, total) = (format!("c-{}", no.0), Currency::USD, Nanos(1_000_000_000_000));
-        events.push(Event::CampaignSet(CampaignSet { campaign: no, id, currency, total, daily: None, json: None }));
+        events.push(Event::CampaignSet(CampaignSet {
+            campaign: no,
+            id,
+            currency,
+            total,
+            daily: None,
+            day: None,
+            json: None,
+        }));
     }
     let mut offset = 0;
     while !events.is_empty() {

@@ -32,6 +32,7 @@ fn large_event(lane: usize, n: u32, fill: usize, with: u8) -> Event {
         currency: Currency::USD,
         total: Nanos(i64::from(n)),
         daily: None,
+        day: None,
         json: Some(String::from_utf8(vec![with; fill]).unwrap()),
     })
 }

@@ -97,6 +97,20 @@ pub struct AccountView {
     pub bids: u64,
     pub wins: u64,
     pub billed: u64,
+    /// Of a campaign with a daily budget.
+    pub today: Option<DayView>,
+}
+
+/// The campaign-local day of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayView {
+    pub day: Day,
+    pub budget: Nanos,
+    pub spent: Nanos,
+    /// The day's budget less what of it is spent, reserved and withheld, and at most what the campaign has available.
+    pub available: Nanos,
+    /// What of `spent` is above the day's budget.
+    pub overspend: Nanos,
 }
 
 impl Hot {
@@ -439,10 +453,11 @@ impl Hot {
         let slots = self.campaigns.get(&campaign).map(|c| c.slots.as_slice()).unwrap_or_default();
         let reserved = slots.iter().map(|s| s.account.reserved()).sum();
         let withheld = book.withheld(self.epoch);
+        let available = (book.total - book.spent - reserved - withheld).max(Nanos::ZERO);
         Some(AccountView {
             currency: book.currency,
             budget: book.total,
-            available: (book.total - book.spent - reserved - withheld).max(Nanos::ZERO),
+            available,
             reserved,
             withheld,
             spent: book.spent,
@@ -451,6 +466,25 @@ impl Hot {
             bids: book.bids,
             wins: book.wins,
             billed: book.billed,
+            today: self.today(campaign, book, available),
+        })
+    }
+
+    fn today(&self, campaign: CampaignNo, book: &CampaignBook, available: Nanos) -> Option<DayView> {
+        let (budget, c) = (book.daily?, self.campaigns.get(&campaign)?);
+        let day = c.plan.as_ref()?.0.zone.local_hour(self.now).day;
+        // As in `CampaignBook::free`: what was set aside while there was no daily budget may be of this day.
+        let counts = |slot: Slot| slot == Slot::Whole || slot == Slot::Day(day);
+        let reserved: Nanos = c.slots.iter().filter(|s| counts(s.account.slot)).map(|s| s.account.reserved()).sum();
+        let earlier = book.leases.iter().filter(|((epoch, slot), _)| *epoch < self.epoch && counts(*slot));
+        let withheld: Nanos = earlier.map(|(_, n)| *n).sum();
+        let spent = book.spent_on(day);
+        Some(DayView {
+            day,
+            budget,
+            spent,
+            available: (budget - spent - reserved - withheld).max(Nanos::ZERO).min(available),
+            overspend: (spent - budget).max(Nanos::ZERO),
         })
     }
 
@@ -461,9 +495,13 @@ impl Hot {
         }
     }
 
-    /// Forgets reservations whose tokens have expired.
-    pub fn forget_before(&mut self, bucket: u32) {
-        self.books.forget_before(bucket);
+    /// Has the log say that reservations of minutes before `bucket` are forgotten, if it does not say so yet. False
+    /// before this start is in the log.
+    pub fn forget_before(&self, bucket: u32, out: &mut Vec<Event>) -> bool {
+        if self.started && bucket > self.books.bits.forgotten_before() {
+            out.push(Event::ReservationsForgotten { before: bucket });
+        }
+        self.started
     }
 
     /// Drops the list of changes that only a book store needs.

@@ -8,6 +8,7 @@ mod process;
 mod server;
 
 mod admin;
+mod audit;
 mod blocks;
 mod budget;
 mod caps;

@@ -90,6 +90,7 @@ impl World {
             currency: Currency::USD,
             total: Nanos(total),
             daily: None,
+            day: None,
             json: None,
         };
         self.apply(START, Event::CampaignSet(set));

@@ -96,6 +96,7 @@ fn exchange() -> ExchangeTerms {
         currency: Currency::USD,
         lifetimes: LIFETIMES,
         spend_on_win: false,
+        open_bids: 1,
     }
 }
 

@@ -359,6 +359,7 @@ fn exchange(e: &config::Exchange) -> serve::Exchange {
             currency: e.currency,
             lifetimes: e.lifetimes,
             spend_on_win: e.spend_on_win,
+            open_bids: e.open_bids,
         },
         price: e.price.clone(),
         token_lifetime_ms: e.token_lifetime_ms,

@@ -62,6 +62,8 @@ pub struct CompiledCreative {
     /// Hash of its id, never 0: what tokens carry.
     pub hash: u32,
     pub format: u64,
+    /// Of a spot; 0 for what is none.
+    pub duration_s: u32,
     /// `adomain` and the domains it lies in.
     pub domains: SmallVec<[u64; 8]>,
     pub categories: SmallVec<[u64; 4]>,
@@ -130,6 +132,10 @@ impl CompiledCreative {
                 Kind::Video { .. } => VIDEO,
                 Kind::Audio { .. } => AUDIO,
                 Kind::Native { .. } => NATIVE,
+            },
+            duration_s: match &creative.kind {
+                Kind::Video { spot, .. } | Kind::Audio { spot } => spot.duration_s,
+                _ => 0,
             },
             domains,
             categories: creative.cat.iter().flat_map(|c| category_keys(c)).collect(),

@@ -13,6 +13,7 @@ mod blocks;
 mod budget;
 mod caps;
 mod check;
+mod conformance;
 mod currency;
 mod durability;
 mod formats;

@@ -103,6 +103,7 @@ impl World {
             currency: Currency::USD,
             lifetimes: LIFETIMES,
             spend_on_win: false,
+            open_bids: 1,
         };
         let mut world = World {
             now: start,

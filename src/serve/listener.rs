@@ -7,6 +7,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1_024;
+/// Connections per worker where nobody says how many.
+const MAX_CONNECTIONS: usize = 10_000;
 /// Connections beyond the limit, as a part of it, that are answered but get no bids: an exchange that is told no comes
 /// again at its own pace, one that is hung up on dials at once and counts an error.
 const CROWD: usize = 4;
@@ -35,9 +37,10 @@ pub fn with_crowd(max_connections: usize) -> usize {
     max_connections + max_connections.div_ceil(CROWD)
 }
 
-/// Lets the process open as many files as `max_connections` on each worker need. Gives back how many connections a
-/// worker may have, which is less where the system does not allow that.
-pub fn make_room(max_connections: usize, workers: usize) -> usize {
+/// Lets the process open as many files as the connections of all workers need. Gives back how many a worker may have,
+/// which is less where the system does not allow that; it says so if somebody asked for more.
+pub fn make_room(asked: Option<usize>, workers: usize) -> usize {
+    let max_connections = asked.unwrap_or(MAX_CONNECTIONS);
     let wanted = (with_crowd(max_connections) * workers) as u64 + OTHER_FILES;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let allowed = |limit: Option<u64>| limit.is_none_or(|limit| limit >= wanted);
@@ -50,7 +53,7 @@ pub fn make_room(max_connections: usize, workers: usize) -> usize {
         Err(_) => current.unwrap_or(raised),
     };
     let fitting = fitting(current, max_connections, workers);
-    if fitting < max_connections {
+    if asked.is_some_and(|asked| fitting < asked) {
         tracing::warn!(
             "limits.max_connections is {max_connections}, but this process may only have {current} files open: \
              {fitting} connections on each of {workers} workers"

@@ -13,6 +13,7 @@ use super::catalog::{Catalog, Place};
 use super::part::{Entry, Part};
 use super::reason::Reason;
 use super::subject::Subject;
+use super::vast::Choice;
 use crate::clock::{LocalHour, UnixMs};
 use crate::event::Facts;
 use crate::ids::Currency;
@@ -142,8 +143,18 @@ pub struct Bid {
     /// Position in the impression's deals.
     pub deal: Option<usize>,
     pub facts: Facts,
-    /// What a native creative answers.
-    pub markup: Option<NativeRequest>,
+    pub served: Served,
+}
+
+/// What of a bid's markup depends on the impression.
+#[derive(Debug)]
+pub enum Served {
+    /// Nothing: it is the creative's.
+    AsIs,
+    /// A native creative answers this.
+    Native(NativeRequest),
+    /// Video or audio.
+    Spot(Choice),
 }
 
 /// The request, its terms, and what was worked out of it once.

@@ -79,6 +79,7 @@ fn snapshot(campaigns: &Ready, grids: Arc<Grids>) -> Snapshot {
         sequencer: Sequencer::new(NodeId(1), Default::default()),
         impressions: Arc::new(ImpressionStore::new(1 << 20)),
         bid_for_unknown: false,
+        supply: None,
     };
     Snapshot { catalog: Arc::new(build(campaigns)), shared: Arc::new(shared) }
 }
@@ -96,6 +97,7 @@ fn exchange() -> ExchangeTerms {
         lifetimes: LIFETIMES,
         spend_on_win: false,
         open_bids: 1,
+        ad_system: None,
     }
 }
 

@@ -208,7 +208,7 @@ impl Ask<'_, '_> {
             Kind::Banner { .. } => Served::AsIs,
             Kind::Video { spot, .. } => Served::Spot(vast::choose(spot, imp.video.as_deref()?)?),
             Kind::Audio { spot } => Served::Spot(vast::choose(spot, imp.audio.as_deref()?)?),
-            Kind::Native { .. } => Served::Native(formats.take_markup()?),
+            Kind::Native { .. } => Served::Native(Box::new(formats.take_markup()?)),
         };
         let ring = Grids::first_ring(&facts);
         // A test bid never spends (DESIGN 4.8), so it sets nothing aside either.

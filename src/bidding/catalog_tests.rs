@@ -160,6 +160,7 @@ impl World {
             sequencer: Sequencer::new(NodeId(1), Default::default()),
             impressions: Arc::new(ImpressionStore::new(1 << 20)),
             bid_for_unknown: false,
+            supply: None,
         });
         let present = (0..CAMPAIGNS).step_by(2).map(|i| {
             let (no, price) = (CampaignNo(i), i64::from(i % 5) + 1);
@@ -238,6 +239,7 @@ fn outcome(snapshot: &Snapshot, request: &str, scratch: &mut Scratch) -> Outcome
         lifetimes: LIFETIMES,
         spend_on_win: false,
         open_bids: 1,
+        ad_system: None,
     };
     let decision = decide(snapshot, &exchange, &parse(request.as_bytes()).unwrap(), NOW, scratch);
     match decision.bids.first() {

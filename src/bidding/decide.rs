@@ -13,6 +13,7 @@ use super::catalog::{Catalog, Place};
 use super::part::{Entry, Part};
 use super::reason::Reason;
 use super::subject::Subject;
+use super::supply::Supply;
 use super::vast::Choice;
 use crate::clock::{LocalHour, UnixMs};
 use crate::event::Facts;
@@ -40,6 +41,8 @@ pub struct Shared {
     pub impressions: Arc<ImpressionStore>,
     /// Capped campaigns bid for users who cannot be told.
     pub bid_for_unknown: bool,
+    /// Who may sell, where anything is known of it.
+    pub supply: Option<Supply>,
 }
 
 /// What a decision needs to know of the exchange.
@@ -55,6 +58,8 @@ pub struct ExchangeTerms {
     pub spend_on_win: bool,
     /// Bids for the open market that one impression may get.
     pub open_bids: usize,
+    /// Its domain in ads.txt files.
+    pub ad_system: Option<String>,
 }
 
 /// A worker's buffers, kept from request to request.
@@ -152,7 +157,7 @@ pub enum Served {
     /// Nothing: it is the creative's.
     AsIs,
     /// A native creative answers this.
-    Native(NativeRequest),
+    Native(Box<NativeRequest>),
     /// Video or audio.
     Spot(Choice),
 }
@@ -178,6 +183,11 @@ pub fn decide(
     let no = |reason| BidDecision { reason: Some(reason), ..BidDecision::default() };
     if !seat_allowed(request, &exchange.seat) {
         return no(Reason::SeatNotAllowed);
+    }
+    if let Some(supply) = &snapshot.shared.supply
+        && let Err(reason) = supply.check(request, exchange.ad_system.as_deref())
+    {
+        return no(reason);
     }
     let Some((currency, rate)) = currency(request, exchange, &snapshot.shared) else {
         return no(Reason::UnknownCurrency);

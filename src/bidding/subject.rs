@@ -162,7 +162,7 @@ fn language_key(language: &str) -> Option<u64> {
 }
 
 /// The host of an http or https URL.
-fn host(page: &str) -> Option<&str> {
+pub(super) fn host(page: &str) -> Option<&str> {
     let rest = page.strip_prefix("https://").or_else(|| page.strip_prefix("http://"))?;
     let end = rest.find(['/', '?', '#', ':']).unwrap_or(rest.len());
     rest.get(..end).filter(|h| !h.is_empty())

@@ -79,7 +79,7 @@ impl ImageTypes {
 
     fn named(name: &str) -> Option<u8> {
         let known = |names: &&[&str]| names.iter().any(|n| n.eq_ignore_ascii_case(name));
-        Self::NAMES.iter().position(|names| known(&names)).map(|bit| 1 << bit)
+        Self::NAMES.iter().position(known).map(|bit| 1 << bit)
     }
 
     fn of(mimes: StrList) -> ImageTypes {

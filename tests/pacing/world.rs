@@ -94,6 +94,7 @@ impl World {
             sequencer: Sequencer::new(NodeId(1), Epoch(1)),
             impressions: Arc::new(ImpressionStore::new(1 << 16)),
             bid_for_unknown: false,
+            supply: None,
         });
         let exchange = ExchangeTerms {
             number: 1,
@@ -103,6 +104,7 @@ impl World {
             lifetimes: LIFETIMES,
             spend_on_win: false,
             open_bids: 1,
+            ad_system: None,
         };
         let mut world = World {
             now: start,
@@ -155,6 +157,7 @@ impl World {
             sequencer: Sequencer::new(NodeId(1), epoch),
             impressions: Arc::new(ImpressionStore::new(1 << 16)),
             bid_for_unknown: false,
+            supply: None,
         });
         self.pacing = Pacing::new(&self.present.compiled.campaign, self.now);
         self.apply(Event::EpochStarted { node: NodeId(1), epoch });

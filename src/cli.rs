@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::admin::catalog_files;
+use crate::admin::{catalog_files, supply_files};
 use crate::app::{App, Progress};
 use crate::batch::{audit, live};
 use crate::bookstore::SqliteBooks;
@@ -130,6 +130,9 @@ fn check(config: &Config, mut faults: Vec<String>) -> ExitCode {
             0
         }
     };
+    if let Err(found) = supply_files::load(config) {
+        faults.extend(found.iter().map(ToString::to_string));
+    }
     if faults.is_empty() {
         println!("config and {campaigns} campaigns are fine");
         return ExitCode::SUCCESS;

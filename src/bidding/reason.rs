@@ -13,6 +13,9 @@ pub enum Reason {
     InsufficientTime,
     UnknownCurrency,
     SeatNotAllowed,
+    AdsTxt,
+    SupplyChain,
+    Seller,
     NoSupportedImp,
     NoCampaigns,
     // The index: one attribute each.
@@ -49,7 +52,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 38] = [
+    pub const ALL: [Reason; 41] = [
         Reason::InvalidRequest,
         Reason::NotReady,
         Reason::LogFull,
@@ -57,6 +60,9 @@ impl Reason {
         Reason::InsufficientTime,
         Reason::UnknownCurrency,
         Reason::SeatNotAllowed,
+        Reason::AdsTxt,
+        Reason::SupplyChain,
+        Reason::Seller,
         Reason::NoSupportedImp,
         Reason::NoCampaigns,
         Reason::Format,
@@ -101,6 +107,9 @@ impl Reason {
             Reason::InsufficientTime => "insufficient_time",
             Reason::UnknownCurrency => "unknown_currency",
             Reason::SeatNotAllowed => "seat_not_allowed",
+            Reason::AdsTxt => "ads_txt",
+            Reason::SupplyChain => "supply_chain",
+            Reason::Seller => "seller",
             Reason::NoSupportedImp => "no_supported_imp",
             Reason::NoCampaigns => "no_campaigns",
             Reason::Exchange => "exchange",
@@ -140,7 +149,10 @@ impl Reason {
         match self {
             Reason::InvalidRequest => 2,
             Reason::NotReady | Reason::LogFull | Reason::LogBusy => 1,
+            Reason::AdsTxt => 12,
             Reason::InsufficientTime => 15,
+            Reason::SupplyChain => 16,
+            Reason::Seller => 17,
             Reason::Device | Reason::Os => 6,
             Reason::Inventory => 7,
             Reason::UnknownUser | Reason::Segment => 8,

@@ -7,7 +7,7 @@ pub mod bid;
 pub mod body;
 pub mod keys;
 pub mod listener;
-pub mod native;
+pub mod markup;
 pub mod notice;
 pub mod repeats;
 pub mod routes;

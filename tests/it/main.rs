@@ -27,5 +27,6 @@ mod response;
 mod rest;
 mod restart;
 mod samples;
+mod supply;
 mod targeting;
 mod transport;

@@ -1,5 +1,6 @@
 //! Our scores against the libraries' own, bit for bit, over the models that `models/fidelity` trained.
 
+mod artifacts;
 mod case;
 
 use case::Case;

@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod case;
+mod hostile;
 
 use case::Case;
 

@@ -18,6 +18,9 @@ mod steps;
 pub mod tree;
 mod walk;
 
+#[cfg(test)]
+mod tests;
+
 use super::fault::Fault;
 use slots::Slots;
 use tree::{Node, Trees};

@@ -3,6 +3,8 @@
 mod artifacts;
 mod case;
 mod hostile;
+mod plain;
+mod traps;
 
 use case::Case;
 

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod model;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -68,6 +70,9 @@ enum Command {
     /// Keys that sign notice URLs
     #[command(subcommand)]
     Keys(KeyCommand),
+    /// Scoring models: a folder with manifest.toml and the library's own file
+    #[command(subcommand)]
+    Model(model::ModelCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -80,6 +85,9 @@ enum KeyCommand {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     logs::start();
+    if let Some(Command::Model(command)) = &cli.command {
+        return model::run(command);
+    }
     let (config, faults) = match configuration(cli.options) {
         Ok(checked) => checked,
         Err(fault) => (None, vec![fault]),
@@ -107,6 +115,8 @@ pub fn run() -> ExitCode {
             }
         },
         Some(Command::Keys(KeyCommand::Rotate)) => rotate(&config),
+        // Ran above: it needs no config.
+        Some(Command::Model(_)) => ExitCode::SUCCESS,
     }
 }
 

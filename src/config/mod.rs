@@ -3,6 +3,7 @@
 //! Order: defaults, then `gavel.toml`, then environment, then flags. Unknown keys are refused. Every fault is
 //! listed, with its line. Nothing needs to be set.
 
+pub mod artifact;
 mod exchange;
 mod section;
 mod supply;

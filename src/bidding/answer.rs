@@ -188,7 +188,7 @@ impl Ask<'_, '_> {
             lease_seq: slot.lease_seq(),
             day,
             daily: slot.slot != Slot::Whole,
-            creative: best.creative,
+            creative: entry.compiled.creatives[usize::from(best.creative)].hash,
             exchange: self.exchange.number,
             bid_at: self.now,
             auction_ms,

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::catalog::{Catalog, Merged};
 use super::compiled::Compiled;
-use super::key::key;
+use super::key::{UserKey, key};
 use super::live::Live;
 use super::part::Entry;
 use super::{Editor, ExchangeTerms, Reason, Scratch, Shared, Snapshot, campaign, decide};
@@ -135,7 +135,15 @@ fn accounts(grids: Arc<Grids>) -> Vec<Arc<Account>> {
     for no in (0..CAMPAIGNS).map(CampaignNo) {
         hot.set_plan(no, Plan { zone: Zone::utc(), active: true, highest_bid: cpm(8) });
         let (id, currency, total) = (format!("c-{}", no.0), Currency::USD, Nanos(1_000_000_000_000));
-        events.push(Event::CampaignSet(CampaignSet { campaign: no, id, currency, total, daily: None, json: None }));
+        events.push(Event::CampaignSet(CampaignSet {
+            campaign: no,
+            id,
+            currency,
+            total,
+            daily: None,
+            day: None,
+            json: None,
+        }));
     }
     let mut offset = 0;
     while !events.is_empty() {
@@ -159,6 +167,7 @@ impl World {
             grids,
             sequencer: Sequencer::new(NodeId(1), Default::default()),
             impressions: Arc::new(ImpressionStore::new(1 << 20)),
+            users: UserKey::new(&[0; 32]),
             bid_for_unknown: false,
             supply: None,
         });

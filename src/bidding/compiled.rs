@@ -8,7 +8,7 @@ use super::campaign::{BidPrice, Campaign, Lists, Targeting, TextSet, inventory_k
 use super::creative::{Creative, Kind, Markup};
 use super::index::{ATTRIBUTES, Accepts, Attribute};
 use super::key::{KeySet, category_keys, domain_keys, key, size_key};
-use crate::ids::CampaignNo;
+use crate::ids::{CampaignNo, name_hash};
 use crate::money::Nanos;
 use crate::openrtb::codes::MarkupType;
 use crate::openrtb::fragment::{CreativeParts, Fragment};
@@ -58,6 +58,8 @@ impl Keys {
 pub struct CompiledCreative {
     /// The bid's members that depend on the creative alone.
     pub fragment: Fragment,
+    /// Hash of its id, never 0: what tokens carry.
+    pub hash: u32,
     pub format: u64,
     /// Of a spot; 0 for what is none.
     pub duration_s: u32,
@@ -126,6 +128,7 @@ impl CompiledCreative {
         domains.extend(creative.bundle.as_deref().map(|bundle| key(&inventory_key(bundle))));
         CompiledCreative {
             fragment: fragment(campaign_id, creative),
+            hash: name_hash(&creative.id).max(1),
             format: match creative.kind {
                 Kind::Banner { w, h, .. } => size_key(w, h),
                 Kind::Video { .. } => VIDEO,

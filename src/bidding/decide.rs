@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use super::answer::Shown;
 use super::catalog::{Catalog, Place};
+use super::key::UserKey;
 use super::part::{Entry, Part};
 use super::reason::Reason;
 use super::subject::Subject;
@@ -39,6 +40,8 @@ pub struct Shared {
     pub grids: Arc<Grids>,
     pub sequencer: Sequencer,
     pub impressions: Arc<ImpressionStore>,
+    /// Of the users in `impressions`.
+    pub users: UserKey,
     /// Capped campaigns bid for users who cannot be told.
     pub bid_for_unknown: bool,
     /// Who may sell, where anything is known of it.
@@ -199,7 +202,8 @@ pub fn decide(
     scratch.follow(catalog, now);
     let privacy = Privacy::of(request);
     let uses = |f: fn(&Part) -> bool| catalog.layers().into_iter().any(|layer| f(&layer.part));
-    scratch.subject.read(request, &privacy, uses(|p| p.uses_segments), uses(|p| p.uses_categories));
+    let users = uses(|p| p.uses_caps).then_some(&snapshot.shared.users);
+    scratch.subject.read(request, &privacy, uses(|p| p.uses_segments), uses(|p| p.uses_categories), users);
     let ask = Ask { snapshot, exchange, request, now, currency, rate };
     let mut decision = BidDecision { currency: Some(currency), ..BidDecision::default() };
     let mut furthest = Reason::NoSupportedImp;

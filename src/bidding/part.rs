@@ -34,6 +34,7 @@ pub struct Part {
     /// Any campaign looks at these at all.
     pub uses_segments: bool,
     pub uses_categories: bool,
+    pub uses_caps: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -82,7 +83,7 @@ impl Part {
         let [mut regions, mut cities, mut inventory, mut deals] = [(); 4].map(|()| listed::Draft::new(len));
         let (mut by_no, mut caps_usd) = (HashMap::with_capacity(len), Vec::with_capacity(len));
         let (mut zones, mut zone_numbers) = (Vec::new(), HashMap::new());
-        let (mut uses_segments, mut uses_categories) = (false, false);
+        let (mut uses_segments, mut uses_categories, mut uses_caps) = (false, false, false);
         // One pass: each campaign comes out of memory once.
         for (i, entry) in entries.iter_mut().enumerate() {
             let compiled = &*entry.compiled;
@@ -99,6 +100,7 @@ impl Part {
             by_no.insert(entry.no, i as u32);
             uses_segments |= !compiled.segments_any.is_empty() || !compiled.segments_none.is_empty();
             uses_categories |= !compiled.categories.include.is_empty() || !compiled.categories.exclude.is_empty();
+            uses_caps |= !compiled.campaign.frequency_caps.is_empty();
         }
         let (index, regions, cities, inventory, deals) =
             (index.finish(), regions.finish(), cities.finish(), inventory.finish(), deals.finish());
@@ -116,6 +118,7 @@ impl Part {
             zones,
             uses_segments,
             uses_categories,
+            uses_caps,
         }
     }
 

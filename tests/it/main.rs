@@ -8,6 +8,7 @@ mod process;
 mod server;
 
 mod admin;
+mod audit;
 mod blocks;
 mod budget;
 mod caps;
@@ -16,6 +17,7 @@ mod conformance;
 mod currency;
 mod durability;
 mod formats;
+mod keys;
 mod lifetimes;
 mod main_path;
 mod money;

@@ -1,10 +1,10 @@
 //! Categories of different taxonomies side by side (AdCOM 1.0, list of category taxonomies).
 //!
-//! Content taxonomy 1.0 names categories `IAB2-3`; 2.0 to 3.1 number them, and a number keeps its meaning. IAB Tech Lab's
-//! mapping leads from each category of 1.0 to some of 2.0. It is kept here as areas, which are the first tier of 2.0: a
-//! category of 1.0 lies in all areas that it or its children are mapped to. Where one taxonomy's list blocks another's
-//! creative, sharing an area is enough, and what nobody mapped lies in every area: it is better not to bid than to show
-//! what a publisher blocked.
+//! Content taxonomy 1.0 names categories `IAB2-3`; 2.0 to 3.1 number them, a number keeps its meaning, and what 3.0 added has
+//! six letters. IAB Tech Lab's mapping leads from each category of 1.0 to some of 2.0. It is kept here as areas, which are
+//! the first tier of 2.0: a category of 1.0 lies in all areas that it or its children are mapped to. Where one taxonomy's
+//! list blocks another's creative, sharing an area is enough, and what nobody mapped lies in every area: it is better not to
+//! bid than to show what a publisher blocked.
 
 /// One bit for each of [`AREAS`].
 pub type Areas = u32;
@@ -34,7 +34,10 @@ impl Taxonomy {
     pub fn areas(self, category: &str) -> Areas {
         match self {
             Taxonomy::Named => named(category),
-            Taxonomy::Numbered => number(category).map_or(EVERY, |number| 1 << area(number)),
+            Taxonomy::Numbered => match number(category) {
+                Some(number) => 1 << area(number),
+                None => LETTERED.iter().find(|(id, _)| *id == category).map_or(EVERY, |(_, areas)| *areas),
+            },
             Taxonomy::Other => EVERY,
         }
     }
@@ -104,6 +107,39 @@ const NAMED: [Areas; 23] = [
     RELIGION,
 ];
 
+/// What 3.0 added: where its like lies, and where its children come from.
+const LETTERED: [(&str, Areas); 18] = [
+    ("JLBCU7", MOVIES | MUSIC | TELEVISION),
+    ("SPSHQ5", GENRES),
+    ("VKIV56", GENRES),
+    ("EZWB7V", GENRES),
+    ("TIFQA5", GENRES),
+    ("A0AH3G", GENRES),
+    ("KHPC5A", GENRES),
+    ("KHPC6A", GENRES),
+    ("8VZQHL", EVENTS),
+    ("1KXCLD", EVENTS),
+    ("8YPBBL", NEWS),
+    ("WQC6HR", TECHNOLOGY),
+    ("W3CW2J", TECHNOLOGY),
+    ("MQ2XML", VIDEO_GAMING),
+    ("ZJG29S", VIDEO_GAMING),
+    ("VWGKS7", VIDEO_GAMING),
+    ("II436J", VIDEO_GAMING),
+    ("VK7KD0", VIDEO_GAMING),
+];
+const GENRES: Areas = BOOKS | EVENTS | MOVIES | MUSIC | TELEVISION;
+
+/// What 3.0 added beside everything that has a number: communication, and the sensitive topics. Of 1.0 nothing is mapped to
+/// them.
+const APART: [&str; 13] = [
+    "80DV8O", "v9i3On", "Rm3SiT", "avbNf2", "XtODT3", "I4GWl6", "Z7rJBM", "HxqYV1", "pg0WhF", "j9PaO9", "mm3UXx",
+    "6i4dB6", "8FD8nI",
+];
+
+/// Numbers that 3.0 put below one of another area.
+const MOVED: [(u16, u16); 2] = [(161, 473), (390, 464)];
+
 fn named(category: &str) -> Areas {
     let first = category.split('-').next().unwrap_or_default();
     let digits = first.strip_prefix("IAB").filter(|digits| !digits.starts_with(['0', '+']));
@@ -125,8 +161,11 @@ pub fn area(number: u16) -> usize {
 /// A block list of any taxonomy, as seen by creatives of any.
 #[derive(Clone, Copy, Debug)]
 pub struct BlockedAreas {
+    /// Of all its categories, as another taxonomy sees them.
     areas: Areas,
-    /// The lowest number blocked in each area, where numbers are.
+    /// Areas that are below one of its categories as a whole, as numbers see them.
+    below: Areas,
+    /// The lowest number blocked in each area.
     least: [u16; AREAS.len()],
     numbered: bool,
 }
@@ -134,12 +173,17 @@ pub struct BlockedAreas {
 impl BlockedAreas {
     pub fn of<'c>(taxonomy: Taxonomy, categories: impl Iterator<Item = std::borrow::Cow<'c, str>>) -> BlockedAreas {
         let numbered = taxonomy == Taxonomy::Numbered;
-        let mut blocked = BlockedAreas { areas: 0, least: [u16::MAX; AREAS.len()], numbered };
+        let mut blocked = BlockedAreas { areas: 0, below: 0, least: [u16::MAX; AREAS.len()], numbered };
         for category in categories {
-            blocked.areas |= taxonomy.areas(&category);
-            if numbered && let Some(number) = number(&category) {
-                let least = &mut blocked.least[area(number)];
-                *least = number.min(*least);
+            let areas = taxonomy.areas(&category);
+            blocked.areas |= areas;
+            match number(&category) {
+                Some(number) if numbered => {
+                    let least = &mut blocked.least[area(number)];
+                    *least = number.min(*least);
+                }
+                _ if APART.contains(&&*category) => {}
+                _ => blocked.below |= areas,
             }
         }
         blocked
@@ -147,14 +191,11 @@ impl BlockedAreas {
 
     /// Whether a creative's category may be one of them, or lie in one.
     pub fn block(&self, taxonomy: Taxonomy, category: &str) -> bool {
-        match (self.numbered && self.areas != EVERY && taxonomy == Taxonomy::Numbered)
-            .then(|| number(category))
-            .flatten()
-        {
-            // A parent has a lower number: without the tree, any lower one may be it.
-            Some(number) => self.least[area(number)] <= number,
-            None => self.areas & taxonomy.areas(category) != 0,
-        }
+        let own = if self.numbered && taxonomy == Taxonomy::Numbered { number(category) } else { None };
+        let Some(number) = own else { return self.areas & taxonomy.areas(category) != 0 };
+        // A parent has a lower number: without the tree, any lower one may be it.
+        let is_below = |number: u16| self.below & 1 << area(number) != 0 || self.least[area(number)] <= number;
+        is_below(number) || MOVED.iter().any(|(moved, to)| *moved == number && is_below(*to))
     }
 }
 
@@ -207,6 +248,12 @@ mod tests {
             (&["2"], "8", true),
             (&["42"], "41", false),
             (&["x"], "41", true),
+            // 3.0: entertainment has the movies, shopping has got the party supplies, sensitive topics stand apart.
+            (&["JLBCU7"], "324", true),
+            (&["JLBCU7"], "473", false),
+            (&["473"], "161", true),
+            (&["v9i3On", "Rm3SiT"], "473", false),
+            (&["v9i3On"], "v9i3On", true),
         ] {
             assert_eq!(blocks((2, list), (7, creative)), want, "{list:?} {creative}");
         }

@@ -80,6 +80,7 @@ fn snapshot(campaigns: &Ready, grids: Arc<Grids>) -> Snapshot {
         impressions: Arc::new(ImpressionStore::new(1 << 20)),
         users: UserKey::new(&[0; 32]),
         bid_for_unknown: false,
+        supply: None,
     };
     Snapshot { catalog: Arc::new(build(campaigns)), shared: Arc::new(shared) }
 }
@@ -97,6 +98,7 @@ fn exchange() -> ExchangeTerms {
         lifetimes: LIFETIMES,
         spend_on_win: false,
         open_bids: 1,
+        ad_system: None,
     }
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::admin::campaigns::{CapMemory, Registry};
 use crate::admin::catalogs::Catalogs;
 use crate::admin::listener::Listener;
-use crate::admin::{Admin, Campaigns, catalog_files};
+use crate::admin::{Admin, Campaigns, catalog_files, supply_files};
 use crate::bidding::{Catalog, ExchangeTerms, Shared, key};
 use crate::bookstore::{BookStore, SqliteBooks};
 use crate::clock::{SystemClock, UnixMs};
@@ -77,6 +77,11 @@ impl App {
         let files = catalog_files::load(&config).map_err(|faults| {
             let lines: Vec<String> = faults.iter().map(|f| format!("  {f}")).collect();
             AppError(format!("the catalog has faults:\n{}", lines.join("\n")))
+        })?;
+
+        let supply = supply_files::load(&config).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(|f| format!("  {f}")).collect();
+            AppError(format!("the supply files have faults:\n{}", lines.join("\n")))
         })?;
 
         std::fs::create_dir_all(&config.data_dir)
@@ -184,6 +189,7 @@ impl App {
             impressions,
             users: key::UserKey::new(&keys.users),
             bid_for_unknown: config.caps.bid_for_unknown,
+            supply,
         });
         let traffic = Arc::new(Traffic {
             catalog,
@@ -366,6 +372,7 @@ fn exchange(e: &config::Exchange) -> serve::Exchange {
             lifetimes: e.lifetimes,
             spend_on_win: e.spend_on_win,
             open_bids: e.open_bids,
+            ad_system: e.ad_system.clone(),
         },
         price: e.price.clone(),
         token_lifetime_ms: e.token_lifetime_ms,

@@ -1,5 +1,7 @@
 //! The command line.
 
+mod model;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -8,7 +10,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::admin::catalog_files;
+use crate::admin::{catalog_files, supply_files};
 use crate::app::{App, Progress};
 use crate::batch::{audit, live};
 use crate::bookstore::SqliteBooks;
@@ -69,6 +71,9 @@ enum Command {
     /// Keys that sign notice URLs
     #[command(subcommand)]
     Keys(KeyCommand),
+    /// Scoring models: a folder with manifest.toml and the library's own file
+    #[command(subcommand)]
+    Model(model::ModelCommand),
 }
 
 #[derive(Debug, Subcommand)]
@@ -81,6 +86,9 @@ enum KeyCommand {
 pub fn run() -> ExitCode {
     let cli = Cli::parse();
     logs::start();
+    if let Some(Command::Model(command)) = &cli.command {
+        return model::run(command);
+    }
     let (config, faults) = match configuration(cli.options) {
         Ok(checked) => checked,
         Err(fault) => (None, vec![fault]),
@@ -108,6 +116,8 @@ pub fn run() -> ExitCode {
             }
         },
         Some(Command::Keys(KeyCommand::Rotate)) => rotate(&config),
+        // Ran above: it needs no config.
+        Some(Command::Model(_)) => ExitCode::SUCCESS,
     }
 }
 
@@ -132,6 +142,9 @@ fn check(config: &Config, mut faults: Vec<String>) -> ExitCode {
         }
     };
     faults.extend(config.tls.as_ref().and_then(|files| tls::check(files).err()));
+    if let Err(found) = supply_files::load(config) {
+        faults.extend(found.iter().map(ToString::to_string));
+    }
     if faults.is_empty() {
         println!("config and {campaigns} campaigns are fine");
         return ExitCode::SUCCESS;

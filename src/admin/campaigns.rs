@@ -101,10 +101,11 @@ impl Registry {
             }
             let book = books.campaigns.get(&no);
             let json = book.and_then(|b| b.json.clone());
-            let set = set_event(no, &campaign, json, campaign.zone.local_hour(now).day);
-            // Earlier builds did not say from which day on a daily budget holds.
-            let is_known = |b: &CampaignBook| b.daily.is_none() || !b.daily_budgets.is_empty();
-            if book.is_none_or(|b| (b.total, b.daily) != (set.total, set.daily) || !is_known(b)) {
+            let day = campaign.zone.local_hour(now).day;
+            let set = set_event(no, &campaign, json, day);
+            // With another time zone today may be a day that something else held on.
+            let is_told = |b: &CampaignBook| b.daily_budgets.on(day).budget == set.daily;
+            if book.is_none_or(|b| (b.total, b.daily) != (set.total, set.daily) || !is_told(b)) {
                 events.push(Event::CampaignSet(set));
             }
             registry.put(no, campaign, false, hot);

@@ -4,11 +4,13 @@
 use smallvec::SmallVec;
 
 use super::catalog::Place;
-use super::decide::{Ask, Bid, Scratch};
+use super::creative::Kind;
+use super::decide::{Ask, Bid, Scratch, Served};
 use super::key::key;
 use super::offer::{Floors, Formats, Want};
 use super::reason::Reason;
 use super::scan::Candidate;
+use super::vast;
 use crate::event::{Facts, Slot};
 use crate::ledger::bucket::Grids;
 use crate::money::Quantity;
@@ -202,6 +204,12 @@ impl Ask<'_, '_> {
             spend_on_win: self.exchange.spend_on_win,
             test: self.request.test,
         };
+        let served = match &creative.kind {
+            Kind::Banner { .. } => Served::AsIs,
+            Kind::Video { spot, .. } => Served::Spot(vast::choose(spot, imp.video.as_deref()?)?),
+            Kind::Audio { spot } => Served::Spot(vast::choose(spot, imp.audio.as_deref()?)?),
+            Kind::Native { .. } => Served::Native(Box::new(formats.take_markup()?)),
+        };
         let ring = Grids::first_ring(&facts);
         // A test bid never spends (DESIGN 4.8), so it sets nothing aside either.
         let (account, grids) = (&entry.live.account, &snapshot.shared.grids);
@@ -217,7 +225,7 @@ impl Ask<'_, '_> {
             creative: best.creative,
             deal: best.deal.map(usize::from),
             facts,
-            markup: if creative.mtype() == 4 { formats.take_markup() } else { None },
+            served,
         })
     }
 }

@@ -169,6 +169,7 @@ impl World {
             impressions: Arc::new(ImpressionStore::new(1 << 20)),
             users: UserKey::new(&[0; 32]),
             bid_for_unknown: false,
+            supply: None,
         });
         let present = (0..CAMPAIGNS).step_by(2).map(|i| {
             let (no, price) = (CampaignNo(i), i64::from(i % 5) + 1);
@@ -247,6 +248,7 @@ fn outcome(snapshot: &Snapshot, request: &str, scratch: &mut Scratch) -> Outcome
         lifetimes: LIFETIMES,
         spend_on_win: false,
         open_bids: 1,
+        ad_system: None,
     };
     let decision = decide(snapshot, &exchange, &parse(request.as_bytes()).unwrap(), NOW, scratch);
     match decision.bids.first() {

@@ -14,6 +14,8 @@ use super::key::UserKey;
 use super::part::{Entry, Part};
 use super::reason::Reason;
 use super::subject::Subject;
+use super::supply::Supply;
+use super::vast::Choice;
 use crate::clock::{LocalHour, UnixMs};
 use crate::event::Facts;
 use crate::ids::Currency;
@@ -42,6 +44,8 @@ pub struct Shared {
     pub users: UserKey,
     /// Capped campaigns bid for users who cannot be told.
     pub bid_for_unknown: bool,
+    /// Who may sell, where anything is known of it.
+    pub supply: Option<Supply>,
 }
 
 /// What a decision needs to know of the exchange.
@@ -57,6 +61,8 @@ pub struct ExchangeTerms {
     pub spend_on_win: bool,
     /// Bids for the open market that one impression may get.
     pub open_bids: usize,
+    /// Its domain in ads.txt files.
+    pub ad_system: Option<String>,
 }
 
 /// A worker's buffers, kept from request to request.
@@ -145,8 +151,18 @@ pub struct Bid {
     /// Position in the impression's deals.
     pub deal: Option<usize>,
     pub facts: Facts,
-    /// What a native creative answers.
-    pub markup: Option<NativeRequest>,
+    pub served: Served,
+}
+
+/// What of a bid's markup depends on the impression.
+#[derive(Debug)]
+pub enum Served {
+    /// Nothing: it is the creative's.
+    AsIs,
+    /// A native creative answers this.
+    Native(Box<NativeRequest>),
+    /// Video or audio.
+    Spot(Choice),
 }
 
 /// The request, its terms, and what was worked out of it once.
@@ -170,6 +186,11 @@ pub fn decide(
     let no = |reason| BidDecision { reason: Some(reason), ..BidDecision::default() };
     if !seat_allowed(request, &exchange.seat) {
         return no(Reason::SeatNotAllowed);
+    }
+    if let Some(supply) = &snapshot.shared.supply
+        && let Err(reason) = supply.check(request, exchange.ad_system.as_deref())
+    {
+        return no(reason);
     }
     let Some((currency, rate)) = currency(request, exchange, &snapshot.shared) else {
         return no(Reason::UnknownCurrency);

@@ -66,7 +66,10 @@ pub struct KeySet(Box<[u64]>);
 
 impl KeySet {
     pub fn of<'a>(texts: impl Iterator<Item = &'a str>) -> KeySet {
-        let mut keys: Vec<u64> = texts.map(key).collect();
+        KeySet::of_keys(texts.map(key).collect())
+    }
+
+    pub fn of_keys(mut keys: Vec<u64>) -> KeySet {
         keys.sort_unstable();
         KeySet(keys.into())
     }

@@ -24,18 +24,24 @@ pub(super) struct Formats {
     markup: Option<Option<NativeRequest>>,
     /// How long a spot may be at most, whatever the impression says: what is left of a dynamic pod.
     pub left_s: u32,
+    /// Types of banners that are blocked: bit n is type n.
+    pub btypes: u8,
 }
 
 impl Formats {
     pub fn of(imp: &Imp) -> Formats {
         let mut values = SmallVec::new();
+        let mut btypes = 0;
         if let Some(banner) = &imp.banner {
+            if !banner.btype.is_empty() {
+                btypes = banner.btype.iter().filter(|t| (1..8).contains(t)).fold(0, |bits, t| bits | 1 << t);
+            }
             values.extend(banner.sizes().take(MAX_FORMATS).map(|(w, h)| size_key(w, h)));
         }
         values.extend(imp.video.as_ref().map(|_| VIDEO));
         values.extend(imp.audio.as_ref().map(|_| AUDIO));
         values.extend(imp.native.as_ref().map(|_| NATIVE));
-        Formats { values, markup: None, left_s: u32::MAX }
+        Formats { values, markup: None, left_s: u32::MAX, btypes }
     }
 
     pub fn markup(&mut self, imp: &Imp) -> Option<&NativeRequest> {

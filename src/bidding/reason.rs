@@ -14,6 +14,9 @@ pub enum Reason {
     InsufficientTime,
     UnknownCurrency,
     SeatNotAllowed,
+    AdsTxt,
+    SupplyChain,
+    Seller,
     NoSupportedImp,
     NoCampaigns,
     // The index: one attribute each.
@@ -50,7 +53,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 39] = [
+    pub const ALL: [Reason; 42] = [
         Reason::InvalidRequest,
         Reason::NotReady,
         Reason::LogFull,
@@ -59,6 +62,9 @@ impl Reason {
         Reason::InsufficientTime,
         Reason::UnknownCurrency,
         Reason::SeatNotAllowed,
+        Reason::AdsTxt,
+        Reason::SupplyChain,
+        Reason::Seller,
         Reason::NoSupportedImp,
         Reason::NoCampaigns,
         Reason::Format,
@@ -104,6 +110,9 @@ impl Reason {
             Reason::InsufficientTime => "insufficient_time",
             Reason::UnknownCurrency => "unknown_currency",
             Reason::SeatNotAllowed => "seat_not_allowed",
+            Reason::AdsTxt => "ads_txt",
+            Reason::SupplyChain => "supply_chain",
+            Reason::Seller => "seller",
             Reason::NoSupportedImp => "no_supported_imp",
             Reason::NoCampaigns => "no_campaigns",
             Reason::Exchange => "exchange",
@@ -143,7 +152,10 @@ impl Reason {
         match self {
             Reason::InvalidRequest => 2,
             Reason::NotReady | Reason::LogFull | Reason::LogBusy | Reason::Overload => 1,
+            Reason::AdsTxt => 12,
             Reason::InsufficientTime => 15,
+            Reason::SupplyChain => 16,
+            Reason::Seller => 17,
             Reason::Device | Reason::Os => 6,
             Reason::Inventory => 7,
             Reason::UnknownUser | Reason::Segment => 8,

@@ -278,6 +278,10 @@ impl Ask<'_, '_> {
             if !formats.values.contains(&facts.format) || facts.duration_s > formats.left_s {
                 continue;
             }
+            if facts.btypes & formats.btypes != 0 {
+                furthest = furthest.max(Reason::BlockedAttribute);
+                continue;
+            }
             let markup = if facts.format == NATIVE { formats.markup(imp) } else { None };
             let fits = fits(creative, facts, self.request, imp, markup, &mut scratch.subject);
             match fits.and_then(|()| self.keeps_terms(creative, facts.duration_s, imp, price, want)) {

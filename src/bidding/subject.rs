@@ -3,7 +3,9 @@
 use smallvec::SmallVec;
 
 use super::campaign::{DeviceSet, OsClass, inventory_key};
+use super::creative::Creative;
 use super::key::{UserKey, category_keys, domain_keys, key};
+use super::taxonomy::{BlockedAreas, Taxonomy};
 use crate::openrtb::consent::Privacy;
 use crate::openrtb::list::StrList;
 use crate::openrtb::request::BidRequest;
@@ -29,6 +31,7 @@ pub struct Subject {
     pub user: u64,
     blocked_categories: Blocked,
     blocked_advertisers: Blocked,
+    blocked_areas: Option<BlockedAreas>,
 }
 
 /// A block list as sorted keys, made when the first campaign asks.
@@ -111,15 +114,25 @@ impl Subject {
         };
         self.blocked_categories.reset();
         self.blocked_advertisers.reset();
+        self.blocked_areas = None;
     }
 
-    /// Whether one of these categories, or its parent, is in `bcat`.
-    pub fn blocks_category(&mut self, request: &BidRequest, categories: &[u64]) -> bool {
-        !request.bcat.is_empty()
-            && !categories.is_empty()
-            && self.blocked_categories.contains_any(categories, |keys| {
+    /// Whether one of the creative's categories, or its parent, is in `bcat`. `keys` are theirs.
+    pub fn blocks_category(&mut self, request: &BidRequest, creative: &Creative, keys: &[u64]) -> bool {
+        if request.bcat.is_empty() || keys.is_empty() {
+            return false;
+        }
+        // List 5.30: 1 is content taxonomy 1.0, and the default.
+        let taxonomy = Taxonomy::of(request.cattax.unwrap_or(1));
+        if taxonomy == Taxonomy::Named && creative.cattax == 1 {
+            return self.blocked_categories.contains_any(keys, |keys| {
                 keys.extend(request.bcat.iter().take(MAX_BLOCKED).map(|c| key(&c)));
-            })
+            });
+        }
+        let list = || BlockedAreas::of(taxonomy, request.bcat.iter().take(MAX_BLOCKED));
+        let blocked = self.blocked_areas.get_or_insert_with(list);
+        let own = Taxonomy::of(creative.cattax.into());
+        creative.cat.iter().any(|category| blocked.block(own, category))
     }
 
     /// Whether one of these domains is, or lies in, one of `badv`, or is an app of `bapp`.
@@ -156,7 +169,7 @@ fn language_key(language: &str) -> Option<u64> {
 }
 
 /// The host of an http or https URL.
-fn host(page: &str) -> Option<&str> {
+pub(super) fn host(page: &str) -> Option<&str> {
     let rest = page.strip_prefix("https://").or_else(|| page.strip_prefix("http://"))?;
     let end = rest.find(['/', '?', '#', ':']).unwrap_or(rest.len());
     rest.get(..end).filter(|h| !h.is_empty())

@@ -6,6 +6,7 @@ use foldhash::HashMap;
 
 use super::DAY_S;
 use super::section::Section;
+use super::supply::is_domain;
 use crate::ids::{Currency, name_hash};
 use crate::ledger::bucket::Lifetimes;
 use crate::money::Rate;
@@ -40,6 +41,8 @@ pub struct Exchange {
     /// Bids for the open market that one impression may get, besides one for each deal. Default 1; exchanges that block
     /// some of them may want more.
     pub open_bids: usize,
+    /// The domain that the exchange has in ads.txt files; without it `publisher.id` is not looked up there.
+    pub ad_system: Option<String>,
 }
 
 pub fn read(mut exchanges: Section, rates: &Rates) -> Vec<Exchange> {
@@ -110,6 +113,10 @@ fn read_one(name: &str, number: u32, mut s: Section, rates: &Rates) -> Exchange 
     let network_ms = s.number("network_ms", 0..=60_000).unwrap_or(10);
     let body_no_bid = s.boolean("body_no_bid").unwrap_or(false);
     let open_bids = s.number("open_bids", 1..=16).unwrap_or(1) as usize;
+    let ad_system = s.text("ad_system", |t| match is_domain(t) {
+        true => Ok(t.to_owned()),
+        false => Err("must be a domain such as \"exchange.example\"".to_owned()),
+    });
     s.end();
     Exchange {
         name: name.to_owned(),
@@ -124,6 +131,7 @@ fn read_one(name: &str, number: u32, mut s: Section, rates: &Rates) -> Exchange 
         network_ms,
         body_no_bid,
         open_bids,
+        ad_system,
     }
 }
 

@@ -3,8 +3,10 @@
 //! Order: defaults, then `gavel.toml`, then environment, then flags. Unknown keys are refused. Every fault is
 //! listed, with its line. Nothing needs to be set.
 
+pub mod artifact;
 mod exchange;
 mod section;
+mod supply;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -14,6 +16,7 @@ use toml::de::DeTable;
 pub use exchange::{Exchange, Rates};
 pub use section::Fault;
 use section::{Section, Source};
+pub use supply::Supply;
 
 use crate::ids::NodeId;
 
@@ -51,6 +54,7 @@ pub struct Config {
     pub rates: Rates,
     /// With it the traffic listener speaks TLS only. Default none.
     pub tls: Option<Tls>,
+    pub supply: Option<Supply>,
     pub limits: Limits,
     pub ledger: Ledger,
     pub log: Log,
@@ -166,12 +170,13 @@ impl RawConfig {
         let admin_listen = root.text("admin_listen", address);
         let admin_token = root.text("admin_token", |t| token(t).map(str::to_owned));
         let data_dir = root.text("data_dir", |t| Ok(base.join(t)));
-        let catalog = root.texts("catalog").map(|patterns| expand(&patterns, base, &mut root));
+        let catalog = root.texts("catalog").map(|patterns| expand(&patterns, base, "catalog", &mut root));
         let public_url = root.text("public_url", public_url).unwrap_or_else(|| "https://localhost".to_owned());
         let node = NodeId(root.number("node", 1..=65_535).unwrap_or(1) as u16);
         let rates = Rates::read(root.table("rates"));
         let exchanges = exchange::read(root.table("exchanges"), &rates);
         let tls = tls(root.table("tls"), base);
+        let supply = supply::read(root.table("supply"), base);
 
         let mut s = root.table("limits");
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -233,6 +238,7 @@ impl RawConfig {
             exchanges,
             rates,
             tls,
+            supply,
             limits,
             ledger,
             log,
@@ -305,17 +311,17 @@ fn public_url(text: &str) -> Result<String, String> {
 }
 
 /// Files that the patterns name, in order, each once. A pattern that names none is a fault: it is a typing error.
-fn expand(patterns: &[String], base: &Path, root: &mut Section) -> Vec<PathBuf> {
+fn expand(patterns: &[String], base: &Path, key: &str, section: &mut Section) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for pattern in patterns {
         let full = base.join(pattern);
         let before = files.len();
         match glob::glob(&full.to_string_lossy()) {
             Ok(paths) => files.extend(paths.filter_map(Result::ok).filter(|p| p.is_file())),
-            Err(e) => root.fault("catalog", format!("{pattern:?} is not a pattern: {e}")),
+            Err(e) => section.fault(key, format!("{pattern:?} is not a pattern: {e}")),
         }
         if files.len() == before {
-            root.fault("catalog", format!("{pattern:?} names no file"));
+            section.fault(key, format!("{pattern:?} names no file"));
         }
     }
     let mut seen = std::collections::HashSet::new();
@@ -354,7 +360,7 @@ mod tests {
                 "gavel.toml:6: exchanges.a.currency: XYZ has no rate; add it to [rates]",
                 "gavel.toml:10: limits.max_body_bytes: must be a whole number from 1024 to 67108864",
                 "gavel.toml:2: lissten: is not a key here; known: listen, admin_listen, admin_token, data_dir, catalog, \
-                 public_url, node, rates, exchanges, tls, limits, ledger, log, frequency",
+                 public_url, node, rates, exchanges, tls, supply, limits, ledger, log, frequency",
             ]
         );
     }

@@ -2,7 +2,7 @@
 
 use super::imp::Format;
 use super::inventory::Channel;
-use super::native::{Asset, AssetKind, NativeError};
+use super::native::{Asset, AssetKind, ImageTypes, NativeError};
 use super::request::{BidRequest, MAX_IMPS, parse};
 use super::{Privacy, RequestError};
 
@@ -219,7 +219,10 @@ fn native_markup_is_read_in_every_wrapping() {
         assert_eq!(markup.plcmtcnt, 2);
         let kinds: Vec<_> = markup.assets.iter().map(|asset| asset.kind).collect();
         assert_eq!(markup.assets[0], Asset { id: Some(1), required: true, kind: Some(AssetKind::Title { len: 90 }) });
-        assert_eq!(kinds[1], Some(AssetKind::Img { img_type: Some(3), w: 0, h: 0, wmin: 300, hmin: 200 }));
+        assert_eq!(
+            kinds[1],
+            Some(AssetKind::Img { img_type: Some(3), w: 0, h: 0, wmin: 300, hmin: 200, mimes: ImageTypes::default() })
+        );
         assert_eq!(kinds[2..], [Some(AssetKind::Data { data_type: 2, len: 140 }), Some(AssetKind::Video), None]);
     }
     for (request, want) in [

@@ -29,7 +29,7 @@ pub struct Loaded {
 
 #[derive(Debug)]
 pub enum Core {
-    Forest(Forest),
+    Forest(Box<Forest>),
     Dense(Dense),
     Hashed(Hashed),
 }

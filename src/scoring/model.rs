@@ -75,6 +75,14 @@ impl Model {
         self.link.predictions(self.loaded.classes)
     }
 
+    pub fn link(&self) -> Link {
+        self.link
+    }
+
+    pub fn calibration(&self) -> &Calibration {
+        &self.calibration
+    }
+
     pub fn loaded(&self) -> &Loaded {
         &self.loaded
     }

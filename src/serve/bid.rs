@@ -15,8 +15,8 @@ use super::connection::Connection;
 use super::encoding::Coding;
 use super::routes::{Answer, status};
 use super::traffic::{Exchange, Worker};
-use super::{body, encoding, native};
-use crate::bidding::{BidDecision, Reason, decide};
+use super::{body, encoding, markup};
+use crate::bidding::{BidDecision, Reason, Served, decide, vast};
 use crate::event::Event;
 use crate::eventlog::{AppendError, LogState};
 use crate::openrtb::inventory::Inventory;
@@ -249,7 +249,7 @@ fn render(
     let mut out = Vec::with_capacity(worker.response_hint.get());
     let mut writer = ResponseWriter::new(&mut out, &request.id);
     let mut token = Vec::with_capacity(256);
-    let mut native_fragment = Vec::new();
+    let mut own_fragment = Vec::new();
     for (i, bid) in decision.bids.iter().enumerate() {
         let imp = &request.imp[bid.imp];
         let facts = &bid.facts;
@@ -257,15 +257,24 @@ fn render(
         token.clear();
         traffic.keys.sign_into(facts, facts.bid_at.plus(exchange.token_lifetime_ms), &mut token);
         let creative = &bid.campaign.creatives[usize::from(bid.creative)];
-        let fragment: &[u8] = match &bid.markup {
-            Some(markup) => {
-                let source = &bid.campaign.campaign.creatives[usize::from(bid.creative)];
-                native_fragment.clear();
-                native::write_adm(source, markup, &mut native_fragment);
-                native_fragment.extend_from_slice(&creative.fragment.bytes);
-                &native_fragment
+        let source = &bid.campaign.campaign.creatives[usize::from(bid.creative)];
+        own_fragment.clear();
+        let (size, protocol) = match &bid.served {
+            Served::AsIs => (None, None),
+            Served::Native(request) => {
+                markup::write_native(source, request, &mut own_fragment);
+                (None, None)
             }
-            None => &creative.fragment.bytes,
+            Served::Spot(choice) => {
+                markup::write_vast(source, choice, &traffic.urls, &token, &mut own_fragment);
+                (vast::size(source, choice), choice.protocol)
+            }
+        };
+        let fragment: &[u8] = if own_fragment.is_empty() {
+            &creative.fragment.bytes
+        } else {
+            own_fragment.extend_from_slice(&creative.fragment.bytes);
+            &own_fragment
         };
         // Not longer than the exchange waits, nor than the money stays set aside (OpenRTB 2.6 section 4.2.3, exp).
         let bill_s = exchange.terms.lifetimes.bill_ms / 1_000;
@@ -281,7 +290,8 @@ fn render(
             token_slots: &creative.fragment.token_slots,
             dealid: bid.deal.and_then(|d| imp.pmp.as_ref().and_then(|p| p.deals.get(d))).map(|d| &d.id),
             exp: u32::try_from(exp).ok().filter(|exp| *exp > 0),
-            size: None,
+            size,
+            protocol,
         };
         if i == 0 {
             writer.seat(&exchange.terms.seat, &parts);

@@ -12,7 +12,7 @@ pub mod handshake;
 pub mod keys;
 pub mod lag;
 pub mod listener;
-pub mod native;
+pub mod markup;
 pub mod notice;
 pub mod repeats;
 pub mod routes;

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::make::{campaign, request, with, with_creative, with_imp};
 use crate::process::{errors_of, gavel, run};
-use crate::server::{Server, wait_until};
+use crate::server::{Server, wait_until, write_files};
 
 /// Exit code and what it printed.
 fn audit(dir: &Path) -> (Option<i32>, String) {
@@ -491,4 +491,34 @@ fn an_account_of_the_running_server_that_the_log_does_not_come_to_is_named() {
     }
     assert_eq!(code, Some(1));
     assert_eq!(asked(&other, &other).0, Some(0));
+}
+
+#[test]
+fn a_day_that_comes_again_in_another_time_zone_has_the_daily_budget_of_now() {
+    let in_zone = |zone: &str, budget: &str| with(daily(budget), json!({"time_zone": zone}));
+    // Always two dates apart, or one.
+    let (behind, ahead) = ("Etc/GMT+12", "Etc/GMT-14");
+    let mut server = Server::start("", &[in_zone(behind, "0.01")]);
+    for (zone, bills) in [(ahead, 0), (behind, 8)] {
+        server.stop();
+        write_files(server.dir.path(), "", &[in_zone(zone, "0.05")]);
+        server.run();
+        for _ in 0..bills {
+            let bid = server.bid_soon(&wide());
+            server.bill(&bid, "2.50");
+        }
+    }
+    assert_eq!(server.is_sound("daily").spent, 20_000_000);
+    server.stop();
+    is_clean(server.dir.path());
+    // The other way round by REST: the day that was is cut, and says so.
+    server.run();
+    server.put(&in_zone(ahead, "0.02"));
+    let bids: Vec<Value> = (0..8).map(|_| server.bid_soon(&wide())).collect();
+    bids.iter().for_each(|bid| server.bill(bid, "2.50"));
+    server.put(&in_zone(behind, "0.01"));
+    server.stop();
+    let (code, said) = audit(server.dir.path());
+    let allowed = said.lines().filter(|line| line.contains("0.01 USD above its daily budget of 0.01 on ")).count();
+    assert_eq!((code, allowed), (Some(0), 2), "{said}");
 }

@@ -114,7 +114,7 @@ fn each_deal_gets_its_best_bid_beside_the_open_one() {
         json!([{"id": "d1", "wadomain": ["other.example"]}]),
         json!([]),
     ] {
-        assert_eq!(deals(list.clone()), [open.clone()], "{list}");
+        assert_eq!(deals(list.clone()), std::slice::from_ref(&open), "{list}");
     }
     let named = json!([{"id": "d1", "wseat": ["gavel"], "wadomain": ["acme.example"]}]);
     assert_eq!(deals(named)[0], of("dealt", Some("d1")));

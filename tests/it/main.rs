@@ -31,6 +31,7 @@ mod response;
 mod rest;
 mod restart;
 mod samples;
+mod supply;
 mod targeting;
 mod tls;
 mod transport;

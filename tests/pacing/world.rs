@@ -95,6 +95,7 @@ impl World {
             impressions: Arc::new(ImpressionStore::new(1 << 16)),
             users: UserKey::new(&[0; 32]),
             bid_for_unknown: false,
+            supply: None,
         });
         let exchange = ExchangeTerms {
             number: 1,
@@ -104,6 +105,7 @@ impl World {
             lifetimes: LIFETIMES,
             spend_on_win: false,
             open_bids: 1,
+            ad_system: None,
         };
         let mut world = World {
             now: start,
@@ -157,6 +159,7 @@ impl World {
             impressions: Arc::new(ImpressionStore::new(1 << 16)),
             users: UserKey::new(&[0; 32]),
             bid_for_unknown: false,
+            supply: None,
         });
         self.pacing = Pacing::new(&self.present.compiled.campaign, self.now);
         self.apply(Event::EpochStarted { node: NodeId(1), epoch });

@@ -8,19 +8,23 @@
 //! - [`tree`]: what a loader gives. `order`: the proof and the breadth-first order.
 //! - `slots`: a row as the nodes see it. A feature has one slot for each way its missing values go, so that a step never asks
 //!   for them; category splits see one bit per node.
-//! - `walk`: the steps and the sums.
+//! - `steps`: the hot loop. `walk`: rows through the trees, and the sums.
 //!
 //! Where a model needs f64 comparisons, or has more features or larger trees than 16 bits can count, nodes take 16 bytes.
 
 mod order;
 mod slots;
+mod steps;
 pub mod tree;
 mod walk;
+
+#[cfg(test)]
+mod tests;
 
 use super::fault::Fault;
 use slots::Slots;
 use tree::{Node, Trees};
-use walk::{Lane, Walk};
+use walk::Walk;
 
 /// Bounds of what a model may take, far above what any good one does.
 pub const MAX_TREES: usize = 100_000;
@@ -122,24 +126,5 @@ impl Forest {
             Layout::Narrow(_) => "narrow (8-byte nodes)",
             Layout::Wide(_) => "wide (16-byte nodes)",
         }
-    }
-}
-
-/// A number of a lane from the f64 that a loader gives.
-trait Threshold: Lane {
-    /// The largest value of this type that is not above `at`: comparing with it decides the same.
-    fn not_above(at: f64) -> Self;
-}
-
-impl Threshold for f32 {
-    fn not_above(at: f64) -> f32 {
-        let near = at as f32;
-        if f64::from(near) > at { near.next_down() } else { near }
-    }
-}
-
-impl Threshold for f64 {
-    fn not_above(at: f64) -> f64 {
-        at
     }
 }

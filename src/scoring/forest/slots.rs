@@ -6,8 +6,9 @@
 
 use std::collections::HashMap;
 
+use super::steps::Lane;
 use super::tree::{Missing, NEAR_ZERO, Negative, Node, Trees};
-use super::walk::Lane;
+use super::walk::Rows;
 use crate::scoring::fault::Fault;
 
 /// Bound of the tables of all category splits of a model. Ten thousand categories in five thousand splits take 7 MB.
@@ -95,37 +96,31 @@ impl Slots {
         Bits { slots: self, next: vec![0; self.categories.len()] }
     }
 
-    /// Writes one row into its slots.
-    pub fn fill<L: Lane>(&self, row: &[f64], narrow: bool, slots: &mut [L]) {
-        let value = |feature: u32| {
-            let value = row[feature as usize];
-            if narrow { f64::from(value as f32) } else { value }
-        };
-        slots[0] = L::of(f64::NEG_INFINITY);
+    /// Writes `N` rows from `first` on into `slots`, row beside row.
+    pub fn fill<L: Lane, const N: usize>(&self, rows: &Rows, first: usize, slots: &mut [L]) {
+        let (slots, _) = slots.as_chunks_mut::<N>();
+        slots[0] = [L::of(f64::NEG_INFINITY); N];
         let (numeric, words) = slots[1..].split_at_mut(self.numeric.len());
-        let mut from = 0;
-        for group in self.numeric.chunk_by(|a, b| a.0 == b.0) {
-            let out = &mut numeric[from..from + group.len()];
-            from += group.len();
-            let each = out.iter_mut().zip(group.iter().map(|&(_, feature)| value(feature)));
-            match group[0].0 {
-                Missing::Right => each.for_each(|(slot, x)| *slot = L::of(x)),
-                Missing::Left => {
-                    each.for_each(|(slot, x)| *slot = L::of(if x.is_nan() { f64::NEG_INFINITY } else { x }))
-                }
-                Missing::Zero => each.for_each(|(slot, x)| *slot = L::of(if x.is_nan() { 0.0 } else { x })),
-                Missing::ZeroRight => each.for_each(|(slot, x)| *slot = L::of(if absent(x) { f64::NAN } else { x })),
-                Missing::ZeroLeft => {
-                    each.for_each(|(slot, x)| *slot = L::of(if absent(x) { f64::NEG_INFINITY } else { x }));
-                }
+        for (slot, &(missing, feature)) in numeric.iter_mut().zip(&self.numeric) {
+            let value = |row: usize| rows.value(first + row, feature as usize);
+            let fill = |slot: &mut [L; N], f: fn(f64) -> f64| *slot = std::array::from_fn(|row| L::of(f(value(row))));
+            match missing {
+                Missing::Right => fill(slot, |x| x),
+                Missing::Left => fill(slot, |x| if x.is_nan() { f64::NEG_INFINITY } else { x }),
+                Missing::Zero => fill(slot, |x| if x.is_nan() { 0.0 } else { x }),
+                Missing::ZeroRight => fill(slot, |x| if absent(x) { f64::NAN } else { x }),
+                Missing::ZeroLeft => fill(slot, |x| if absent(x) { f64::NEG_INFINITY } else { x }),
             }
         }
         let base = self.first_word();
         for feature in &self.categories {
-            let from = feature.row(value(feature.feature), self.negative) * feature.words;
-            let out = &mut words[feature.first_slot - base..][..feature.words];
-            for (slot, &word) in out.iter_mut().zip(&feature.table[from..from + feature.words]) {
-                *slot = L::of_bits(word);
+            let words = &mut words[feature.first_slot - base..][..feature.words];
+            for row in 0..N {
+                let value = rows.value(first + row, feature.feature as usize);
+                let from = feature.row(value, self.negative) * feature.words;
+                for (slot, &word) in words.iter_mut().zip(&feature.table[from..from + feature.words]) {
+                    slot[row] = L::of_bits(word);
+                }
             }
         }
     }

@@ -43,7 +43,7 @@ pub fn load(bytes: &[u8], precision: Precision) -> Result<Loaded, Fault> {
         library: format!("LightGBM {}", header.text("version").unwrap_or("v2")),
         objective: objective_text,
         booster: if average.is_some() { "rf" } else { "gbdt" }.to_owned(),
-        core: Core::Forest(Forest::new(&trees, precision)?),
+        core: Core::Forest(Box::new(Forest::new(&trees, precision)?)),
         features,
         classes,
         names: Some(names),

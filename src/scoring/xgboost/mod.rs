@@ -45,7 +45,7 @@ fn build(file: File) -> Result<Loaded, Fault> {
     let core = match file.booster.as_str() {
         "gbtree" | "dart" => {
             let weights = (file.booster == "dart").then_some(&file.weight_drop);
-            Core::Forest(Forest::new(&trees(&file, features, margins, weights)?, Precision::F32)?)
+            Core::Forest(Box::new(Forest::new(&trees(&file, features, margins, weights)?, Precision::F32)?))
         }
         "gblinear" => Core::Dense(dense(&file, features, margins)?),
         other => return Err(Fault::new("gradient_booster", format!("the booster `{other:.40}` is not supported"))),

@@ -261,13 +261,17 @@ fn is_plain(text: &str) -> Check {
 
 pub fn plain_json(t: &Target) -> Check {
     let prices = ["0.000001", "0.1", "1.00", "9.999999", "12345.678901", "99999.00"];
+    // A size that nobody else has, for the lowest price would win nothing.
+    let creative = with(banner("odd"), json!({"w": 311, "h": 241}));
+    let asked = with(t.request(), json!({"imp": [{"id": "1", "banner": {"w": 311, "h": 241}}]}));
     for (i, price) in prices.iter().enumerate() {
-        t.put(&t.campaign(&format!("p{i}"), json!({"bid": {"price": price}})))?;
+        t.put(&t.campaign(&format!("p{i}"), json!({"bid": {"price": price}, "creatives": [creative]})))?;
+        t.bid(&asked)?;
         // The newest is worth most, so each price is seen.
         let started = std::time::Instant::now();
         loop {
-            let answer = t.post(t.request().to_string())?;
-            ensure!(answer.status == 200 || t.own().is_some(), "no bid: {}", answer.status);
+            let answer = t.post(asked.to_string())?;
+            ensure!(matches!(answer.status, 200 | 204), "{}", answer.status);
             if answer.status == 200 {
                 is_plain(&lossy(&answer))?;
                 let bid = &parse(&answer)?["seatbid"][0]["bid"][0];

@@ -119,6 +119,12 @@ pub fn old_places(t: &Target) -> Check {
             new.to_string().contains("\"gdpr\":1") || new.to_string().contains("YYN") || new["regs"]["gpp"].is_string();
         ensure!(new_bid == t.id(if forbids { "open" } else { "personal" }), "{new} is {new_bid}");
     }
+    // A chain that nothing is bought from, where the configuration names one.
+    let node = json!({"asi": "blocked.example", "sid": "1", "hp": 1});
+    let blocked = json!({"ver": "1.0", "complete": 1, "nodes": [node]});
+    for place in [json!({"source": {"schain": blocked}}), json!({"source": {"ext": {"schain": blocked}}})] {
+        ensure!(t.own().is_none() || t.ours(&with(known.clone(), place.clone()))?.is_empty(), "{place} is bid for");
+    }
     // Where both are there, the 2.6 one counts.
     let both = with(known, json!({"regs": {"gdpr": 0, "ext": {"gdpr": 1}}}));
     ensure!(winner(t, &both)? == t.id("personal"), "the 2.5 place beats the 2.6 one");

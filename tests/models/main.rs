@@ -1,6 +1,10 @@
 //! Our scores against the libraries' own, bit for bit, over the models that `models/fidelity` trained.
 
+mod artifacts;
 mod case;
+mod hostile;
+mod plain;
+mod traps;
 
 use case::Case;
 

@@ -80,13 +80,23 @@ pub struct Connection {
 }
 
 impl Connection {
+    /// Counts as open until it is dropped, however that comes.
     pub fn new(worker: Rc<Worker>, crowded: bool) -> Rc<Connection> {
+        worker.open.set(worker.open.get() + 1);
+        worker.stats().connections_opened.add(1);
         Rc::new(Connection { worker, crowded, open: Cell::new(0), ended: Cell::new(0) })
     }
 
     /// Its requests get no bids, so that those of the others do.
     pub fn is_crowded(&self) -> bool {
         self.crowded && self.worker.open.get() > self.worker.traffic.limits.max_connections
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        self.worker.open.set(self.worker.open.get() - 1);
+        self.worker.stats().connections_closed.add(1);
     }
 }
 

@@ -99,14 +99,6 @@ fn admit(worker: &Rc<Worker>, protocols: &Rc<Protocols>, stream: TcpStream, stop
     if open >= with_crowd(most) {
         return worker.stats().connections_refused.add(1);
     }
-    worker.open.set(open + 1);
-    worker.stats().connections_opened.add(1);
     let connection = Connection::new(worker.clone(), open >= most);
-    let served = connection::serve(connection, protocols.clone(), stream, stopped.clone());
-    let worker = worker.clone();
-    spawn_local(async move {
-        served.await;
-        worker.stats().connections_closed.add(1);
-        worker.open.set(worker.open.get() - 1);
-    });
+    spawn_local(connection::serve(connection, protocols.clone(), stream, stopped.clone()));
 }

@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 use serde_json::{Value, json};
 
 use crate::http::{Answer, Client};
-use crate::make::{campaign, filled, request, with, with_imp};
+use crate::make::{campaign, filled, patient, with, with_imp};
 use crate::server::Server;
 
 const CODINGS: [&str; 2] = ["gzip", "zstd"];
@@ -41,7 +41,7 @@ fn post(client: &mut Client, headers: &[(&str, &str)], body: &[u8]) -> Answer {
 fn encoded_requests_are_answered_like_plain_ones() {
     let server = Server::start("", &[campaign("a")]);
     let mut client = server.connect();
-    let body = request().to_string();
+    let body = patient().to_string();
     let (one, other) = body.as_bytes().split_at(20);
     for (header, coding) in [("gzip", "gzip"), ("GZip", "gzip"), ("x-gzip", "gzip"), ("zstd", "zstd")] {
         let whole = encode(coding, body.as_bytes());
@@ -69,7 +69,7 @@ fn bombs_are_refused_within_the_bound() {
         let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take((1 << 20) + 100).collect();
         post(&mut client, &[("Content-Encoding", coding)], &encode(coding, &noise)).is_empty(413);
         let answer =
-            post(&mut client, &[("Content-Encoding", coding)], &encode(coding, request().to_string().as_bytes()));
+            post(&mut client, &[("Content-Encoding", coding)], &encode(coding, patient().to_string().as_bytes()));
         assert_eq!(answer.status, 200);
     }
     assert_eq!(server.metric("gavel_bad_requests_total{rule=\"too_large\"}"), 6.0);
@@ -80,7 +80,7 @@ fn bombs_are_refused_within_the_bound() {
 fn what_is_not_what_it_says_is_400() {
     let server = Server::start("", &[campaign("a")]);
     let mut client = server.connect();
-    let body = request().to_string();
+    let body = patient().to_string();
     for coding in CODINGS {
         let good = encode(coding, body.as_bytes());
         let other = encode(if coding == "gzip" { "zstd" } else { "gzip" }, body.as_bytes());
@@ -113,14 +113,14 @@ fn other_codings_are_415_and_the_connection_goes_on() {
     let server = Server::start("", &[campaign("a")]);
     let mut client = server.connect();
     for coding in ["br", "deflate", "compress", "gzip, gzip", "gzip, br", "nonsense"] {
-        for body in [request().to_string().into_bytes(), filled(500_000).into_bytes()] {
+        for body in [patient().to_string().into_bytes(), filled(500_000).into_bytes()] {
             let answer = post(&mut client, &[("Content-Encoding", coding)], &body);
             answer.is_empty(415);
             assert_eq!(answer.header("accept-encoding"), Some("gzip, zstd"));
         }
     }
     for coding in ["identity", "Identity", ""] {
-        let answer = post(&mut client, &[("Content-Encoding", coding)], request().to_string().as_bytes());
+        let answer = post(&mut client, &[("Content-Encoding", coding)], patient().to_string().as_bytes());
         assert_eq!(answer.status, 200, "{coding:?}");
     }
 }
@@ -130,8 +130,8 @@ fn answers_are_encoded_as_the_client_accepts() {
     let config = "[exchanges.demo]\n[exchanges.told]\nbody_no_bid = true\n";
     let server = Server::start(config, &[campaign("a")]);
     let mut client = server.connect();
-    let body = request().to_string();
-    let no_bid = with_imp(request(), json!({"bidfloor": 99})).to_string();
+    let body = patient().to_string();
+    let no_bid = with_imp(patient(), json!({"bidfloor": 99})).to_string();
     for (accept, coding) in [
         ("gzip", Some("gzip")),
         ("zstd", Some("zstd")),
@@ -170,7 +170,7 @@ fn both_ways_at_once() {
     let mut client = server.connect();
     for coding in CODINGS {
         for id in ["x", "y", "\u{1F642}\n"] {
-            let body = encode(coding, with(request(), json!({"id": id})).to_string().as_bytes());
+            let body = encode(coding, with(patient(), json!({"id": id})).to_string().as_bytes());
             let answer = post(&mut client, &[("Content-Encoding", coding), ("Accept-Encoding", coding)], &body);
             assert_eq!(decode(coding, &answer.body)["id"], id);
         }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use crate::caller::Caller;
 use crate::http::{Client, request as http_request};
-use crate::make::{campaign, request, with};
+use crate::make::{campaign, patient};
 use crate::server::{Server, wait_until};
 
 const IDLE: Duration = Duration::from_millis(400);
@@ -18,7 +18,7 @@ fn impatient() -> Server {
 #[test]
 fn connections_that_do_nothing_are_closed_and_not_before() {
     let server = impatient();
-    let bid = http_request("POST", "/openrtb2/demo", &[], request().to_string().as_bytes());
+    let bid = http_request("POST", "/openrtb2/demo", &[], patient().to_string().as_bytes());
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     for (what, first) in [
         ("silent", &b""[..]),
@@ -39,7 +39,7 @@ fn connections_that_do_nothing_are_closed_and_not_before() {
     }
     let since = Instant::now();
     let mut caller = Caller::http2(server.traffic());
-    assert_eq!(caller.post("/openrtb2/demo", &[], request().to_string().as_bytes()).status, 200);
+    assert_eq!(caller.post("/openrtb2/demo", &[], patient().to_string().as_bytes()).status, 200);
     caller.wait_closed();
     assert!(since.elapsed() >= IDLE);
     wait_until("all are closed", || {
@@ -51,7 +51,7 @@ fn connections_that_do_nothing_are_closed_and_not_before() {
 fn a_slow_body_is_no_idle_connection() {
     let server = impatient();
     let mut client = server.connect();
-    let body = with(request(), json!({"tmax": 60_000})).to_string();
+    let body = patient().to_string();
     let head = format!("POST /openrtb2/demo HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
     client.send(head.as_bytes());
     for piece in body.as_bytes().chunks(body.len() / 4) {
@@ -65,7 +65,7 @@ fn a_slow_body_is_no_idle_connection() {
 fn a_body_that_is_too_large_does_not_end_its_connection() {
     let server = Server::start("", &[campaign("a")]);
     let mut client = server.connect();
-    let (good, large) = (request().to_string(), vec![b'x'; (1 << 20) + 1]);
+    let (good, large) = (patient().to_string(), vec![b'x'; (1 << 20) + 1]);
     for size in [(1 << 20) + 1, 4 << 20] {
         let large = http_request("POST", "/openrtb2/demo", &[], &vec![b'x'; size]);
         client.send(&[&large[..], &http_request("POST", "/openrtb2/demo", &[], good.as_bytes())].concat());
@@ -87,7 +87,7 @@ fn a_body_that_is_too_large_does_not_end_its_connection() {
 #[test]
 fn connections_beyond_the_limit_get_no_bids_until_there_is_room() {
     let server = Server::start("[limits]\nworkers = 1\nmax_connections = 4\n", &[campaign("a")]);
-    let body = request().to_string();
+    let body = patient().to_string();
     let status = |client: &mut Client| client.post("/openrtb2/demo", body.as_bytes()).status;
     let mut clients: Vec<Client> = (0..4).map(|_| server.connect()).collect();
     assert!(clients.iter_mut().all(|client| status(client) == 200));

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::caller::Caller;
-use crate::make::{campaign, filled, request, with, with_imp};
+use crate::make::{campaign, filled, patient, with, with_imp};
 use crate::server::Server;
 
 fn server() -> Server {
@@ -14,9 +14,9 @@ fn server() -> Server {
 fn bids_and_no_bids() {
     let server = server();
     let mut caller = Caller::http2(server.traffic());
-    let no_bid = with_imp(request(), json!({"bidfloor": 99})).to_string();
+    let no_bid = with_imp(patient(), json!({"bidfloor": 99})).to_string();
     for _ in 0..3 {
-        let bid = caller.post("/openrtb2/demo", &[], request().to_string().as_bytes());
+        let bid = caller.post("/openrtb2/demo", &[], patient().to_string().as_bytes());
         assert_eq!((bid.status, bid.json()["id"].as_str()), (200, Some("r-1")));
         assert_eq!(bid.header("content-length"), Some(bid.body.len().to_string().as_str()));
         let none = caller.post("/openrtb2/demo", &[], no_bid.as_bytes());
@@ -27,9 +27,9 @@ fn bids_and_no_bids() {
     }
     caller.post("/openrtb2/demo", &[], b"{").is_empty(400);
     caller.post("/openrtb2/nobody", &[], b"{}").is_empty(404);
-    let encoded = caller.post("/openrtb2/demo", &[("accept-encoding", "gzip")], request().to_string().as_bytes());
+    let encoded = caller.post("/openrtb2/demo", &[("accept-encoding", "gzip")], patient().to_string().as_bytes());
     assert_eq!((encoded.status, encoded.header("content-encoding")), (200, Some("gzip")));
-    let late = with(request(), json!({"tmax": 10})).to_string();
+    let late = with(patient(), json!({"tmax": 10})).to_string();
     caller.post("/openrtb2/demo", &[], late.as_bytes()).is_empty(204);
 }
 
@@ -37,7 +37,7 @@ fn bids_and_no_bids() {
 fn many_requests_at_once_are_each_answered() {
     let server = server();
     let mut caller = Caller::http2(server.traffic());
-    let bodies: Vec<String> = (0..300).map(|i| with(request(), json!({"id": format!("r-{i}")})).to_string()).collect();
+    let bodies: Vec<String> = (0..300).map(|i| with(patient(), json!({"id": format!("r-{i}")})).to_string()).collect();
     for (i, answer) in caller.post_all("/openrtb2/demo", &bodies).iter().enumerate() {
         assert_eq!((answer.status, answer.json()["id"].as_str()), (200, Some(format!("r-{i}").as_str())));
     }
@@ -48,7 +48,7 @@ fn many_requests_at_once_are_each_answered() {
 fn bounds_of_body_and_head_hold() {
     let server = server();
     let mut caller = Caller::http2(server.traffic());
-    let body = request().to_string();
+    let body = patient().to_string();
     assert_eq!(caller.post("/openrtb2/demo", &[], filled(1 << 20).as_bytes()).status, 200);
     caller.post("/openrtb2/demo", &[], filled((1 << 20) + 1).as_bytes()).is_empty(413);
     caller.post("/openrtb2/demo", &[], filled(3 << 20).as_bytes()).is_empty(413);

@@ -30,9 +30,14 @@ pub fn request() -> Value {
     })
 }
 
-/// [`request`] filled up to so many bytes, with time for them.
+/// [`request`] of an exchange that waits, also for a busy machine.
+pub fn patient() -> Value {
+    with(request(), json!({"tmax": 60_000}))
+}
+
+/// [`patient`] filled up to so many bytes.
 pub fn filled(bytes: usize) -> String {
-    let with_text = |text: String| with(request(), json!({"tmax": 60_000, "ext": {"text": text}})).to_string();
+    let with_text = |text: String| with(patient(), json!({"ext": {"text": text}})).to_string();
     let empty_bytes = with_text(String::new()).len();
     with_text("x".repeat(bytes - empty_bytes))
 }

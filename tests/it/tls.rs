@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::caller::{Caller, trusting};
 use crate::http::{Answer, Client, request as http_request};
-use crate::make::{campaign, filled, request, with_imp};
+use crate::make::{campaign, filled, patient, with_imp};
 use crate::process::{Process, errors_of, run};
 use crate::server::{Server, wait_for, write_files};
 
@@ -29,7 +29,7 @@ fn server() -> (Server, String) {
 }
 
 fn bid(caller: &mut Caller) -> Answer {
-    caller.post("/openrtb2/demo", &[], request().to_string().as_bytes())
+    caller.post("/openrtb2/demo", &[], patient().to_string().as_bytes())
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn both_protocols_are_agreed_on() {
         for _ in 0..3 {
             let answer = bid(&mut caller);
             assert_eq!((answer.status, answer.json()["id"].as_str()), (200, Some("r-1")));
-            let no_bid = with_imp(request(), json!({"bidfloor": 99})).to_string();
+            let no_bid = with_imp(patient(), json!({"bidfloor": 99})).to_string();
             caller.post("/openrtb2/demo", &[], no_bid.as_bytes()).is_empty(204);
         }
         assert_eq!(caller.post("/openrtb2/demo", &[], filled(900_000).as_bytes()).status, 200);
@@ -57,7 +57,7 @@ fn both_protocols_are_agreed_on() {
 fn nothing_is_served_without_it() {
     let (server, pem) = server();
     let mut client = server.connect();
-    client.send(&http_request("POST", "/openrtb2/demo", &[], request().to_string().as_bytes()));
+    client.send(&http_request("POST", "/openrtb2/demo", &[], patient().to_string().as_bytes()));
     // An alert (RFC 8446 section 5.1), and then nothing.
     assert_eq!(client.bytes(1), [21]);
     client.wait_ended();

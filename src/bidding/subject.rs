@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::campaign::{DeviceSet, OsClass, inventory_key};
-use super::key::{category_keys, domain_keys, key};
+use super::key::{UserKey, category_keys, domain_keys, key};
 use crate::openrtb::consent::Privacy;
 use crate::openrtb::list::StrList;
 use crate::openrtb::request::BidRequest;
@@ -25,7 +25,7 @@ pub struct Subject {
     pub inventory: SmallVec<[u64; 8]>,
     pub categories: Vec<u64>,
     pub segments: Vec<u64>,
-    /// Hash of the user's id; 0 is unknown.
+    /// Hash of the user's id; 0 is unknown, or not asked for.
     pub user: u64,
     blocked_categories: Blocked,
     blocked_advertisers: Blocked,
@@ -59,8 +59,15 @@ impl Blocked {
 }
 
 impl Subject {
-    /// Reads `request` into the buffers of an earlier one.
-    pub fn read(&mut self, request: &BidRequest, privacy: &Privacy, segments: bool, categories: bool) {
+    /// Reads `request` into the buffers of an earlier one. What no campaign asks for is left out.
+    pub fn read(
+        &mut self,
+        request: &BidRequest,
+        privacy: &Privacy,
+        segments: bool,
+        categories: bool,
+        users: Option<&UserKey>,
+    ) {
         let device = &request.device;
         let geo = &device.geo;
         // The user's home counts where the device's place is unknown (OpenRTB 2.6 section 3.2.19).
@@ -98,8 +105,8 @@ impl Subject {
             });
         }
         let id = device.ifa.as_deref().filter(|id| is_id(id)).or(request.user.id.as_deref().filter(|id| is_id(id)));
-        self.user = match id {
-            Some(id) if privacy.personal => key(id).max(1),
+        self.user = match (id, users) {
+            (Some(id), Some(users)) if privacy.personal => users.hash(id),
             _ => 0,
         };
         self.blocked_categories.reset();

@@ -76,8 +76,8 @@ pub struct Limits {
     /// Largest request head in bytes; larger is 431. Default 16 KiB.
     pub max_header_bytes: usize,
     /// Open connections per worker; what comes on a quarter more gets no bids, what is beyond that is closed at once.
-    /// Default 10000. Keeps memory, and file descriptors for the log.
-    pub max_connections: usize,
+    /// Keeps memory, and file descriptors for the log. Default 10000, or as many as the process may have files open for.
+    pub max_connections: Option<usize>,
     /// How long a request's body may take to come. Default 10 s. Ends slow clients.
     pub body_timeout_ms: i64,
     /// How long a connection may wait for the next request's head. Default 180 s: exchanges keep theirs at least 150.
@@ -179,7 +179,7 @@ impl RawConfig {
             workers: s.number("workers", 1..=1_024).map_or(cores, |n| n as usize),
             max_body_bytes: s.number("max_body_bytes", 1_024..=64 << 20).unwrap_or(1 << 20) as usize,
             max_header_bytes: s.number("max_header_bytes", 8_192..=1 << 20).unwrap_or(16 << 10) as usize,
-            max_connections: s.number("max_connections", 1..=1_000_000).unwrap_or(10_000) as usize,
+            max_connections: s.number("max_connections", 1..=1_000_000).map(|n| n as usize),
             body_timeout_ms: s.seconds("body_timeout_s", 3_600).unwrap_or(10_000),
             idle_timeout_ms: s.seconds("idle_timeout_s", 86_400).unwrap_or(180_000),
             shutdown_grace_ms: s.seconds("shutdown_grace_s", 3_600).unwrap_or(5_000),
@@ -207,7 +207,14 @@ impl RawConfig {
         let admin_listen =
             self.over("GAVEL_ADMIN_LISTEN or --admin-listen", &self.admin_listen, admin_listen, &mut root);
         let admin_listen = admin_listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9090)));
-        let admin_token = self.admin_token.clone().or(admin_token);
+        let admin_token = match self.admin_token.as_deref().map(token) {
+            None => admin_token,
+            Some(Ok(token)) => Some(token.to_owned()),
+            Some(Err(message)) => {
+                root.fault("GAVEL_ADMIN_TOKEN", message);
+                None
+            }
+        };
         if !admin_listen.ip().is_loopback() && admin_token.is_none() {
             root.fault(
                 "admin_token",
@@ -387,5 +394,9 @@ mod tests {
     fn an_open_admin_listener_needs_a_token() {
         assert!(faults("admin_listen = \"0.0.0.0:9090\"")[0].contains("admin_token"));
         assert!(faults("admin_listen = \"0.0.0.0:9090\"\nadmin_token = \"0123456789abcdef\"").is_empty());
+        // One that everybody has is none.
+        let file = Some(("gavel.toml".into(), "admin_listen = \"0.0.0.0:9090\"".into()));
+        let raw = RawConfig { file, admin_token: Some(String::new()), ..RawConfig::default() };
+        assert!(raw.check().unwrap_err()[0].to_string().contains("GAVEL_ADMIN_TOKEN"));
     }
 }

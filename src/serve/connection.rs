@@ -117,6 +117,7 @@ pub async fn serve(
     // Without it small answers wait for the other side's acknowledgement; failing to set it only costs time.
     let _best_effort = stream.set_nodelay(true);
     let begun = tokio::select! {
+        biased;
         begun = begin(&connection.worker, &protocols, stream) => begun,
         _ = stopped.wait_for(|stop| *stop) => None,
     };

@@ -35,9 +35,13 @@ pub fn with_crowd(max_connections: usize) -> usize {
     max_connections + max_connections.div_ceil(CROWD)
 }
 
-/// Lets the process open as many files as `max_connections` on each worker need. Gives back how many connections a
-/// worker may have, which is less where the system does not allow that.
-pub fn make_room(max_connections: usize, workers: usize) -> usize {
+/// Connections per worker where nobody says how many.
+const MAX_CONNECTIONS: usize = 10_000;
+
+/// Lets the process open as many files as the connections of all workers need. Gives back how many a worker may have,
+/// which is less where the system does not allow that; it says so if somebody asked for more.
+pub fn make_room(asked: Option<usize>, workers: usize) -> usize {
+    let max_connections = asked.unwrap_or(MAX_CONNECTIONS);
     let wanted = (with_crowd(max_connections) * workers) as u64 + OTHER_FILES;
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let allowed = |limit: Option<u64>| limit.is_none_or(|limit| limit >= wanted);
@@ -50,7 +54,7 @@ pub fn make_room(max_connections: usize, workers: usize) -> usize {
         Err(_) => current.unwrap_or(raised),
     };
     let fitting = fitting(current, max_connections, workers);
-    if fitting < max_connections {
+    if asked.is_some_and(|asked| fitting < asked) {
         tracing::warn!(
             "limits.max_connections is {max_connections}, but this process may only have {current} files open: \
              {fitting} connections on each of {workers} workers"

@@ -20,6 +20,7 @@ use crate::ledger::reservation::{Bits, step};
 use crate::ledger::sequence::Sequencer;
 use crate::ledger::{Books, Hot, fold};
 use crate::openrtb::notice::NoticeUrls;
+use crate::serve::tls::Certificate;
 use crate::serve::traffic::Limits;
 use crate::serve::{self, Traffic, Workers};
 use crate::tasks::follower::{LedgerFollower, lock, note_impression};
@@ -41,6 +42,8 @@ fn because<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> AppError {
 pub struct App {
     pub traffic: SocketAddr,
     pub admin: SocketAddr,
+    /// Of the traffic listener, when it speaks TLS.
+    pub certificate: Option<Certificate>,
     ready: Arc<AtomicBool>,
     workers: Workers,
     admin_listener: Listener,
@@ -69,6 +72,8 @@ impl App {
             .map_err(|e| AppError(format!("cannot listen on {} for admin: {e}", config.admin_listen)))?;
         let traffic_address = listeners[0].local_addr().map_err(because("traffic listener"))?;
         let admin_address = admin_socket.local_addr().map_err(because("admin listener"))?;
+        let certificate = config.tls.as_ref().map(Certificate::load).transpose().map_err(AppError)?;
+        let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose().map_err(because("TLS"))?;
         let files = catalog_files::load(&config).map_err(|faults| {
             let lines: Vec<String> = faults.iter().map(|f| format!("  {f}")).collect();
             AppError(format!("the catalog has faults:\n{}", lines.join("\n")))
@@ -201,7 +206,7 @@ impl App {
             limits: limits(&config),
         });
         let seed = u64::from(epoch.0) << 32 | clock.now().0 as u64 & 0xffff_ffff;
-        let workers = Workers::start(traffic, listeners, seed).map_err(because("traffic listener"))?;
+        let workers = Workers::start(traffic, listeners, acceptor, seed).map_err(because("traffic listener"))?;
         let admin = Arc::new(Admin { campaigns, books, ready: ready.clone(), token: config.admin_token.clone() });
         let admin_listener = Listener::start(admin, admin_socket).map_err(because("admin listener"))?;
 
@@ -216,6 +221,7 @@ impl App {
         Ok(App {
             traffic: traffic_address,
             admin: admin_address,
+            certificate,
             ready,
             workers,
             admin_listener,
@@ -381,7 +387,7 @@ fn limits(config: &Config) -> Limits {
     Limits {
         max_body_bytes: l.max_body_bytes,
         max_header_bytes: l.max_header_bytes,
-        max_connections: l.max_connections,
+        max_connections: serve::listener::make_room(l.max_connections, l.workers),
         body_timeout_ms: l.body_timeout_ms.unsigned_abs(),
         idle_timeout_ms: l.idle_timeout_ms.unsigned_abs(),
         shutdown_grace_ms: l.shutdown_grace_ms.unsigned_abs(),

@@ -17,7 +17,8 @@ use crate::bookstore::SqliteBooks;
 use crate::clock::SystemClock;
 use crate::config::{Config, RawConfig};
 use crate::eventlog::{DirStorage, ReadOnlyLog};
-use crate::serve::keys;
+use crate::serve::tls::Certificate;
+use crate::serve::{keys, tls};
 use crate::telemetry::logs;
 
 /// A decision server: OpenRTB bid requests in, bids out, money that cannot be overspent.
@@ -131,7 +132,7 @@ fn configuration(options: Options) -> Result<(Option<Config>, Vec<String>), Stri
     Ok((Some(config), faults.iter().map(ToString::to_string).collect()))
 }
 
-/// Lists the faults of the config and of the campaign files.
+/// Lists the faults of the config, of the TLS files and of the campaign files.
 fn check(config: &Config, mut faults: Vec<String>) -> ExitCode {
     let campaigns = match catalog_files::load(config) {
         Ok(campaigns) => campaigns.len(),
@@ -143,6 +144,7 @@ fn check(config: &Config, mut faults: Vec<String>) -> ExitCode {
     if let Err(found) = supply_files::load(config) {
         faults.extend(found.iter().map(ToString::to_string));
     }
+    faults.extend(config.tls.as_ref().and_then(|files| tls::check(files).err()));
     if faults.is_empty() {
         println!("config and {campaigns} campaigns are fine");
         return ExitCode::SUCCESS;
@@ -243,17 +245,22 @@ fn serve(config: Config) -> ExitCode {
 /// Prints the addresses bound, and how to get a bid from the demo's exchange.
 fn tell(app: &App, demo: Option<&String>) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "traffic http://{}\nadmin http://{}", app.traffic, app.admin)?;
+    let (scheme, curl) = if app.certificate.is_some() { ("https", "curl -sk") } else { ("http", "curl -s") };
+    writeln!(out, "traffic {scheme}://{}\nadmin http://{}", app.traffic, app.admin)?;
     if let Some(exchange) = demo {
         let request = r#"{"id":"1","imp":[{"id":"1","banner":{"w":300,"h":250}}],"site":{"domain":"example.com"}}"#;
         writeln!(out, "\nThe demo is running. Get a bid with:\n")?;
-        writeln!(out, "curl -s http://{}/openrtb2/{exchange} -d '{request}'", app.traffic)?;
+        writeln!(out, "{curl} {scheme}://{}/openrtb2/{exchange} -d '{request}'", app.traffic)?;
         writeln!(out, "\nCtrl-C stops it.")?;
     }
     out.flush()
 }
 
-/// Waits for SIGINT or SIGTERM, or for the log to fail.
+/// How often the TLS files are looked at.
+const LOOK_AT_FILES: Duration = Duration::from_secs(1);
+
+/// Waits for SIGINT or SIGTERM, or for the log to fail. With TLS, SIGHUP reads its files again, and so does a change of
+/// theirs; without, it ends like the others.
 fn wait(app: &App) -> Option<String> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -261,15 +268,21 @@ fn wait(app: &App) -> Option<String> {
         Err(error) => return Some(error.to_string()),
     };
     runtime.block_on(async {
-        let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-        let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+        let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = signals else {
             return Some("cannot listen for signals".to_owned());
         };
         let mut look = tokio::time::interval(Duration::from_millis(100));
+        let mut look_at_files = tokio::time::interval(LOOK_AT_FILES);
         loop {
             tokio::select! {
                 _ = interrupt.recv() => return None,
                 _ = terminate.recv() => return None,
+                _ = hangup.recv() => match &app.certificate {
+                    Some(certificate) => certificate.reload(),
+                    None => return None,
+                },
+                _ = look_at_files.tick() => app.certificate.iter().for_each(Certificate::look),
                 _ = look.tick() => if let Some(reason) = app.failure() { return Some(reason) },
             }
         }

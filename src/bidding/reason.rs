@@ -10,6 +10,7 @@ pub enum Reason {
     NotReady,
     LogFull,
     LogBusy,
+    Overload,
     InsufficientTime,
     UnknownCurrency,
     SeatNotAllowed,
@@ -52,11 +53,12 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 41] = [
+    pub const ALL: [Reason; 42] = [
         Reason::InvalidRequest,
         Reason::NotReady,
         Reason::LogFull,
         Reason::LogBusy,
+        Reason::Overload,
         Reason::InsufficientTime,
         Reason::UnknownCurrency,
         Reason::SeatNotAllowed,
@@ -104,6 +106,7 @@ impl Reason {
             Reason::NotReady => "not_ready",
             Reason::LogFull => "log_full",
             Reason::LogBusy => "log_busy",
+            Reason::Overload => "overload",
             Reason::InsufficientTime => "insufficient_time",
             Reason::UnknownCurrency => "unknown_currency",
             Reason::SeatNotAllowed => "seat_not_allowed",
@@ -148,7 +151,7 @@ impl Reason {
     pub const fn nbr(self) -> u16 {
         match self {
             Reason::InvalidRequest => 2,
-            Reason::NotReady | Reason::LogFull | Reason::LogBusy => 1,
+            Reason::NotReady | Reason::LogFull | Reason::LogBusy | Reason::Overload => 1,
             Reason::AdsTxt => 12,
             Reason::InsufficientTime => 15,
             Reason::SupplyChain => 16,

@@ -53,10 +53,21 @@ pub struct Config {
     pub exchanges: Vec<Exchange>,
     pub rates: Rates,
     pub supply: Option<Supply>,
+    /// With it the traffic listener speaks TLS only. Default none.
+    pub tls: Option<Tls>,
     pub limits: Limits,
     pub ledger: Ledger,
     pub log: Log,
     pub caps: Caps,
+}
+
+/// `[tls]`
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// PEM file of the certificate and those between it and its root, the server's own first.
+    pub cert: PathBuf,
+    /// PEM file of its private key.
+    pub key: PathBuf,
 }
 
 /// `[limits]`: what a client may ask for, and an operator.
@@ -68,8 +79,9 @@ pub struct Limits {
     pub max_body_bytes: usize,
     /// Largest request head in bytes; larger is 431. Default 16 KiB.
     pub max_header_bytes: usize,
-    /// Open connections per worker; one more is closed at once. Default 10000. Keeps file descriptors for the log.
-    pub max_connections: usize,
+    /// Open connections per worker; what comes on a quarter more gets no bids, what is beyond that is closed at once.
+    /// Keeps memory, and file descriptors for the log. Default 10000, or as many as the process may have files open for.
+    pub max_connections: Option<usize>,
     /// How long a request's body may take to come. Default 10 s. Ends slow clients.
     pub body_timeout_ms: i64,
     /// How long a connection may wait for the next request's head. Default 180 s: exchanges keep theirs at least 150.
@@ -164,6 +176,7 @@ impl RawConfig {
         let rates = Rates::read(root.table("rates"));
         let exchanges = exchange::read(root.table("exchanges"), &rates);
         let supply = supply::read(root.table("supply"), base);
+        let tls = tls(root.table("tls"), base);
 
         let mut s = root.table("limits");
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -171,7 +184,7 @@ impl RawConfig {
             workers: s.number("workers", 1..=1_024).map_or(cores, |n| n as usize),
             max_body_bytes: s.number("max_body_bytes", 1_024..=64 << 20).unwrap_or(1 << 20) as usize,
             max_header_bytes: s.number("max_header_bytes", 8_192..=1 << 20).unwrap_or(16 << 10) as usize,
-            max_connections: s.number("max_connections", 1..=1_000_000).unwrap_or(10_000) as usize,
+            max_connections: s.number("max_connections", 1..=1_000_000).map(|n| n as usize),
             body_timeout_ms: s.seconds("body_timeout_s", 3_600).unwrap_or(10_000),
             idle_timeout_ms: s.seconds("idle_timeout_s", 86_400).unwrap_or(180_000),
             shutdown_grace_ms: s.seconds("shutdown_grace_s", 3_600).unwrap_or(5_000),
@@ -225,6 +238,7 @@ impl RawConfig {
             exchanges,
             rates,
             supply,
+            tls,
             limits,
             ledger,
             log,
@@ -267,6 +281,16 @@ impl Config {
     pub fn token_lifetime_ms(&self) -> i64 {
         self.exchanges.iter().map(|e| e.token_lifetime_ms).max().unwrap_or(0)
     }
+}
+
+fn tls(mut s: Section, base: &Path) -> Option<Tls> {
+    let given = s.is_given();
+    let files = [s.text("cert", |t| Ok(base.join(t))), s.text("key", |t| Ok(base.join(t)))];
+    let missing: Vec<&str> = ["cert", "key"].into_iter().filter(|key| given && !s.has(key)).collect();
+    missing.iter().for_each(|key| s.fault(key, "is required: the name of a PEM file"));
+    s.end();
+    let [Some(cert), Some(key)] = files else { return None };
+    Some(Tls { cert, key })
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {
@@ -336,7 +360,7 @@ mod tests {
                 "gavel.toml:6: exchanges.a.currency: XYZ has no rate; add it to [rates]",
                 "gavel.toml:10: limits.max_body_bytes: must be a whole number from 1024 to 67108864",
                 "gavel.toml:2: lissten: is not a key here; known: listen, admin_listen, admin_token, data_dir, catalog, \
-                 public_url, node, rates, exchanges, supply, limits, ledger, log, frequency",
+                 public_url, node, rates, exchanges, supply, tls, limits, ledger, log, frequency",
             ]
         );
     }
@@ -344,6 +368,23 @@ mod tests {
     #[test]
     fn a_syntax_error_has_its_line() {
         assert!(faults("a = 1\nb = = 2\n").iter().any(|f| f.starts_with("gavel.toml:2")));
+    }
+
+    #[test]
+    fn tls_names_two_files() {
+        let config =
+            |text: &str| RawConfig { file: Some(("dir/gavel.toml".into(), text.into())), ..RawConfig::default() };
+        let tls = config("[tls]\ncert = \"a.pem\"\nkey = \"/b.pem\"\n").check().unwrap().tls.unwrap();
+        assert_eq!((tls.cert.to_str(), tls.key.to_str()), (Some("dir/a.pem"), Some("/b.pem")));
+        assert!(Config::default_for_demo().unwrap().tls.is_none());
+        assert_eq!(
+            faults("[tls]\ncert = 7\n"),
+            [
+                "gavel.toml:2: tls.cert: must be a text in quotes",
+                "gavel.toml: tls.key: is required: the name of a PEM file"
+            ]
+        );
+        assert_eq!(faults("[tls]\n").len(), 2);
     }
 
     #[test]

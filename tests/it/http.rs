@@ -1,6 +1,6 @@
 //! A small HTTP/1.1 client that sends whatever bytes it is given, so that malformed things can be sent too.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -63,10 +63,24 @@ impl Client {
         self.stream.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
     }
 
+    /// The next bytes, whatever they are.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// Waits until the server ends the connection; by force is an end, too.
+    pub fn wait_ended(&mut self) {
+        if let Err(error) = std::io::copy(&mut self.stream, &mut std::io::sink()) {
+            assert!(!matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "it is still open");
+        }
+    }
+
     fn line(&mut self) -> std::io::Result<String> {
         let mut line = String::new();
         if self.stream.read_line(&mut line)? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
+            return Err(ErrorKind::UnexpectedEof.into());
         }
         Ok(line.trim_end().to_owned())
     }

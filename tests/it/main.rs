@@ -1,7 +1,8 @@
 //! The server from outside: real sockets on free ports, and its contracts.
 //!
-//! `http`, `make`, `server` and `process` are the tools; every other file is one subject.
+//! `caller`, `http`, `make`, `server` and `process` are the tools; every other file is one subject.
 
+mod caller;
 mod http;
 mod make;
 mod process;
@@ -13,10 +14,13 @@ mod blocks;
 mod budget;
 mod caps;
 mod check;
+mod compression;
 mod conformance;
+mod connections;
 mod currency;
 mod durability;
 mod formats;
+mod http2;
 mod keys;
 mod lifetimes;
 mod main_path;
@@ -29,4 +33,5 @@ mod restart;
 mod samples;
 mod supply;
 mod targeting;
+mod tls;
 mod transport;

@@ -81,8 +81,14 @@ pub fn wait_for(at_most: Duration, what: &str, mut holds: impl FnMut() -> bool) 
 
 impl Server {
     pub fn start(config: &str, campaigns: &[Value]) -> Server {
+        Server::start_with(config, campaigns, |_| {})
+    }
+
+    /// With more files in its directory.
+    pub fn start_with(config: &str, campaigns: &[Value], write_more: impl FnOnce(&Path)) -> Server {
         let dir = tempfile::tempdir().unwrap();
         write_files(dir.path(), config, campaigns);
+        write_more(dir.path());
         let mut server = Server { dir, app: Mutex::new(None), addresses: None, clients: Mutex::new(None) };
         server.run();
         server

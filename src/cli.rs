@@ -141,10 +141,10 @@ fn check(config: &Config, mut faults: Vec<String>) -> ExitCode {
             0
         }
     };
+    faults.extend(config.tls.as_ref().and_then(|files| tls::check(files).err()));
     if let Err(found) = supply_files::load(config) {
         faults.extend(found.iter().map(ToString::to_string));
     }
-    faults.extend(config.tls.as_ref().and_then(|files| tls::check(files).err()));
     if faults.is_empty() {
         println!("config and {campaigns} campaigns are fine");
         return ExitCode::SUCCESS;

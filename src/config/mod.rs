@@ -52,9 +52,9 @@ pub struct Config {
     pub node: NodeId,
     pub exchanges: Vec<Exchange>,
     pub rates: Rates,
-    pub supply: Option<Supply>,
     /// With it the traffic listener speaks TLS only. Default none.
     pub tls: Option<Tls>,
+    pub supply: Option<Supply>,
     pub limits: Limits,
     pub ledger: Ledger,
     pub log: Log,
@@ -175,8 +175,8 @@ impl RawConfig {
         let node = NodeId(root.number("node", 1..=65_535).unwrap_or(1) as u16);
         let rates = Rates::read(root.table("rates"));
         let exchanges = exchange::read(root.table("exchanges"), &rates);
-        let supply = supply::read(root.table("supply"), base);
         let tls = tls(root.table("tls"), base);
+        let supply = supply::read(root.table("supply"), base);
 
         let mut s = root.table("limits");
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -237,8 +237,8 @@ impl RawConfig {
             node,
             exchanges,
             rates,
-            supply,
             tls,
+            supply,
             limits,
             ledger,
             log,
@@ -360,7 +360,7 @@ mod tests {
                 "gavel.toml:6: exchanges.a.currency: XYZ has no rate; add it to [rates]",
                 "gavel.toml:10: limits.max_body_bytes: must be a whole number from 1024 to 67108864",
                 "gavel.toml:2: lissten: is not a key here; known: listen, admin_listen, admin_token, data_dir, catalog, \
-                 public_url, node, rates, exchanges, supply, tls, limits, ledger, log, frequency",
+                 public_url, node, rates, exchanges, tls, supply, limits, ledger, log, frequency",
             ]
         );
     }

@@ -7,6 +7,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1_024;
+/// Connections per worker where nobody says how many.
+const MAX_CONNECTIONS: usize = 10_000;
 /// Connections beyond the limit, as a part of it, that are answered but get no bids: an exchange that is told no comes
 /// again at its own pace, one that is hung up on dials at once and counts an error.
 const CROWD: usize = 4;
@@ -34,9 +36,6 @@ pub fn bind_one(address: SocketAddr) -> std::io::Result<TcpListener> {
 pub fn with_crowd(max_connections: usize) -> usize {
     max_connections + max_connections.div_ceil(CROWD)
 }
-
-/// Connections per worker where nobody says how many.
-const MAX_CONNECTIONS: usize = 10_000;
 
 /// Lets the process open as many files as the connections of all workers need. Gives back how many a worker may have,
 /// which is less where the system does not allow that; it says so if somebody asked for more.

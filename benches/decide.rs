@@ -79,6 +79,7 @@ fn snapshot(campaigns: &Ready, grids: Arc<Grids>) -> Snapshot {
         sequencer: Sequencer::new(NodeId(1), Default::default()),
         impressions: Arc::new(ImpressionStore::new(1 << 20)),
         bid_for_unknown: false,
+        vendor: None,
     };
     Snapshot { catalog: Arc::new(build(campaigns)), shared: Arc::new(shared) }
 }

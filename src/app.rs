@@ -181,6 +181,7 @@ impl App {
             sequencer: Sequencer::new(config.node, epoch),
             impressions,
             bid_for_unknown: config.caps.bid_for_unknown,
+            vendor: config.vendor,
         });
         let traffic = Arc::new(Traffic {
             catalog,

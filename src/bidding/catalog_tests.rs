@@ -157,6 +157,7 @@ impl World {
             sequencer: Sequencer::new(NodeId(1), Default::default()),
             impressions: Arc::new(ImpressionStore::new(1 << 20)),
             bid_for_unknown: false,
+            vendor: None,
         });
         let present = (0..CAMPAIGNS).step_by(2).map(|i| {
             let (no, price) = (CampaignNo(i), i64::from(i % 5) + 1);

@@ -19,7 +19,7 @@ use crate::ids::Currency;
 use crate::ledger::bucket::{Grids, Lifetimes};
 use crate::ledger::sequence::{SeqRange, Sequencer};
 use crate::money::{Quantity, Rate};
-use crate::openrtb::consent::Privacy;
+use crate::openrtb::consent::Vendor;
 use crate::openrtb::imp::Imp;
 use crate::openrtb::native::NativeRequest;
 use crate::openrtb::request::BidRequest;
@@ -43,6 +43,8 @@ pub struct Shared {
     pub impressions: Arc<ImpressionStore>,
     /// Capped campaigns bid for users who cannot be told.
     pub bid_for_unknown: bool,
+    /// Who we are to those who give consent under GDPR; without it nobody does.
+    pub vendor: Option<Vendor>,
 }
 
 /// What a decision needs to know of the exchange.
@@ -178,9 +180,8 @@ pub fn decide(
         return no(Reason::NoCampaigns);
     }
     scratch.follow(catalog, now);
-    let privacy = Privacy::of(request);
-    let uses = |f: fn(&Part) -> bool| catalog.layers().into_iter().any(|layer| f(&layer.part));
-    scratch.subject.read(request, &privacy, uses(|p| p.uses_segments), uses(|p| p.uses_categories));
+    let uses_categories = catalog.layers().into_iter().any(|layer| layer.part.uses_categories);
+    scratch.subject.read(request, snapshot.shared.vendor.as_ref(), uses_categories);
     let ask = Ask { snapshot, exchange, request, now, currency, rate };
     let mut decision = BidDecision { currency: Some(currency), ..BidDecision::default() };
     let mut furthest = Reason::NoSupportedImp;
@@ -233,6 +234,11 @@ impl Ask<'_, '_> {
         }
     }
 
+    /// Hash of the user's id; 0 is unknown, or not for us.
+    pub(super) fn user(&self, scratch: &mut Scratch) -> u64 {
+        scratch.subject.user(self.request, self.snapshot.shared.vendor.as_ref())
+    }
+
     /// Sets the money of a bid aside and writes down its facts; `None` when it is gone.
     fn reserve(
         &self,
@@ -273,7 +279,7 @@ impl Ask<'_, '_> {
             rate: self.rate,
             campaign_rate: entry.rate,
             quantity,
-            user: if capped { scratch.subject.user } else { 0 },
+            user: if capped { self.user(scratch) } else { 0 },
             spend_on_win: self.exchange.spend_on_win,
             test: self.request.test,
         };

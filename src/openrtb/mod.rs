@@ -7,7 +7,7 @@
 //! - [`imp`], [`audio_video`], [`native`], [`inventory`], [`device_user`], [`request`]: the objects; [`request::parse`]
 //!   is the way in.
 //! - [`error`]: why a request is refused.
-//! - [`consent`]: whether its user data may be used.
+//! - [`consent`] and the files below it: whether its user data may be used.
 //!
 //! The rest of an auction:
 //! - [`codes`]: the enumerated lists.

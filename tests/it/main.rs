@@ -1,7 +1,8 @@
 //! The server from outside: real sockets on free ports, and its contracts.
 //!
-//! `http`, `make`, `server` and `process` are the tools; every other file is one subject.
+//! `http`, `make`, `consent_strings`, `server` and `process` are the tools; every other file is one subject.
 
+mod consent_strings;
 mod http;
 mod make;
 mod process;
@@ -12,6 +13,7 @@ mod blocks;
 mod budget;
 mod caps;
 mod check;
+mod consent;
 mod currency;
 mod durability;
 mod formats;

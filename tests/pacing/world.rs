@@ -94,6 +94,7 @@ impl World {
             sequencer: Sequencer::new(NodeId(1), Epoch(1)),
             impressions: Arc::new(ImpressionStore::new(1 << 16)),
             bid_for_unknown: false,
+            vendor: None,
         });
         let exchange = ExchangeTerms {
             number: 1,
@@ -154,6 +155,7 @@ impl World {
             sequencer: Sequencer::new(NodeId(1), epoch),
             impressions: Arc::new(ImpressionStore::new(1 << 16)),
             bid_for_unknown: false,
+            vendor: None,
         });
         self.pacing = Pacing::new(&self.present.compiled.campaign, self.now);
         self.apply(Event::EpochStarted { node: NodeId(1), epoch });

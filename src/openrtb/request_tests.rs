@@ -6,6 +6,7 @@ use super::imp::Format;
 use super::inventory::Channel;
 use super::native::{Asset, AssetKind, NativeError};
 use super::request::{BidRequest, MAX_IMPS, parse};
+use super::scan::MAX_DEPTH;
 
 const BANNER: &str = include_str!("../../tests/fixtures/openrtb/banner.json");
 
@@ -125,7 +126,7 @@ fn a_later_duplicate_wins_and_escaped_keys_are_keys() {
 #[test]
 fn broken_rules_are_refused_by_name() {
     let many = format!(r#"{{"id":"r","imp":[{}{{"id":"x"}}]}}"#, r#"{"id":"x"},"#.repeat(MAX_IMPS));
-    let deep = with(&format!(r#""ext":{}{}"#, "[".repeat(600), "]".repeat(600)));
+    let deep = with(&format!(r#""ext":{}{}"#, "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH)));
     for (body, label) in [
         ("", "malformed"),
         ("{", "malformed"),

@@ -27,4 +27,5 @@ mod rest;
 mod restart;
 mod samples;
 mod targeting;
+mod tolerance;
 mod transport;

@@ -29,7 +29,7 @@ pub struct Subject {
     // What is known of the user, worked out when the first campaign asks: most never do.
     personal: Option<bool>,
     user: Option<u64>,
-    has_segments: bool,
+    knows_segments: bool,
     segments: Vec<u64>,
     consents: Cache,
 }
@@ -65,7 +65,7 @@ impl Subject {
     /// Reads `request` into the buffers of an earlier one.
     /// `vendor` is whom consent under GDPR must be for.
     pub fn read(&mut self, request: &BidRequest, vendor: Option<&Vendor>, categories: bool) {
-        (self.personal, self.user, self.has_segments) = (None, None, false);
+        (self.personal, self.user, self.knows_segments) = (None, None, false);
         let device = &request.device;
         let geo = &device.geo;
         // The user's home counts where the device's place is unknown (OpenRTB 2.6 section 3.2.19).
@@ -106,8 +106,8 @@ impl Subject {
 
     /// The segments that the user is in.
     pub fn segments(&mut self, request: &BidRequest, vendor: Option<&Vendor>) -> &[u64] {
-        if !self.has_segments {
-            self.has_segments = true;
+        if !self.knows_segments {
+            self.knows_segments = true;
             self.segments.clear();
             if !request.user.segments.is_empty() && self.is_personal(request, vendor) {
                 request.user.segments.for_each(|id| {

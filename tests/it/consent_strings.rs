@@ -46,6 +46,9 @@ impl Writer {
     }
 }
 
+/// Vendors from and to.
+pub type Ranges = Vec<(u16, u16)>;
+
 /// A TC string of version 2.
 #[derive(Clone, Debug)]
 pub struct TcString {
@@ -57,8 +60,8 @@ pub struct TcString {
     pub vendor_interests: Vec<u16>,
     /// The vendors as ranges instead of one bit for each.
     pub ranges: bool,
-    /// Purpose, RestrictionType, and the vendors from and to.
-    pub restrictions: Vec<(u32, u32, Vec<(u16, u16)>)>,
+    /// Purpose, RestrictionType, and whom it is about.
+    pub restrictions: Vec<(u32, u32, Ranges)>,
     /// The segment of vendors that were shown.
     pub disclosed: Option<Vec<u16>>,
 }

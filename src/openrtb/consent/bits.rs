@@ -52,7 +52,8 @@ impl<'a> Bits<'a> {
     #[inline]
     pub fn skip(&mut self, count: usize) -> Option<()> {
         let end = self.at + count;
-        (end <= self.text.len() * 6).then(|| self.at = end)
+        let passed = self.text.get(self.at / 6..end.div_ceil(6))?;
+        passed.iter().all(|character| VALUES[usize::from(*character)] != NONE).then(|| self.at = end)
     }
 
     /// A Fibonacci-coded number (GPP, "About Fibonacci Encoding"): the bits stand for 1, 2, 3, 5, 8 and so on, and two

@@ -82,7 +82,7 @@ impl App {
         if opened.durable_end() == Offset(0) {
             serve::keys::set_aside(&keys).map_err(because("notice keys"))?;
         }
-        let keys = serve::keys::open(&keys).map_err(because("notice keys"))?;
+        let keys = serve::keys::open(&keys, clock.now()).map_err(because("notice keys"))?;
         let mut store = SqliteBooks::open(&config.data_dir.join("books.sqlite")).map_err(because("books"))?;
         let books = catch_up(&mut store, &opened)?;
 
@@ -93,7 +93,7 @@ impl App {
         let reclaim_after_ms = config.reclaim_after_ms() + grids.widest_ms();
         let mut hot = Hot::new(books.clone(), config.node, grids.clone(), reclaim_after_ms);
         let epoch = hot.epoch();
-        let (registry, mut events) = Registry::start(&config, &books, files, &mut hot);
+        let (registry, mut events) = Registry::start(&config, &books, files, &mut hot, clock.now());
         events.insert(0, Event::EpochStarted { node: config.node, epoch });
         let caps: Arc<CapMemory> = Arc::default();
         for present in registry.present.values() {
@@ -125,7 +125,6 @@ impl App {
                 counters,
                 token_lifetime_ms: config.token_lifetime_ms() + BITS_GRACE_MS,
                 forget_at: UnixMs(0),
-                applied_at: UnixMs(0),
             };
             let log = opened.start(Box::new(move || clock.now()), Box::new(follower), on_failed);
             let log: Arc<dyn EventLog> = Arc::new(log.map_err(because("log"))?);
@@ -141,8 +140,6 @@ impl App {
             books: Arc::new(Mutex::new(books)),
             hot: hot.clone(),
             gauges,
-            folded_at: UnixMs(0),
-            token_lifetime_ms: config.token_lifetime_ms() + BITS_GRACE_MS,
             changed: Default::default(),
         };
         let books = reconciler.books.clone();
@@ -180,6 +177,7 @@ impl App {
             grids,
             sequencer: Sequencer::new(config.node, epoch),
             impressions,
+            users: key::UserKey::new(&keys.users),
             bid_for_unknown: config.caps.bid_for_unknown,
             vendor: config.vendor,
         });
@@ -189,7 +187,7 @@ impl App {
             exchanges: config.exchanges.iter().map(|e| (e.name.clone(), exchange(e))).collect(),
             token_lifetime_ms: config.token_lifetime_ms(),
             by_number: config.exchanges.iter().map(|e| (e.number, e.name.clone())).collect(),
-            keys,
+            keys: keys.ring,
             urls: NoticeUrls::new(&config.public_url),
             log: log.clone(),
             metrics: metrics.clone(),
@@ -317,10 +315,15 @@ fn remember_impressions(
     let mut bits = Bits::default();
     let mut reader = opened.read(from.min(opened.durable_end())).map_err(because("log"))?;
     while let Some(stamped) = reader.next_event().map_err(because("log"))? {
-        if let Event::Notice(notice) = &stamped.event {
-            let (state, outcome) = step(bits.get(notice.facts.reservation), notice, stamped.at);
-            bits.set(notice.facts.reservation, state);
-            note_impression(impressions, caps, &stamped, outcome);
+        match &stamped.event {
+            Event::Notice(notice) => {
+                let Some(state) = bits.get(notice.facts.reservation) else { continue };
+                let (state, outcome) = step(state, notice, stamped.at);
+                bits.set(notice.facts.reservation, state);
+                note_impression(impressions, caps, &stamped, outcome);
+            }
+            Event::ReservationsForgotten { before } => bits.forget_before(*before),
+            _ => {}
         }
         if stamped.offset.0 % 100_000 == 0 {
             progress.tell(stamped.offset.0.saturating_sub(from.0), total);
@@ -357,6 +360,7 @@ fn exchange(e: &config::Exchange) -> serve::Exchange {
             currency: e.currency,
             lifetimes: e.lifetimes,
             spend_on_win: e.spend_on_win,
+            open_bids: e.open_bids,
         },
         price: e.price.clone(),
         token_lifetime_ms: e.token_lifetime_ms,

@@ -9,7 +9,7 @@ use super::creative::{Creative, Kind, Markup};
 use super::index::{ATTRIBUTES, Accepts, Attribute};
 use super::key::{KeySet, category_keys, domain_keys, key, size_key};
 use super::vast;
-use crate::ids::CampaignNo;
+use crate::ids::{CampaignNo, name_hash};
 use crate::money::Nanos;
 use crate::openrtb::codes::{MarkupType, Protocol};
 use crate::openrtb::fragment::{CreativeParts, Fragment};
@@ -59,7 +59,11 @@ impl Keys {
 pub struct CompiledCreative {
     /// The bid's members that depend on the creative alone.
     pub fragment: Fragment,
+    /// Hash of its id, never 0: what tokens carry.
+    pub hash: u32,
     pub format: u64,
+    /// Of a spot; 0 for what is none.
+    pub duration_s: u32,
     /// `adomain` and the domains it lies in.
     pub domains: SmallVec<[u64; 8]>,
     pub categories: SmallVec<[u64; 4]>,
@@ -122,11 +126,16 @@ impl CompiledCreative {
         creative.adomain.iter().for_each(|d| domain_keys(d, &mut domains));
         CompiledCreative {
             fragment: fragment(campaign_id, creative),
+            hash: name_hash(&creative.id).max(1),
             format: match creative.kind {
                 Kind::Banner { w, h, .. } => size_key(w, h),
                 Kind::Video { .. } => VIDEO,
                 Kind::Audio { .. } => AUDIO,
                 Kind::Native { .. } => NATIVE,
+            },
+            duration_s: match &creative.kind {
+                Kind::Video { spot, .. } | Kind::Audio { spot } => spot.duration_s,
+                _ => 0,
             },
             domains,
             categories: creative.cat.iter().flat_map(|c| category_keys(c)).collect(),

@@ -5,10 +5,11 @@
 //! | `campaign`, `creative`, `vast`, `check`, `fault`, `demo` | campaigns as they were typed and as they were checked |
 //! | `compiled`, `key`, `live`, `part`, `index`, `listed` | campaigns made ready: keys, templates, bitmaps, live prices |
 //! | `catalog`, `editor` | all of them at one time, and how edits make the next catalog |
-//! | `subject`, `offer`, `fit`, `scan`, `decide` | a request as targeting sees it, what fits it, and the decision |
+//! | `subject`, `offer`, `fit`, `scan`, `answer`, `decide` | a request as targeting sees it, what fits it, and the decision |
 //! | `pacing` | what an `even` campaign bids of its price, and why |
 //! | `reason` | the no-bid funnel |
 
+mod answer;
 pub mod campaign;
 pub mod catalog;
 #[cfg(test)]

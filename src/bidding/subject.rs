@@ -3,7 +3,7 @@
 use smallvec::SmallVec;
 
 use super::campaign::{DeviceSet, OsClass, inventory_key};
-use super::key::{category_keys, domain_keys, key};
+use super::key::{UserKey, category_keys, domain_keys, key};
 use crate::openrtb::consent::{Cache, Privacy, Vendor};
 use crate::openrtb::list::StrList;
 use crate::openrtb::request::BidRequest;
@@ -62,8 +62,7 @@ impl Blocked {
 }
 
 impl Subject {
-    /// Reads `request` into the buffers of an earlier one.
-    /// `vendor` is whom consent under GDPR must be for.
+    /// Reads `request` into the buffers of an earlier one. `vendor` is whom consent under GDPR must be for.
     pub fn read(&mut self, request: &BidRequest, vendor: Option<&Vendor>, categories: bool) {
         (self.personal, self.user, self.knows_segments) = (None, None, false);
         let device = &request.device;
@@ -121,13 +120,13 @@ impl Subject {
     }
 
     /// Hash of the user's id; 0 is unknown.
-    pub fn user(&mut self, request: &BidRequest, vendor: Option<&Vendor>) -> u64 {
+    pub fn user(&mut self, request: &BidRequest, vendor: Option<&Vendor>, users: &UserKey) -> u64 {
         if let Some(user) = self.user {
             return user;
         }
         let ids = [&request.device.ifa, &request.user.id];
         let id = ids.into_iter().flat_map(|id| id.as_deref()).find(|id| is_id(id));
-        let user = id.filter(|_| self.is_personal(request, vendor)).map_or(0, |id| key(id).max(1));
+        let user = id.filter(|_| self.is_personal(request, vendor)).map_or(0, |id| users.hash(id));
         *self.user.insert(user)
     }
 

@@ -35,6 +35,9 @@ pub struct Exchange {
     pub network_ms: i64,
     /// `body_no_bid = true`: a no-bid is a 200 with `{"id", "nbr"}` instead of a 204. Default false.
     pub body_no_bid: bool,
+    /// Bids for the open market that one impression may get, besides one for each deal. Default 1; exchanges that block
+    /// some of them may want more.
+    pub open_bids: usize,
 }
 
 pub fn read(mut exchanges: Section, rates: &Rates) -> Vec<Exchange> {
@@ -105,6 +108,7 @@ fn read_one(name: &str, number: u32, mut s: Section, rates: &Rates) -> Exchange 
     let tmax_default_ms = s.number("tmax_default_ms", 1..=60_000).unwrap_or(100);
     let network_ms = s.number("network_ms", 0..=60_000).unwrap_or(10);
     let body_no_bid = s.boolean("body_no_bid").unwrap_or(false);
+    let open_bids = s.number("open_bids", 1..=16).unwrap_or(1) as usize;
     s.end();
     Exchange {
         name: name.to_owned(),
@@ -118,6 +122,7 @@ fn read_one(name: &str, number: u32, mut s: Section, rates: &Rates) -> Exchange 
         tmax_default_ms,
         network_ms,
         body_no_bid,
+        open_bids,
     }
 }
 

@@ -199,7 +199,14 @@ impl RawConfig {
         let admin_listen =
             self.over("GAVEL_ADMIN_LISTEN or --admin-listen", &self.admin_listen, admin_listen, &mut root);
         let admin_listen = admin_listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9090)));
-        let admin_token = self.admin_token.clone().or(admin_token);
+        let admin_token = match self.admin_token.as_deref().map(token) {
+            None => admin_token,
+            Some(Ok(token)) => Some(token.to_owned()),
+            Some(Err(message)) => {
+                root.fault("GAVEL_ADMIN_TOKEN", message);
+                None
+            }
+        };
         if !admin_listen.ip().is_loopback() && admin_token.is_none() {
             root.fault(
                 "admin_token",
@@ -378,5 +385,9 @@ mod tests {
     fn an_open_admin_listener_needs_a_token() {
         assert!(faults("admin_listen = \"0.0.0.0:9090\"")[0].contains("admin_token"));
         assert!(faults("admin_listen = \"0.0.0.0:9090\"\nadmin_token = \"0123456789abcdef\"").is_empty());
+        // One that everybody has is none.
+        let file = Some(("gavel.toml".into(), "admin_listen = \"0.0.0.0:9090\"".into()));
+        let raw = RawConfig { file, admin_token: Some(String::new()), ..RawConfig::default() };
+        assert!(raw.check().unwrap_err()[0].to_string().contains("GAVEL_ADMIN_TOKEN"));
     }
 }

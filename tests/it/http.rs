@@ -75,14 +75,14 @@ impl Client {
     fn head(&mut self) -> std::io::Result<Answer> {
         let line = self.line()?;
         let status = line.split(' ').nth(1).and_then(|s| s.parse().ok());
-        let status = status.unwrap_or_else(|| panic!("not a status line: {line:?}"));
+        let status = status.ok_or_else(|| std::io::Error::other(format!("not a status line: {line:?}")))?;
         let mut headers = Vec::new();
         loop {
             let line = self.line()?;
             match line.split_once(": ") {
                 Some((name, value)) => headers.push((name.to_owned(), value.to_owned())),
                 None if line.is_empty() => return Ok(Answer { status, headers, body: Vec::new() }),
-                None => panic!("not a header: {line:?}"),
+                None => return Err(std::io::Error::other(format!("not a header: {line:?}"))),
             }
         }
     }
@@ -91,16 +91,19 @@ impl Client {
     pub fn try_answer(&mut self, has_body: bool) -> std::io::Result<Answer> {
         let mut answer = self.head()?;
         if has_body && answer.status >= 200 && answer.status != 204 {
-            let length = answer.header("content-length").unwrap_or_else(|| panic!("no Content-Length: {answer:?}"));
-            let mut body = vec![0; length.parse().unwrap()];
+            let length = answer.header("content-length").and_then(|length| length.parse().ok());
+            let length = length.ok_or_else(|| std::io::Error::other(format!("no Content-Length: {answer:?}")))?;
+            let mut body = vec![0; length];
             self.stream.read_exact(&mut body)?;
             answer.body = body;
         }
         Ok(answer)
     }
 
+    /// The next answer, which has to be one.
+    #[track_caller]
     pub fn answer(&mut self) -> Answer {
-        self.try_answer(true).unwrap()
+        self.try_answer(true).unwrap_or_else(|e| panic!("{e}"))
     }
 
     pub fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {

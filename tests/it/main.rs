@@ -9,14 +9,17 @@ mod process;
 mod server;
 
 mod admin;
+mod audit;
 mod blocks;
 mod budget;
 mod caps;
 mod check;
+mod conformance;
 mod consent;
 mod currency;
 mod durability;
 mod formats;
+mod keys;
 mod lifetimes;
 mod main_path;
 mod money;

@@ -108,6 +108,13 @@ impl Server {
         self.app.lock().unwrap().take().unwrap().stop().unwrap();
     }
 
+    /// Stops it while connections are open, as a signal does.
+    pub fn stop_at_once(&self) {
+        *self.clients.lock().unwrap() = None;
+        let app = self.app.lock().unwrap().take();
+        app.unwrap().stop().unwrap();
+    }
+
     pub fn restart(&mut self) {
         self.stop();
         self.run();

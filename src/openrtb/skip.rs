@@ -107,7 +107,7 @@ impl Open {
     #[inline]
     fn pop(&mut self, count: usize) {
         self.inner >>= 1;
-        if count % 64 == 0
+        if count.is_multiple_of(64)
             && let Some(inner) = self.outer.pop()
         {
             self.inner = inner;

@@ -81,6 +81,7 @@ fn snapshot(campaigns: &Ready, grids: Arc<Grids>) -> Snapshot {
         users: UserKey::new(&[0; 32]),
         bid_for_unknown: false,
         supply: None,
+        vendor: None,
     };
     Snapshot { catalog: Arc::new(build(campaigns)), shared: Arc::new(shared) }
 }

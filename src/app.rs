@@ -190,6 +190,7 @@ impl App {
             users: key::UserKey::new(&keys.users),
             bid_for_unknown: config.caps.bid_for_unknown,
             supply,
+            vendor: config.vendor,
         });
         let traffic = Arc::new(Traffic {
             catalog,

@@ -200,7 +200,7 @@ impl Ask<'_, '_> {
             rate: self.rate,
             campaign_rate: entry.rate,
             quantity,
-            user: if capped { scratch.subject.user } else { 0 },
+            user: if capped { self.user(scratch) } else { 0 },
             spend_on_win: self.exchange.spend_on_win,
             test: self.request.test,
         };

@@ -170,6 +170,7 @@ impl World {
             users: UserKey::new(&[0; 32]),
             bid_for_unknown: false,
             supply: None,
+            vendor: None,
         });
         let present = (0..CAMPAIGNS).step_by(2).map(|i| {
             let (no, price) = (CampaignNo(i), i64::from(i % 5) + 1);

@@ -22,7 +22,7 @@ use crate::ids::Currency;
 use crate::ledger::bucket::{Grids, Lifetimes};
 use crate::ledger::sequence::{SeqRange, Sequencer};
 use crate::money::Rate;
-use crate::openrtb::consent::Privacy;
+use crate::openrtb::consent::Vendor;
 use crate::openrtb::native::NativeRequest;
 use crate::openrtb::request::BidRequest;
 use crate::window::impressions::ImpressionStore;
@@ -46,6 +46,8 @@ pub struct Shared {
     pub bid_for_unknown: bool,
     /// Who may sell, where anything is known of it.
     pub supply: Option<Supply>,
+    /// Who we are to those who give consent under GDPR; without it nobody does.
+    pub vendor: Option<Vendor>,
 }
 
 /// What a decision needs to know of the exchange.
@@ -200,10 +202,8 @@ pub fn decide(
         return no(Reason::NoCampaigns);
     }
     scratch.follow(catalog, now);
-    let privacy = Privacy::of(request);
-    let uses = |f: fn(&Part) -> bool| catalog.layers().into_iter().any(|layer| f(&layer.part));
-    let users = uses(|p| p.uses_caps).then_some(&snapshot.shared.users);
-    scratch.subject.read(request, &privacy, uses(|p| p.uses_segments), uses(|p| p.uses_categories), users);
+    let uses_categories = catalog.layers().into_iter().any(|layer| layer.part.uses_categories);
+    scratch.subject.read(request, snapshot.shared.vendor.as_ref(), uses_categories);
     let ask = Ask { snapshot, exchange, request, now, currency, rate };
     let mut decision = BidDecision { currency: Some(currency), ..BidDecision::default() };
     let mut furthest = Reason::NoSupportedImp;
@@ -231,4 +231,12 @@ fn currency(request: &BidRequest, exchange: &ExchangeTerms, shared: &Shared) -> 
         return with_rate(exchange.currency);
     }
     request.cur.iter().find_map(|code| with_rate(Currency::parse(&code)?))
+}
+
+impl Ask<'_, '_> {
+    /// Hash of the user's id; 0 is unknown, or not for us.
+    pub(super) fn user(&self, scratch: &mut Scratch) -> u64 {
+        let shared = &self.snapshot.shared;
+        scratch.subject.user(self.request, shared.vendor.as_ref(), &shared.users)
+    }
 }

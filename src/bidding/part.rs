@@ -31,10 +31,8 @@ pub struct Part {
     by_no: HashMap<CampaignNo, u32>,
     /// Every time zone a campaign uses, once.
     pub zones: Vec<Zone>,
-    /// Any campaign looks at these at all.
-    pub uses_segments: bool,
+    /// Any campaign looks at them at all.
     pub uses_categories: bool,
-    pub uses_caps: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -83,7 +81,7 @@ impl Part {
         let [mut regions, mut cities, mut inventory, mut deals] = [(); 4].map(|()| listed::Draft::new(len));
         let (mut by_no, mut caps_usd) = (HashMap::with_capacity(len), Vec::with_capacity(len));
         let (mut zones, mut zone_numbers) = (Vec::new(), HashMap::new());
-        let (mut uses_segments, mut uses_categories, mut uses_caps) = (false, false, false);
+        let mut uses_categories = false;
         // One pass: each campaign comes out of memory once.
         for (i, entry) in entries.iter_mut().enumerate() {
             let compiled = &*entry.compiled;
@@ -98,28 +96,12 @@ impl Part {
             });
             caps_usd.push(entry.cap_usd);
             by_no.insert(entry.no, i as u32);
-            uses_segments |= !compiled.segments_any.is_empty() || !compiled.segments_none.is_empty();
             uses_categories |= !compiled.categories.include.is_empty() || !compiled.categories.exclude.is_empty();
-            uses_caps |= !compiled.campaign.frequency_caps.is_empty();
         }
         let (index, regions, cities, inventory, deals) =
             (index.finish(), regions.finish(), cities.finish(), inventory.finish(), deals.finish());
         let (since, entries) = (0, entries);
-        Part {
-            since,
-            entries,
-            caps_usd,
-            index,
-            regions,
-            cities,
-            inventory,
-            deals,
-            by_no,
-            zones,
-            uses_segments,
-            uses_categories,
-            uses_caps,
-        }
+        Part { since, entries, caps_usd, index, regions, cities, inventory, deals, by_no, zones, uses_categories }
     }
 
     /// The caps of up to 64 entries, falling. After the last word there are none.

@@ -221,10 +221,12 @@ impl Ask<'_, '_> {
         if !compiled.categories.allow(&subject.categories) {
             return Err(Reason::Category);
         }
-        if (!compiled.segments_any.is_empty() && !compiled.segments_any.any_of(&subject.segments))
-            || compiled.segments_none.any_of(&subject.segments)
-        {
-            return Err(Reason::Segment);
+        if !compiled.segments_any.is_empty() || !compiled.segments_none.is_empty() {
+            let segments = subject.segments(self.request, self.snapshot.shared.vendor.as_ref());
+            let wanted = compiled.segments_any.is_empty() || compiled.segments_any.any_of(segments);
+            if !wanted || compiled.segments_none.any_of(segments) {
+                return Err(Reason::Segment);
+            }
         }
         if let BidPrice::Cpc { .. } = campaign.bid {
             return Err(Reason::ModelMissing);
@@ -239,7 +241,7 @@ impl Ask<'_, '_> {
             own_price = own_price.min(price.convert_ceil(self.rate, entry.rate));
         }
         if !campaign.frequency_caps.is_empty() {
-            self.check_caps(entry, scratch.subject.user)?;
+            self.check_caps(entry, self.user(scratch))?;
         }
         let open = entry.live.account.open(hour.day);
         let available = open.as_deref().and_then(|o| o.as_ref()).map_or(Nanos::ZERO, |o| o.available());

@@ -6,7 +6,7 @@ use super::campaign::{DeviceSet, OsClass, inventory_key};
 use super::creative::Creative;
 use super::key::{UserKey, category_keys, domain_keys, key};
 use super::taxonomy::{BlockedAreas, Taxonomy};
-use crate::openrtb::consent::Privacy;
+use crate::openrtb::consent::{Cache, Privacy, Vendor};
 use crate::openrtb::list::StrList;
 use crate::openrtb::request::BidRequest;
 
@@ -26,12 +26,15 @@ pub struct Subject {
     /// The site's domain, or the app's bundle and domain, with the domains they lie in.
     pub inventory: SmallVec<[u64; 8]>,
     pub categories: Vec<u64>,
-    pub segments: Vec<u64>,
-    /// Hash of the user's id; 0 is unknown, or not asked for.
-    pub user: u64,
     blocked_categories: Blocked,
     blocked_advertisers: Blocked,
     blocked_areas: Option<BlockedAreas>,
+    // What is known of the user, worked out when the first campaign asks: most never do.
+    personal: Option<bool>,
+    user: Option<u64>,
+    knows_segments: bool,
+    segments: Vec<u64>,
+    consents: Cache,
 }
 
 /// A block list as sorted keys, made when the first campaign asks.
@@ -62,20 +65,15 @@ impl Blocked {
 }
 
 impl Subject {
-    /// Reads `request` into the buffers of an earlier one. What no campaign asks for is left out.
-    pub fn read(
-        &mut self,
-        request: &BidRequest,
-        privacy: &Privacy,
-        segments: bool,
-        categories: bool,
-        users: Option<&UserKey>,
-    ) {
+    /// Reads `request` into the buffers of an earlier one. `vendor` is whom consent under GDPR must be for.
+    pub fn read(&mut self, request: &BidRequest, vendor: Option<&Vendor>, categories: bool) {
+        (self.personal, self.user, self.knows_segments) = (None, None, false);
         let device = &request.device;
         let geo = &device.geo;
         // The user's home counts where the device's place is unknown (OpenRTB 2.6 section 3.2.19).
-        let home = if privacy.personal { Some(&request.user.geo) } else { None };
-        self.country = geo.country.as_deref().or(home.and_then(|g| g.country.as_deref())).map(country_key);
+        let home = request.user.geo.country.as_deref().filter(|_| geo.country.is_none());
+        let home = home.filter(|_| self.is_personal(request, vendor));
+        self.country = geo.country.as_deref().or(home).map(country_key);
         self.region = geo.region.as_deref().map(region_key);
         self.city = geo.city.as_deref().map(key);
         self.devices = device.devicetype.map_or(DeviceSet::EMPTY, DeviceSet::of_devicetype);
@@ -84,7 +82,6 @@ impl Subject {
         self.language = device.language.as_deref().and_then(language_key);
         self.inventory.clear();
         self.categories.clear();
-        self.segments.clear();
         if let Some(inventory) = &request.inventory {
             if let Some(bundle) = inventory.bundle.as_deref() {
                 self.inventory.push(key(&inventory_key(bundle)));
@@ -100,21 +97,41 @@ impl Subject {
                 }
             }
         }
-        if segments && privacy.personal {
-            request.user.segments.for_each(|id| {
-                if self.segments.len() < MAX_KEYS {
-                    self.segments.push(key(&id));
-                }
-            });
-        }
-        let id = device.ifa.as_deref().filter(|id| is_id(id)).or(request.user.id.as_deref().filter(|id| is_id(id)));
-        self.user = match (id, users) {
-            (Some(id), Some(users)) if privacy.personal => users.hash(id),
-            _ => 0,
-        };
         self.blocked_categories.reset();
         self.blocked_advertisers.reset();
         self.blocked_areas = None;
+    }
+
+    /// Whether user data may be used.
+    fn is_personal(&mut self, request: &BidRequest, vendor: Option<&Vendor>) -> bool {
+        *self.personal.get_or_insert_with(|| Privacy::of(request, vendor, &mut self.consents).personal)
+    }
+
+    /// The segments that the user is in.
+    pub fn segments(&mut self, request: &BidRequest, vendor: Option<&Vendor>) -> &[u64] {
+        if !self.knows_segments {
+            self.knows_segments = true;
+            self.segments.clear();
+            if !request.user.segments.is_empty() && self.is_personal(request, vendor) {
+                request.user.segments.for_each(|id| {
+                    if self.segments.len() < MAX_KEYS {
+                        self.segments.push(key(&id));
+                    }
+                });
+            }
+        }
+        &self.segments
+    }
+
+    /// Hash of the user's id; 0 is unknown.
+    pub fn user(&mut self, request: &BidRequest, vendor: Option<&Vendor>, users: &UserKey) -> u64 {
+        if let Some(user) = self.user {
+            return user;
+        }
+        let ids = [&request.device.ifa, &request.user.id];
+        let id = ids.into_iter().flat_map(|id| id.as_deref()).find(|id| is_id(id));
+        let user = id.filter(|_| self.is_personal(request, vendor)).map_or(0, |id| users.hash(id));
+        *self.user.insert(user)
     }
 
     /// Whether one of the creative's categories, or its parent, is in `bcat`. `keys` are theirs.

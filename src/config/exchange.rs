@@ -1,7 +1,5 @@
 //! `[exchanges.<name>]` and `[rates]`: what is peculiar to an exchange is data.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use foldhash::HashMap;
 
 use super::DAY_S;
@@ -11,7 +9,7 @@ use crate::ids::{Currency, name_hash};
 use crate::ledger::bucket::Lifetimes;
 use crate::money::Rate;
 use crate::openrtb::claim::PriceScheme;
-use crate::openrtb::google_price::GoogleKeys;
+use crate::openrtb::google_price::{self, GoogleKeys};
 
 /// One exchange, as the path `/openrtb2/{name}` and its notices are handled.
 #[derive(Clone, Debug)]
@@ -89,6 +87,7 @@ fn read_one(name: &str, number: u32, mut s: Section, rates: &Rates) -> Exchange 
         "google" => Ok(true),
         _ => Err("must be \"plain\" or \"google\"".to_owned()),
     });
+    let key = |text: &str| google_price::key(text).ok_or_else(|| "must be 32 bytes in base64".to_owned());
     let encryption_key = s.text("google_encryption_key", key);
     let integrity_key = s.text("google_integrity_key", key);
     let price = match (google.unwrap_or(false), encryption_key, integrity_key) {
@@ -133,11 +132,6 @@ fn read_one(name: &str, number: u32, mut s: Section, rates: &Rates) -> Exchange 
         open_bids,
         ad_system,
     }
-}
-
-fn key(text: &str) -> Result<[u8; 32], String> {
-    let bytes = STANDARD.decode(text).map_err(|_| "must be base64".to_owned())?;
-    bytes.try_into().map_err(|_| "must be 32 bytes in base64".to_owned())
 }
 
 /// The price of one unit of each currency in USD.

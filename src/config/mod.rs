@@ -5,6 +5,7 @@
 
 pub mod artifact;
 mod exchange;
+mod privacy;
 mod section;
 mod supply;
 
@@ -19,6 +20,7 @@ use section::{Section, Source};
 pub use supply::Supply;
 
 use crate::ids::NodeId;
+use crate::openrtb::consent::Vendor;
 
 /// What the user typed.
 #[derive(Clone, Debug, Default)]
@@ -59,6 +61,8 @@ pub struct Config {
     pub ledger: Ledger,
     pub log: Log,
     pub caps: Caps,
+    /// `[privacy]`: our entry in IAB Europe's Global Vendor List. Without it no request under GDPR is personal.
+    pub vendor: Option<Vendor>,
 }
 
 /// `[tls]`
@@ -207,6 +211,7 @@ impl RawConfig {
             bid_for_unknown: s.boolean("bid_for_unknown").unwrap_or(false),
         };
         s.end();
+        let vendor = privacy::vendor(root.table("privacy"));
 
         let listen = self.over("GAVEL_LISTEN or --listen", &self.listen, listen, &mut root);
         let admin_listen =
@@ -243,6 +248,7 @@ impl RawConfig {
             ledger,
             log,
             caps,
+            vendor,
         }
     }
 
@@ -332,6 +338,7 @@ fn expand(patterns: &[String], base: &Path, key: &str, section: &mut Section) ->
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openrtb::consent::{Bases, Basis};
 
     fn faults(text: &str) -> Vec<String> {
         let raw = RawConfig { file: Some(("gavel.toml".into(), text.into())), ..RawConfig::default() };
@@ -360,9 +367,34 @@ mod tests {
                 "gavel.toml:6: exchanges.a.currency: XYZ has no rate; add it to [rates]",
                 "gavel.toml:10: limits.max_body_bytes: must be a whole number from 1024 to 67108864",
                 "gavel.toml:2: lissten: is not a key here; known: listen, admin_listen, admin_token, data_dir, catalog, \
-                 public_url, node, rates, exchanges, tls, supply, limits, ledger, log, frequency",
+                 public_url, node, rates, exchanges, tls, supply, limits, ledger, log, frequency, privacy",
             ]
         );
+    }
+
+    #[test]
+    fn a_vendor_is_an_entry_of_the_list() {
+        let vendor = |text: &str| {
+            let text = format!("[privacy]\n{text}");
+            let raw = RawConfig { file: Some(("gavel.toml".into(), text)), ..RawConfig::default() };
+            raw.check().map(|config| config.vendor).map_err(|faults| faults[0].to_string())
+        };
+        let with = |default, flexible| Ok(Some(Vendor { id: 755, purpose_2: Bases { default, flexible } }));
+        assert_eq!(vendor(""), Ok(None));
+        assert_eq!(vendor("vendor_id = 755"), with(Basis::Consent, false));
+        assert_eq!(vendor("vendor_id = 755\npurpose_2 = [\"consent\"]"), with(Basis::Consent, false));
+        let interest = "purpose_2 = [\"legitimate_interest\"]";
+        assert_eq!(vendor(&format!("vendor_id = 755\n{interest}")), with(Basis::LegitimateInterest, false));
+        let both = "purpose_2 = [\"legitimate_interest\", \"consent\"]";
+        assert_eq!(vendor(&format!("vendor_id = 755\n{both}")), with(Basis::LegitimateInterest, true));
+        let needs = "gavel.toml:2: privacy.purpose_2: needs vendor_id".to_owned();
+        assert_eq!(vendor(interest), Err(needs));
+        let number = "gavel.toml:2: privacy.vendor_id: must be a whole number from 1 to 65535".to_owned();
+        assert_eq!(vendor("vendor_id = 0"), Err(number));
+        for bases in ["[]", "[\"consent\", \"consent\"]", "[\"contract\"]", "[\"consent\", \"contract\"]"] {
+            let fault = vendor(&format!("vendor_id = 755\npurpose_2 = {bases}")).unwrap_err();
+            assert!(fault.starts_with("gavel.toml:3: privacy.purpose_2: must be"), "{fault}");
+        }
     }
 
     #[test]

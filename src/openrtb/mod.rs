@@ -8,7 +8,7 @@
 //!   is the way in.
 //! - [`supply_chain`]: who sells it.
 //! - [`error`]: why a request is refused.
-//! - [`consent`]: whether its user data may be used.
+//! - [`consent`] and the files below it: whether its user data may be used.
 //!
 //! The rest of an auction:
 //! - [`codes`]: the enumerated lists.

@@ -1,8 +1,9 @@
 //! The server from outside: real sockets on free ports, and its contracts.
 //!
-//! `caller`, `http`, `make`, `server` and `process` are the tools; every other file is one subject.
+//! `caller`, `http`, `make`, `consent_strings`, `server` and `process` are the tools; every other file is one subject.
 
 mod caller;
+mod consent_strings;
 mod http;
 mod make;
 mod process;
@@ -17,6 +18,7 @@ mod check;
 mod compression;
 mod conformance;
 mod connections;
+mod consent;
 mod currency;
 mod durability;
 mod formats;
@@ -34,4 +36,5 @@ mod samples;
 mod supply;
 mod targeting;
 mod tls;
+mod tolerance;
 mod transport;

@@ -96,6 +96,7 @@ impl World {
             users: UserKey::new(&[0; 32]),
             bid_for_unknown: false,
             supply: None,
+            vendor: None,
         });
         let exchange = ExchangeTerms {
             number: 1,
@@ -160,6 +161,7 @@ impl World {
             users: UserKey::new(&[0; 32]),
             bid_for_unknown: false,
             supply: None,
+            vendor: None,
         });
         self.pacing = Pacing::new(&self.present.compiled.campaign, self.now);
         self.apply(Event::EpochStarted { node: NodeId(1), epoch });

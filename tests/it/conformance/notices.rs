@@ -203,7 +203,7 @@ pub fn loss_reasons(t: &Target) -> Check {
         ("100", "100", "12.5"),
         ("102", "102", "9.000001"),
         ("1002", "1000+", ""),
-        ("x", "0", "AUDIT"),
+        ("x", "none", "AUDIT"),
     ] {
         let bid = t.bid(&t.request())?;
         let name = format!("gavel_losses_total{{reason=\"{label}\"}}");

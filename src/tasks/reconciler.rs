@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::follower::lock;
+use super::{OnFailed, essential};
 use crate::bookstore::BookStore;
 use crate::event::Event;
 use crate::eventlog::{EventLog, LogReader, ReadError};
@@ -58,10 +59,10 @@ impl Running {
 }
 
 impl Reconciler {
-    pub fn start(self) -> std::io::Result<Running> {
+    pub fn start(self, on_failed: OnFailed) -> std::io::Result<Running> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let thread = std::thread::Builder::new().name("reconciler".into()).spawn(move || self.run(&stopped))?;
+        let thread = essential("reconciler", on_failed, move || self.run(&stopped))?;
         Ok(Running { thread, stop })
     }
 

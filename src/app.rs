@@ -58,6 +58,8 @@ pub struct App {
 
 /// How long a start waits for the first leases: bids made before them would only find no budget.
 const FIRST_LEASES: Duration = Duration::from_secs(5);
+/// Events folded at a start before the books are saved: what a start that is broken off need not fold again.
+const SAVE_EVENTS: u64 = 1_000_000;
 /// Reservation bits outlive their tokens by this: a notice that came in time may wait for a slow disk.
 const BITS_GRACE_MS: i64 = 600_000;
 
@@ -101,11 +103,10 @@ impl App {
         let impressions = Arc::new(ImpressionStore::new(config.caps.max_bytes));
         let lifetimes: Vec<Lifetimes> = config.exchanges.iter().map(|e| e.lifetimes).collect();
         let grids = Arc::new(Grids::new(&lifetimes));
-        let reclaim_after_ms = config.reclaim_after_ms() + grids.widest_ms();
-        let mut hot = Hot::new(books.clone(), config.node, grids.clone(), reclaim_after_ms);
+        let mut hot = Hot::new(books.clone(), config.node, grids.clone(), config.promise());
         let epoch = hot.epoch();
         let (registry, mut events) = Registry::start(&config, &books, files, &mut hot, clock.now());
-        events.insert(0, Event::EpochStarted { node: config.node, epoch });
+        events.insert(0, hot.started());
         let caps: Arc<CapMemory> = Arc::default();
         for present in registry.present.values() {
             if let Some(memory) = present.compiled.campaign.cap_memory() {
@@ -308,7 +309,7 @@ fn not_begun(error: AppendError) -> AppError {
     }
 }
 
-/// Folds what the log has beyond the stored books.
+/// Folds what the log has beyond the stored books, if these are as they were written and belong to this log.
 fn catch_up(store: &mut SqliteBooks, opened: &Opened) -> Result<Books, AppError> {
     let mut books = store.load().map_err(because("books"))?;
     let (from, end) = (books.next, opened.durable_end());
@@ -319,14 +320,24 @@ fn catch_up(store: &mut SqliteBooks, opened: &Opened) -> Result<Books, AppError>
             from.0, end.0
         )));
     }
+    if from > Offset(0) {
+        let last = opened.read(Offset(from.0 - 1)).and_then(|mut log| log.next_event()).map_err(because("log"))?;
+        if last.is_none_or(|last| last.at != books.starts.at) {
+            let foreign = "books.sqlite belongs to another log. Put its own back; or delete it (and its -wal and -shm): it \
+                           is rebuilt from the log";
+            return Err(AppError(foreign.to_owned()));
+        }
+    }
     let mut progress = Progress::new("folding the log into the books");
     let mut reader = opened.read(from).map_err(because("log"))?;
     while let Some(stamped) = reader.next_event().map_err(because("log"))? {
         fold(&mut books, &stamped);
         if books.next.0 % 100_000 == 0 {
+            progress.tell(books.next.0 - from.0, end.0 - from.0);
+        }
+        if books.next.0 % SAVE_EVENTS == 0 {
             let dirty = books.take_dirty();
             store.save(&books, &dirty).map_err(because("books"))?;
-            progress.tell(books.next.0 - from.0, end.0 - from.0);
         }
     }
     let dirty = books.take_dirty();

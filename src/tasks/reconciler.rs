@@ -180,7 +180,7 @@ mod tests {
     use super::*;
     use crate::bookstore::BookError;
     use crate::clock::UnixMs;
-    use crate::event::{NoticeKind, Offset, Stamped};
+    use crate::event::{NoticeKind, Offset, Promise, Stamped};
     use crate::eventlog::mem::MemStorage;
     use crate::eventlog::{Follower, LogConfig, SegmentLog};
     use crate::ids::NodeId;
@@ -234,7 +234,12 @@ mod tests {
             log: Arc::new(log),
             store: Box::new(Watching { books: books.clone(), fails: true, saved: saved.clone() }),
             books: books.clone(),
-            hot: Arc::new(Mutex::new(Hot::new(Books::default(), NodeId(1), Arc::new(Grids::new(&[])), 1_000))),
+            hot: Arc::new(Mutex::new(Hot::new(
+                Books::default(),
+                NodeId(1),
+                Arc::new(Grids::new(&[])),
+                Promise::default(),
+            ))),
             gauges: Arc::default(),
             changed: HashSet::new(),
         };

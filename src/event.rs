@@ -24,7 +24,7 @@ pub struct Stamped {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A node started. Everything leased in earlier epochs and not accounted for is withheld from here on.
-    EpochStarted { node: NodeId, epoch: Epoch },
+    EpochStarted { node: NodeId, epoch: Epoch, promise: Promise },
     /// A campaign's budget came into force: gives its id a number, or changes what it may spend.
     CampaignSet(CampaignSet),
     /// A campaign was deleted: no more bids; its account stays.
@@ -46,6 +46,21 @@ pub enum Event {
     /// Reservations of minutes before `before` are forgotten: their tokens have expired, and a notice that comes for one
     /// all the same has no effect.
     ReservationsForgotten { before: u32 },
+    /// Nothing happened: that a start still runs shows in the time of its last event.
+    StillRunning,
+}
+
+/// What a start promises its bids, whatever the configuration says later.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Promise {
+    /// After a bid, until no bill can come for it in time: lifetimes, what buckets round them up by, and a grace.
+    pub billable_ms: i64,
+}
+
+impl Promise {
+    /// Of a start whose event was written before it said so: the most that a configuration may ask for, and five minutes
+    /// for the buckets.
+    pub const UNKNOWN: Promise = Promise { billable_ms: 4 * 86_400_000 + 300_000 };
 }
 
 /// Which budget a lease was cut from: the whole budget, or one day's part of it for a campaign with a daily cap.
@@ -177,16 +192,27 @@ pub enum Track {
 }
 
 const VERSION: u8 = 1;
+/// Of [`Event::EpochStarted`], which once had no promise.
+const STARTED_VERSION: u8 = 2;
+const STARTED: u8 = 1;
 /// Of [`Event::CampaignSet`], which once had no day.
 const SET_VERSION: u8 = 2;
 const SET: u8 = 2;
 const NO_DAY: i32 = i32::MIN;
 
+fn newest(kind: u8) -> u8 {
+    match kind {
+        STARTED => STARTED_VERSION,
+        SET => SET_VERSION,
+        _ => VERSION,
+    }
+}
+
 impl Event {
     /// Appends the event's bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let kind = match self {
-            Event::EpochStarted { .. } => 1,
+            Event::EpochStarted { .. } => STARTED,
             Event::CampaignSet(_) => SET,
             Event::CampaignDeleted { .. } => 3,
             Event::LeaseGranted { .. } => 4,
@@ -197,12 +223,14 @@ impl Event {
             Event::Correction { .. } => 9,
             Event::Traffic { .. } => 10,
             Event::ReservationsForgotten { .. } => 11,
+            Event::StillRunning => 12,
         };
-        out.put(&[kind, if kind == SET { SET_VERSION } else { VERSION }]);
+        out.put(&[kind, newest(kind)]);
         match self {
-            Event::EpochStarted { node, epoch } => {
+            Event::EpochStarted { node, epoch, promise } => {
                 out.put_u16(node.0);
                 out.put_u32(epoch.0);
+                out.put_i64(promise.billable_ms);
             }
             Event::CampaignSet(set) => {
                 out.put_u32(set.campaign.0);
@@ -269,6 +297,7 @@ impl Event {
                 out.put_u64(*requests);
             }
             Event::ReservationsForgotten { before } => out.put_u32(*before),
+            Event::StillRunning => {}
         }
     }
 
@@ -276,12 +305,18 @@ impl Event {
     pub fn decode(bytes: &[u8]) -> Option<Event> {
         let mut t = Take(bytes);
         let (kind, version) = (t.u8()?, t.u8()?);
-        let newest = if kind == SET { SET_VERSION } else { VERSION };
-        if !(VERSION..=newest).contains(&version) {
+        if !(VERSION..=newest(kind)).contains(&version) {
             return None;
         }
         let event = match kind {
-            1 => Event::EpochStarted { node: NodeId(t.u16()?), epoch: Epoch(t.u32()?) },
+            STARTED => {
+                let (node, epoch) = (NodeId(t.u16()?), Epoch(t.u32()?));
+                let promise = match version {
+                    STARTED_VERSION => Promise { billable_ms: t.i64()? },
+                    _ => Promise::UNKNOWN,
+                };
+                Event::EpochStarted { node, epoch, promise }
+            }
             SET => {
                 let campaign = CampaignNo(t.u32()?);
                 let id = t.string()?;
@@ -348,6 +383,7 @@ impl Event {
             9 => Event::Correction { campaign: CampaignNo(t.u32()?), drift: Nanos(t.i64()?) },
             10 => Event::Traffic { hour: t.u32()?, seconds: t.u16()?, requests: t.u64()? },
             11 => Event::ReservationsForgotten { before: t.u32()? },
+            12 => Event::StillRunning,
             _ => return None,
         };
         t.end()?;
@@ -488,7 +524,7 @@ mod tests {
             json: Some("{}".into()),
         };
         let events = [
-            Event::EpochStarted { node: NodeId(1), epoch },
+            Event::EpochStarted { node: NodeId(1), epoch, promise: Promise { billable_ms: 7 << 40 } },
             Event::CampaignSet(set.clone()),
             Event::CampaignSet(CampaignSet { daily: Some(Nanos(1)), day: Some(Day(-3)), json: None, ..set }),
             Event::CampaignDeleted { campaign },
@@ -502,6 +538,7 @@ mod tests {
             Event::Correction { campaign, drift: Nanos(-4) },
             Event::Traffic { hour: 500_000, seconds: 3_600, requests: u64::MAX },
             Event::ReservationsForgotten { before: u32::MAX },
+            Event::StillRunning,
         ];
         for event in events {
             let mut bytes = Vec::new();
@@ -513,6 +550,15 @@ mod tests {
             bytes.push(0);
             assert_eq!(Event::decode(&bytes), None);
         }
+    }
+
+    #[test]
+    fn a_start_that_tells_no_lifetimes_may_have_had_the_longest() {
+        let old = [STARTED, 1, 7, 0, 9, 0, 0, 0];
+        let (node, epoch) = (NodeId(7), Epoch(9));
+        assert_eq!(Event::decode(&old), Some(Event::EpochStarted { node, epoch, promise: Promise::UNKNOWN }));
+        let newer = [STARTED, 3, 7, 0, 9, 0, 0, 0];
+        assert_eq!((Event::decode(&newer), Event::decode(&[12, 2])), (None, None));
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod response;
 mod rest;
 mod restart;
 mod samples;
+mod starts;
 mod supply;
 mod targeting;
 mod tls;

@@ -16,7 +16,7 @@ use gavel::bidding::part::Entry;
 use gavel::bidding::{BidDecision, Catalog, ExchangeTerms, Scratch, Shared, Snapshot, decide};
 use gavel::clock::UnixMs;
 use gavel::config::{Config, RawConfig};
-use gavel::event::{Event, Offset, Stamped};
+use gavel::event::{Offset, Promise, Stamped};
 use gavel::ids::{Currency, NodeId};
 use gavel::ledger::bucket::{Grids, Lifetimes};
 use gavel::ledger::sequence::Sequencer;
@@ -51,14 +51,14 @@ impl World {
         let campaigns: Vec<Value> = (0..rng.usize(1..300)).map(|number| draw::campaign(rng, number)).collect();
         let config = config();
         let grids = Arc::new(Grids::new(&[LIFETIMES]));
-        let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), 0);
+        let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), Promise::default());
         let parsed = campaigns.iter().map(|campaign| match parse_campaign(&campaign.to_string()) {
             Ok(parsed) => parsed,
             Err(faults) => panic!("{}: {campaign}", faults[0]),
         });
         let (registry, mut events) = Registry::start(&config, &Books::default(), parsed.collect(), &mut hot, now);
         assert_eq!(registry.present.len(), campaigns.len());
-        events.insert(0, Event::EpochStarted { node: NodeId(1), epoch: hot.epoch() });
+        events.insert(0, hot.started());
         let mut offset = 0;
         while !events.is_empty() {
             let mut next = Vec::new();

@@ -16,8 +16,13 @@ const LIMITS: Limits = Limits { max_bytes: 1 << 30, max_events_per_key: 1 << 20,
 const EVERY_MS: i64 = 9_000;
 
 fn handbook() -> Plan {
-    let spec = |key, days: i64, aggregate, field, delay_ms, selects| {
-        Spec { key, aggregate, field, length_ms: days * DAY_MS, delay_ms, selects }
+    let spec = |key, days: i64, aggregate, field, delay_ms, selects| Spec {
+        key,
+        aggregate,
+        field,
+        length_ms: days * DAY_MS,
+        delay_ms,
+        selects,
     };
     let of = |days| {
         [
@@ -41,7 +46,11 @@ fn twelve_windows(c: &mut Criterion) {
         let outcome = if seed % 119 == 0 { Outcome::FRAUD } else { Outcome::TOTAL };
         let keys = [Some((seed >> 40) % customers), Some((seed >> 20) % 10_000)];
         let fields = [Some((seed >> 33) as i64 % 20_000)];
-        windows.observe(&Event { at: UnixMs(at), keys: &keys, fields: &fields, currency: 0, outcome }, &mut scratch, &mut out);
+        windows.observe(
+            &Event { at: UnixMs(at), keys: &keys, fields: &fields, currency: 0, outcome },
+            &mut scratch,
+            &mut out,
+        );
         black_box(out[11]);
     };
     (0..500_000).for_each(|_| observe(4_990));

@@ -14,6 +14,7 @@ pub mod ids;
 pub mod ledger;
 pub mod money;
 pub mod openrtb;
+pub mod scoring;
 pub mod serve;
 pub mod tasks;
 pub mod telemetry;

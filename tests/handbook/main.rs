@@ -82,7 +82,8 @@ fn every_window_of_every_transaction_is_the_references() {
     };
     let transactions = folder.join("transactions.parquet");
     let [ids, seconds, customers, terminals, cents, frauds] =
-        ["tx_id", "t_sec", "customer_id", "terminal_id", "amount_cents", "fraud"].map(|name| column(&transactions, name));
+        ["tx_id", "t_sec", "customer_id", "terminal_id", "amount_cents", "fraud"]
+            .map(|name| column(&transactions, name));
     let (names, specs): (Vec<_>, Vec<_>) = specs().into_iter().unzip();
     let expected: Vec<Vec<i32>> = names.iter().map(|name| column(&folder.join("features.parquet"), name)).collect();
     let limits = Limits { max_bytes: 256 << 20, max_events_per_key: 100_000, late_ms: 0 };

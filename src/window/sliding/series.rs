@@ -92,7 +92,8 @@ impl Series {
             if self.chunks[at].newest_ms() < record.at_ms {
                 return false;
             }
-            if self.chunks[at].oldest_ms() <= record.at_ms && self.change(at, |chunk| chunk.mark(plan, record, change)) {
+            if self.chunks[at].oldest_ms() <= record.at_ms && self.change(at, |chunk| chunk.mark(plan, record, change))
+            {
                 return true;
             }
         }

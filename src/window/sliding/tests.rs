@@ -49,9 +49,7 @@ fn reference(past: &[Past], this: usize, spec: &Spec, kinds: &[Field]) -> Value 
         Aggregate::Min => or_null(values.iter().min().copied()),
         Aggregate::Max => or_null(values.iter().max().copied()),
         Aggregate::Last => or_null(values.last().copied()),
-        Aggregate::Distinct => {
-            Value::Int(values.iter().collect::<std::collections::BTreeSet<_>>().len() as i64)
-        }
+        Aggregate::Distinct => Value::Int(values.iter().collect::<std::collections::BTreeSet<_>>().len() as i64),
         Aggregate::Share if all == 0 => Value::Real(0.0),
         Aggregate::Share => Value::Real(inside.len() as f64 / all as f64),
         Aggregate::TimeSince => {
@@ -137,7 +135,8 @@ fn every_window_shows_what_a_look_through_all_events_finds() {
                 let before = all[marked].outcome;
                 if change.of(before) != before && all.iter().filter(|p| p.at == all[marked].at).count() == 1 {
                     let keys = all[marked].keys.iter().flatten().count();
-                    if now - all[marked].at < 80 * DAY_MS && windows.plan.keys.iter().all(|k| k.reach_ms() > 80 * DAY_MS)
+                    if now - all[marked].at < 80 * DAY_MS
+                        && windows.plan.keys.iter().all(|k| k.reach_ms() > 80 * DAY_MS)
                     {
                         assert_eq!(windows.mark(&all[marked].event(), change, &mut scratch), keys);
                     } else {

@@ -1,0 +1,130 @@
+//! One evaluator for all tree models.
+//!
+//! A loader gives [`Tree`]s as it read them. [`Forest::new`] proves them (every node reached once, children and features
+//! in range, no NaN) and lays them out: 8-byte nodes in breadth-first order, the right child beside the left one, a leaf
+//! that leads to itself. A step is therefore "compare, add", without a branch on the data, and the steps of 16 trees (one
+//! row) or 16 rows (one tree) are taken side by side.
+//!
+//! - [`tree`]: what a loader gives. `order`: the proof and the breadth-first order.
+//! - `slots`: a row as the nodes see it. A feature has one slot for each way its missing values go, so that a step never asks
+//!   for them; category splits see one bit per node.
+//! - `steps`: the hot loop. `walk`: rows through the trees, and the sums.
+//!
+//! Where a model needs f64 comparisons, or has more features or larger trees than 16 bits can count, nodes take 16 bytes.
+
+mod order;
+mod slots;
+mod steps;
+pub mod tree;
+mod walk;
+
+#[cfg(test)]
+mod tests;
+
+use super::fault::Fault;
+use slots::Slots;
+use tree::{Node, Trees};
+use walk::Walk;
+
+/// Bounds of what a model may take, far above what any good one does.
+pub const MAX_TREES: usize = 100_000;
+pub const MAX_FEATURES: usize = 100_000;
+pub const MAX_CLASSES: usize = 1_000;
+
+/// How the leaves are added up: strictly in tree order, in the library's type.
+#[derive(Clone, Debug)]
+pub enum Sum {
+    /// XGBoost: f32, from the margin of each class.
+    F32(Vec<f32>),
+    /// LightGBM: f64, from zero.
+    F64,
+}
+
+/// How wide the values are that nodes compare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Precision {
+    /// Features are rounded to f32 first.
+    F32,
+    F64,
+}
+
+#[derive(Debug)]
+pub struct Forest {
+    /// Features of a row.
+    pub features: usize,
+    /// Sums per row.
+    pub classes: usize,
+    pub trees: usize,
+    pub leaves: usize,
+    precision: Precision,
+    layout: Layout,
+}
+
+#[derive(Debug)]
+enum Layout {
+    Narrow(Walk<f32, u16>),
+    /// f64 comparisons, or f32 ones whose indices need 32 bits.
+    Wide(Walk<f64, u32>),
+}
+
+/// Room for one batch; grows to what a model needs when it first scores.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    narrow: walk::Room<f32>,
+    wide: walk::Room<f64>,
+}
+
+impl Forest {
+    /// Proves the trees and lays them out. `precision` says what features are; thresholds are f64 either way.
+    pub fn new(trees: &Trees, precision: Precision) -> Result<Forest, Fault> {
+        let counts = [("trees", trees.trees.len(), MAX_TREES), ("features", trees.features, MAX_FEATURES)];
+        for (what, count, most) in counts.into_iter().chain([("classes", trees.classes, MAX_CLASSES)]) {
+            if count > most {
+                return Err(Fault::new("", format!("{count} {what}, at most {most} are supported")));
+            }
+        }
+        let ordered = order::prove(trees)?;
+        let slots = Slots::plan(trees, &ordered)?;
+        let total: usize = ordered.iter().map(Vec::len).sum();
+        let narrow = precision == Precision::F32
+            && slots.len() <= usize::from(u16::MAX)
+            && ordered.iter().all(|order| order.len() <= usize::from(u16::MAX))
+            && total <= walk::MAX_NARROW_NODES;
+        let layout = if narrow {
+            Layout::Narrow(Walk::new(trees, &ordered, slots)?)
+        } else {
+            Layout::Wide(Walk::new(trees, &ordered, slots)?)
+        };
+        let leaves = ordered.iter().zip(&trees.trees).map(|(order, tree)| {
+            order.iter().filter(|&&node| matches!(tree.nodes[node as usize], Node::Leaf { .. })).count()
+        });
+        Ok(Forest {
+            features: trees.features,
+            classes: trees.classes,
+            trees: trees.trees.len(),
+            leaves: leaves.sum(),
+            precision,
+            layout,
+        })
+    }
+
+    /// Adds up the leaves of `rows` (features of one row after another) into `raw` (classes of one row after another).
+    pub fn score(&self, rows: &[f64], raw: &mut [f64], scratch: &mut Scratch) {
+        match &self.layout {
+            Layout::Narrow(walk) => walk.score(rows, self.features, raw, self.precision, &mut scratch.narrow),
+            Layout::Wide(walk) => walk.score(rows, self.features, raw, self.precision, &mut scratch.wide),
+        }
+    }
+
+    /// What a row's features are to the model: rounded to f32 where that is what it compares.
+    pub fn rounded(&self, value: f64) -> f64 {
+        if self.precision == Precision::F32 { f64::from(value as f32) } else { value }
+    }
+
+    pub fn layout(&self) -> &'static str {
+        match &self.layout {
+            Layout::Narrow(_) => "narrow (8-byte nodes)",
+            Layout::Wide(_) => "wide (16-byte nodes)",
+        }
+    }
+}

@@ -1,0 +1,204 @@
+//! The laid out forest against trees walked as they were read. Also run under Miri: it proves the steps' `unsafe`.
+
+use fastrand::Rng;
+
+use super::tree::{CategorySplit, Linear, Missing, NEAR_ZERO, Negative, Node, Tree, Trees};
+use super::{Forest, Precision, Scratch, Sum};
+
+const FEATURES: usize = 5;
+const VALUES: [f64; 14] =
+    [0.0, -0.0, 0.5, -0.5, 1.0, 2.0, 33.0, 70.0, -3.0, 1e-36, -1e-36, f64::NAN, f64::INFINITY, f64::NEG_INFINITY];
+
+struct Model {
+    trees: Trees,
+}
+
+fn random(rng: &mut Rng, count: usize, classes: usize, sum: Sum, linear: bool) -> Model {
+    let mut trees = Trees {
+        trees: Vec::new(),
+        features: FEATURES,
+        classes,
+        sum,
+        negative: if rng.bool() { Negative::Cut } else { Negative::Unknown },
+        categories: Vec::new(),
+        linear: Vec::new(),
+    };
+    for number in 0..count {
+        let mut nodes = Vec::new();
+        grow(rng, &mut trees, &mut nodes, 0, linear);
+        trees.trees.push(Tree { class: (number % classes) as u32, nodes });
+    }
+    Model { trees }
+}
+
+/// Appends a branch and says where it begins.
+fn grow(rng: &mut Rng, trees: &mut Trees, nodes: &mut Vec<Node>, depth: u32, linear: bool) -> i32 {
+    let at = nodes.len();
+    let value = f64::from(rng.i32(-1000..1000) as f32 / 7.0);
+    nodes.push(Node::Leaf { value });
+    if depth == 7 || rng.u32(..8) < depth {
+        if linear && rng.bool() {
+            let terms = (0..rng.usize(..3)).map(|_| (rng.u32(..FEATURES as u32), value / 3.0)).collect();
+            trees.linear.push(Linear { constant: value, fallback: -value, terms });
+            nodes[at] = Node::LinearLeaf { linear: trees.linear.len() as u32 - 1 };
+        }
+        return at as i32;
+    }
+    let left = grow(rng, trees, nodes, depth + 1, linear);
+    let right = grow(rng, trees, nodes, depth + 1, linear);
+    let feature = rng.u32(..FEATURES as u32);
+    nodes[at] = if rng.u8(..4) == 0 {
+        let from = trees.categories.len();
+        trees.categories.extend((0..80).filter(|_| rng.u8(..4) == 0));
+        let listed = from..trees.categories.len();
+        let (listed_left, missing_left) = (rng.bool(), rng.bool());
+        Node::Category(Box::new(CategorySplit { feature, listed, listed_left, missing_left, left, right }))
+    } else {
+        let kinds = [Missing::Right, Missing::Left, Missing::Zero, Missing::ZeroRight, Missing::ZeroLeft];
+        let at = rng.choice([0.0, 0.5, -0.5, 1.0, f64::INFINITY, 0.1, -1e300, 1e300]).unwrap();
+        Node::AtMost { feature, at, missing: rng.choice(kinds).unwrap(), left, right }
+    };
+    at as i32
+}
+
+impl Model {
+    /// The leaf's value, one decision after another.
+    fn walk(&self, tree: &Tree, row: &[f64]) -> f64 {
+        let mut at = 0;
+        loop {
+            let left = match &tree.nodes[at] {
+                Node::Leaf { value } => return *value,
+                Node::LinearLeaf { linear } => return self.trees.linear[*linear as usize].value(|f| row[f]),
+                Node::AtMost { feature, at, missing, .. } => {
+                    let x = row[*feature as usize];
+                    let zero = x.is_nan() || x.abs() <= f64::from(NEAR_ZERO);
+                    match missing {
+                        Missing::Left if x.is_nan() => true,
+                        Missing::ZeroLeft if zero => true,
+                        Missing::ZeroRight if zero => false,
+                        Missing::Zero if x.is_nan() => 0.0 <= *at,
+                        _ => x <= *at,
+                    }
+                }
+                Node::Category(split) => {
+                    let x = row[split.feature as usize];
+                    let negative = x < 0.0 && (self.trees.negative == Negative::Unknown || x <= -1.0);
+                    let listed = !negative && self.trees.categories[split.listed.clone()].contains(&(x as u32));
+                    if x.is_nan() { split.missing_left } else { listed == split.listed_left }
+                }
+            };
+            let (to_left, to_right) = tree.nodes[at].children().unwrap();
+            at = if left { to_left } else { to_right } as usize;
+        }
+    }
+
+    fn sums(&self, row: &[f64]) -> Vec<f64> {
+        let mut sums = match &self.trees.sum {
+            Sum::F32(start) => start.iter().map(|&start| f64::from(start)).collect(),
+            Sum::F64 => vec![0.0; self.trees.classes],
+        };
+        for tree in &self.trees.trees {
+            let (value, sum) = (self.walk(tree, row), &mut sums[tree.class as usize]);
+            *sum = match &self.trees.sum {
+                Sum::F32(_) => f64::from(*sum as f32 + value as f32),
+                Sum::F64 => *sum + value,
+            };
+        }
+        sums
+    }
+}
+
+fn same(a: f64, b: f64) -> bool {
+    a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
+}
+
+#[test]
+fn any_forest_scores_as_its_trees_walked_one_by_one() {
+    let rounds = if cfg!(miri) { 3 } else { 60 };
+    let mut rng = Rng::with_seed(7);
+    let mut scratch = Scratch::default();
+    for round in 0..rounds {
+        for (count, classes, linear) in [(1, 1, false), (7, 1, true), (16, 1, false), (21, 3, false), (40, 2, true)] {
+            let sum = if rng.bool() && !linear { Sum::F32(vec![0.3; classes]) } else { Sum::F64 };
+            let model = random(&mut rng, count, classes, sum, linear);
+            for precision in [Precision::F32, Precision::F64] {
+                let forest = Forest::new(&model.trees, precision).unwrap();
+                let rows: Vec<f64> = (0..FEATURES * 35).map(|_| rng.choice(VALUES).unwrap()).collect();
+                let mut raw = vec![0.0; 35 * classes];
+                forest.score(&rows, &mut raw, &mut scratch);
+                for (row, raw) in rows.chunks_exact(FEATURES).zip(raw.chunks_exact(classes)) {
+                    let row: Vec<f64> = row.iter().map(|&x| forest.rounded(x)).collect();
+                    let expected = model.sums(&row);
+                    let equal = raw.iter().zip(&expected).all(|(a, b)| same(*a, *b));
+                    assert!(equal, "round {round}, {count} trees, {precision:?}, {row:?}: {raw:?}, not {expected:?}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn indices_that_do_not_fit_into_16_bits_make_a_wide_layout() {
+    // A comb of 40,000 leaves, each with a value of its own.
+    let mut nodes = Vec::new();
+    for leaf in 0..40_000 {
+        let at = nodes.len() as i32;
+        let threshold = f64::from(leaf) + 0.5;
+        nodes.push(Node::AtMost { feature: 0, at: threshold, missing: Missing::Left, left: at + 1, right: at + 2 });
+        nodes.push(Node::Leaf { value: f64::from(leaf) });
+    }
+    nodes.push(Node::Leaf { value: -1.0 });
+    let trees = Trees {
+        trees: vec![Tree { class: 0, nodes }],
+        features: 1,
+        classes: 1,
+        sum: Sum::F32(vec![0.0]),
+        negative: Negative::Unknown,
+        categories: Vec::new(),
+        linear: Vec::new(),
+    };
+    let forest = Forest::new(&trees, Precision::F32).unwrap();
+    assert!(forest.layout().contains("wide"));
+    let rows = [0.0, 39_999.0, 12_345.2, 1e9, f64::NAN];
+    let mut raw = [0.0; 5];
+    if cfg!(miri) {
+        return;
+    }
+    forest.score(&rows, &mut raw, &mut Scratch::default());
+    assert_eq!(raw, [0.0, 39_999.0, 12_345.0, -1.0, 0.0]);
+}
+
+#[test]
+fn a_table_of_categories_is_bounded() {
+    // Each split lists a category of its own: the table grows with their square.
+    let count = 60_000u32;
+    let mut nodes: Vec<Node> = (0..count)
+        .flat_map(|i| {
+            let at = i as i32 * 2;
+            let split = CategorySplit {
+                feature: 0,
+                listed: i as usize..i as usize + 1,
+                listed_left: true,
+                missing_left: false,
+                left: at + 1,
+                right: at + 2,
+            };
+            [Node::Category(Box::new(split)), Node::Leaf { value: 0.0 }]
+        })
+        .collect();
+    nodes.push(Node::Leaf { value: 1.0 });
+    let trees = Trees {
+        trees: vec![Tree { class: 0, nodes }],
+        features: 1,
+        classes: 1,
+        sum: Sum::F64,
+        negative: Negative::Cut,
+        categories: (0..count).collect(),
+        linear: Vec::new(),
+    };
+    if cfg!(miri) {
+        return;
+    }
+    let fault = Forest::new(&trees, Precision::F64).unwrap_err().to_string();
+    assert!(fault.contains("category splits of feature 0"), "{fault}");
+}

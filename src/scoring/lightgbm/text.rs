@@ -1,0 +1,119 @@
+//! `key=value` lines, in sections that end with an empty line.
+
+use std::str::FromStr;
+
+use crate::scoring::fault::Fault;
+
+pub struct Lines<'t> {
+    lines: std::str::Lines<'t>,
+    number: usize,
+}
+
+impl<'t> Lines<'t> {
+    pub fn new(bytes: &'t [u8]) -> Result<Lines<'t>, Fault> {
+        let text = std::str::from_utf8(bytes)
+            .map_err(|error| Fault::new(format!("byte {}", error.valid_up_to()), "the file is not UTF-8"))?;
+        Ok(Lines { lines: text.lines(), number: 0 })
+    }
+
+    pub fn next_line(&mut self) -> Option<&'t str> {
+        self.number += 1;
+        self.lines.next().map(|line| line.trim_end_matches('\r'))
+    }
+
+    /// Of the last line taken.
+    pub fn place(&self) -> String {
+        format!("line {}", self.number)
+    }
+}
+
+/// Its keys; a line without `=` is a key without a value.
+pub struct Section<'t> {
+    entries: Vec<(&'t str, &'t str)>,
+}
+
+/// More keys than any section has.
+const MAX_KEYS: usize = 1_000;
+
+impl<'t> Section<'t> {
+    /// Reads up to the next empty line.
+    pub fn read(lines: &mut Lines<'t>) -> Result<Section<'t>, Fault> {
+        let mut entries = Vec::new();
+        while let Some(line) = lines.next_line() {
+            if line.is_empty() {
+                return Ok(Section { entries });
+            }
+            if entries.len() == MAX_KEYS {
+                break;
+            }
+            entries.push(line.split_once('=').unwrap_or((line, "")));
+        }
+        Err(Fault::new(lines.place(), "the section does not end with an empty line"))
+    }
+
+    pub fn text(&self, key: &str) -> Option<&'t str> {
+        self.entries.iter().find(|(name, _)| *name == key).map(|(_, value)| *value)
+    }
+
+    pub fn has(&self, key: &str) -> bool {
+        self.text(key).is_some()
+    }
+
+    pub fn count(&self, key: &str) -> Result<usize, Fault> {
+        let text = self.text(key).ok_or_else(|| Fault::new(key, "is missing"))?;
+        text.trim().parse().map_err(|_| Fault::new(key, format!("`{text:.20}` is no count")))
+    }
+
+    /// Exactly `count` numbers. A key that is not there is an empty list.
+    pub fn list<T: FromStr>(&self, key: &str, count: usize) -> Result<Vec<T>, Fault> {
+        let words = self.text(key).unwrap_or("").split_whitespace();
+        let found = words.clone().count();
+        if found != count {
+            return Err(Fault::new(key, format!("has {found} numbers, not {count}")));
+        }
+        words
+            .enumerate()
+            .map(|(at, word)| word.parse().map_err(|_| Fault::new(key, format!("entry {at}: `{word:.30}`"))))
+            .collect()
+    }
+
+    /// A list of any length.
+    pub fn list_of_any<T: FromStr>(&self, key: &str) -> Result<Vec<T>, Fault> {
+        self.list(key, self.text(key).unwrap_or("").split_whitespace().count())
+    }
+}
+
+/// The category sets of one tree: bits in words.
+pub struct Sets {
+    boundaries: Vec<usize>,
+    words: Vec<u32>,
+    taken: Vec<bool>,
+}
+
+impl Sets {
+    pub fn read(section: &Section) -> Result<Sets, Fault> {
+        let boundaries = section.list_of_any("cat_boundaries")?;
+        let taken = vec![false; boundaries.len()];
+        Ok(Sets { boundaries, words: section.list_of_any("cat_threshold")?, taken })
+    }
+
+    /// Appends the categories of the set with this number. Each belongs to one split: what a file lists once is held
+    /// once.
+    pub fn take(&mut self, number: f64, out: &mut Vec<u32>) -> Result<(), Fault> {
+        let fault = |what: &str| Err(Fault::new("cat_boundaries", format!("set {number} {what}")));
+        let set = number as usize;
+        if number != set as f64 || set + 1 >= self.boundaries.len() {
+            return fault("does not exist");
+        }
+        if std::mem::replace(&mut self.taken[set], true) {
+            return fault("belongs to two splits");
+        }
+        let Some(words) = self.words.get(self.boundaries[set]..self.boundaries[set + 1]) else {
+            return fault("is out of range");
+        };
+        for (place, word) in (0u32..).zip(words) {
+            out.extend((0..32).filter(|bit| word >> bit & 1 == 1).map(|bit| place * 32 + bit));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+//! Linear models.
+
+use super::fault::Fault;
+use super::forest::Precision;
+use super::link::Link;
+use super::loaded::{Core, Loaded};
+use serde::Deserialize;
+
+/// Bits of the largest table of hashed weights: 64 MB.
+pub const MAX_BITS: u32 = 24;
+/// Most weights of one indexed column.
+const MAX_WEIGHTS: usize = 1 << MAX_BITS;
+
+/// XGBoost's linear booster: f32, features in order, missing ones left out.
+#[derive(Debug)]
+pub struct Dense {
+    /// Bias and margin of each class.
+    pub start: Vec<f32>,
+    /// The weights of the classes, feature after feature.
+    pub weights: Vec<f32>,
+}
+
+impl Dense {
+    /// One row.
+    pub fn score(&self, row: &[f64], raw: &mut [f64]) {
+        let classes = self.start.len();
+        for (class, raw) in raw.iter_mut().enumerate() {
+            let terms = row.iter().zip(self.weights.chunks_exact(classes)).filter(|(x, _)| !x.is_nan());
+            *raw = f64::from(terms.fold(self.start[class], |sum, (&x, weights)| sum + x as f32 * weights[class]));
+        }
+    }
+}
+
+/// gavel's own linear model: one f64 sum, the bias first, then the columns in order.
+///
+/// Its file, `weights.json` (unknown keys are refused):
+///
+/// ```json
+/// {"format": "gavel-linear-1", "objective": "logistic", "bias": -3.2, "hash_bits": 20,
+///  "columns": [{"name": "w", "weight": 0.002, "missing": 0.1},
+///              {"name": "country", "weights": [0.3, -0.1], "missing": 0.0},
+///              {"name": "site", "hashed": true, "missing": 0.0}],
+///  "hashed": {"index": [17, 90210], "weight": [0.25, -0.5]}}
+/// ```
+/// A column is a number times `weight`; or an index into its own `weights`; or, `hashed`, an index into one table of
+/// 2^`hash_bits` f32 weights that all hashed columns share, 0 where `hashed` names none. What is missing (NaN), and an
+/// index that there is no weight for, adds `missing` (default 0). Objectives: `logistic` (1 / (1 + e^-raw)), `linear`.
+#[derive(Debug)]
+pub struct Hashed {
+    bias: f64,
+    columns: Vec<Column>,
+    /// One weight for every index; empty without hashed columns.
+    table: Vec<f32>,
+    pub hash_bits: u32,
+}
+
+#[derive(Debug)]
+struct Column {
+    missing: f64,
+    weight: Weight,
+}
+
+#[derive(Debug)]
+enum Weight {
+    Factor(f64),
+    Indexed(Vec<f64>),
+    Hashed,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    format: String,
+    objective: String,
+    bias: f64,
+    #[serde(default)]
+    hash_bits: u32,
+    columns: Vec<FileColumn>,
+    hashed: Option<Table>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FileColumn {
+    name: String,
+    weight: Option<f64>,
+    weights: Option<Vec<f64>>,
+    #[serde(default)]
+    hashed: bool,
+    #[serde(default)]
+    missing: f64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Table {
+    index: Vec<u32>,
+    weight: Vec<f32>,
+}
+
+/// Reads `weights.json`.
+pub fn load(bytes: &[u8]) -> Result<Loaded, Fault> {
+    let file: File = serde_json::from_slice(bytes)
+        .map_err(|error| Fault::new(format!("line {} column {}", error.line(), error.column()), error.to_string()))?;
+    if file.format != "gavel-linear-1" {
+        return Err(Fault::new("format", format!("`{:.40}` is not supported", file.format)));
+    }
+    let (link, probability) = match file.objective.as_str() {
+        "logistic" => (Link::Sigmoid(1.0), Some(Link::Sigmoid(1.0))),
+        "linear" => (Link::Identity, None),
+        other => return Err(Fault::new("objective", format!("`{other:.40}` is not supported"))),
+    };
+    let names: Vec<String> = file.columns.iter().map(|column| column.name.clone()).collect();
+    let (objective, features) = (file.objective.clone(), names.len());
+    let hashed = Hashed::new(file)?;
+    Ok(Loaded {
+        library: "gavel-linear-1".to_owned(),
+        objective,
+        booster: "linear".to_owned(),
+        core: Core::Hashed(hashed),
+        features,
+        classes: 1,
+        names: Some(names),
+        link,
+        probability,
+        average: None,
+        precision: Precision::F64,
+    })
+}
+
+impl Hashed {
+    fn new(file: File) -> Result<Hashed, Fault> {
+        let mut columns = Vec::with_capacity(file.columns.len());
+        let mut any_hashed = false;
+        for column in file.columns {
+            let fault = |message: &str| Fault::new(format!("column `{:.60}`", column.name), message);
+            let weight = match (column.weight, column.weights, column.hashed) {
+                (Some(factor), None, false) => Weight::Factor(factor),
+                (None, Some(weights), false) if weights.len() <= MAX_WEIGHTS => Weight::Indexed(weights),
+                (None, Some(_), false) => return Err(fault("has too many weights")),
+                (None, None, true) => Weight::Hashed,
+                _ => return Err(fault("needs one of `weight`, `weights` and `hashed`")),
+            };
+            any_hashed |= column.hashed;
+            let finite = column.missing.is_finite()
+                && match &weight {
+                    Weight::Factor(factor) => factor.is_finite(),
+                    Weight::Indexed(weights) => weights.iter().all(|weight| weight.is_finite()),
+                    Weight::Hashed => true,
+                };
+            if !finite {
+                return Err(fault("has a weight that is not finite"));
+            }
+            columns.push(Column { missing: column.missing, weight });
+        }
+        if !file.bias.is_finite() {
+            return Err(Fault::new("bias", "is not finite"));
+        }
+        let bits_given = (1..=MAX_BITS).contains(&file.hash_bits);
+        if any_hashed != bits_given || file.hashed.is_some() && !any_hashed {
+            return Err(Fault::new("hash_bits", format!("is 1 to {MAX_BITS} where columns are hashed, else absent")));
+        }
+        let mut table = vec![0.0; if any_hashed { 1 << file.hash_bits } else { 0 }];
+        if let Some(Table { index, weight }) = file.hashed {
+            if index.len() != weight.len() {
+                return Err(Fault::new("hashed", format!("{} indices and {} weights", index.len(), weight.len())));
+            }
+            for (place, (index, weight)) in index.into_iter().zip(weight).enumerate() {
+                match table.get_mut(index as usize) {
+                    Some(slot) if weight.is_finite() => *slot = weight,
+                    _ => return Err(Fault::new(format!("hashed: entry {place}"), "is out of range")),
+                }
+            }
+        }
+        Ok(Hashed { bias: file.bias, columns, table, hash_bits: file.hash_bits })
+    }
+
+    /// Whether the column is an index into the shared table.
+    pub fn is_hashed(&self, column: usize) -> bool {
+        self.columns.get(column).is_some_and(|column| matches!(column.weight, Weight::Hashed))
+    }
+
+    /// The columns that all rows share are summed once: the order of the sum stays that of the columns.
+    pub fn score(&self, rows: &[f64], shared: usize, raw: &mut [f64]) {
+        let width = self.columns.len();
+        let shared = if raw.is_empty() { 0 } else { shared.min(width) };
+        let start = self.sum(self.bias, &self.columns[..shared], &rows[..shared]);
+        for (row, raw) in raw.iter_mut().enumerate() {
+            *raw = self.sum(start, &self.columns[shared..], &rows[row * width + shared..(row + 1) * width]);
+        }
+    }
+
+    fn sum(&self, start: f64, columns: &[Column], values: &[f64]) -> f64 {
+        columns.iter().zip(values).fold(start, |sum, (column, &value)| {
+            let indexed =
+                |weight: Option<f64>| if value >= 0.0 { weight.unwrap_or(column.missing) } else { column.missing };
+            sum + match &column.weight {
+                Weight::Hashed => indexed(self.table.get(value as usize).map(|&weight| f64::from(weight))),
+                Weight::Indexed(weights) => indexed(weights.get(value as usize).copied()),
+                Weight::Factor(_) if value.is_nan() => column.missing,
+                Weight::Factor(factor) => factor * value,
+            }
+        })
+    }
+}

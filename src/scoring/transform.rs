@@ -1,0 +1,99 @@
+//! From a source's value to a number in a model's column. Missing is NaN.
+
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+
+use super::hash::hash64;
+use super::sources::Value;
+
+/// The most bits of a hash: the largest table of a linear model.
+pub const MAX_HASH_BITS: u32 = 24;
+
+#[derive(Debug)]
+pub enum Transform {
+    /// The number times `scale`.
+    Numeric { scale: f64 },
+    /// The place of the value in the list; missing if it is not in it.
+    Category(Listed),
+    /// How many edges are at most the number.
+    Bucket { edges: Vec<f64> },
+    /// 1 if the value, or one of several, is in the list; else, and if there is no value, 0.
+    In(Listed),
+    /// The first bits of the value's hash.
+    Hash { seed: u64, bits: u32 },
+    /// ln(1 + x).
+    Log1p,
+}
+
+/// A list of texts or numbers with the place of each.
+#[derive(Debug, Default)]
+pub struct Listed {
+    texts: HashMap<Box<str>, u32, FixedState>,
+    /// By the bits of f64.
+    numbers: HashMap<u64, u32, FixedState>,
+}
+
+impl Listed {
+    /// False if it was there already.
+    pub fn add_text(&mut self, text: &str) -> bool {
+        let place = self.len() as u32;
+        self.texts.insert(text.into(), place).is_none()
+    }
+
+    pub fn add_number(&mut self, number: f64) -> bool {
+        let place = self.len() as u32;
+        self.numbers.insert(key(number), place).is_none()
+    }
+
+    pub fn len(&self) -> usize {
+        self.texts.len() + self.numbers.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn place(&self, value: Value) -> Option<u32> {
+        match value {
+            Value::Text(text) => self.texts.get(text).copied(),
+            Value::Number(number) => self.numbers.get(&key(number)).copied(),
+            Value::Texts(texts) => texts.iter().find_map(|text| self.texts.get(*text).copied()),
+            Value::Missing => None,
+        }
+    }
+}
+
+/// Both zeros are one number.
+fn key(number: f64) -> u64 {
+    (number + 0.0).to_bits()
+}
+
+impl Transform {
+    #[inline]
+    pub fn apply(&self, value: Value) -> f64 {
+        match (self, value) {
+            (Transform::Hash { seed, bits }, Value::Text(text)) => bucket(*seed, text.as_bytes(), *bits),
+            (Transform::Hash { seed, bits }, Value::Number(number)) => {
+                bucket(*seed, &(number + 0.0).to_le_bytes(), *bits)
+            }
+            (Transform::Numeric { scale }, Value::Number(number)) => number * scale,
+            (Transform::Category(listed), value) => listed.place(value).map_or(f64::NAN, f64::from),
+            (Transform::In(listed), value) => f64::from(u8::from(listed.place(value).is_some())),
+            (Transform::Bucket { edges }, Value::Number(number)) if !number.is_nan() => {
+                edges.partition_point(|&edge| edge <= number) as f64
+            }
+            (Transform::Log1p, Value::Number(number)) => number.ln_1p(),
+            _ => f64::NAN,
+        }
+    }
+
+    /// Whether every value it gives is one of f32 too.
+    pub fn is_narrow(&self) -> bool {
+        !matches!(self, Transform::Numeric { .. } | Transform::Log1p)
+    }
+}
+
+fn bucket(seed: u64, bytes: &[u8], bits: u32) -> f64 {
+    (hash64(seed, bytes) >> (64 - bits)) as f64
+}

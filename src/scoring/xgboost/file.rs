@@ -1,0 +1,225 @@
+//! What an XGBoost file says, in either encoding.
+
+use crate::scoring::fault::Fault;
+use crate::scoring::forest::MAX_TREES;
+use crate::scoring::read::{Kind, Read};
+
+#[derive(Debug, Default)]
+pub struct File {
+    pub version: Vec<i32>,
+    pub booster: String,
+    pub objective: String,
+    pub feature_names: Vec<String>,
+    pub trees: Vec<RawTree>,
+    pub tree_info: Vec<i32>,
+    pub num_trees: Option<usize>,
+    pub weight_drop: Vec<f32>,
+    /// Of the linear booster.
+    pub weights: Vec<f32>,
+    /// `learner_model_param`: names and texts.
+    params: Vec<(String, String)>,
+}
+
+#[derive(Debug, Default)]
+pub struct RawTree {
+    pub left: Vec<i32>,
+    pub right: Vec<i32>,
+    pub feature: Vec<i32>,
+    /// Thresholds, and values of leaves.
+    pub at: Vec<f32>,
+    pub default_left: Vec<i32>,
+    pub split_type: Vec<i32>,
+    pub vector_leaf: bool,
+    categories: Vec<i32>,
+    categories_nodes: Vec<i32>,
+    categories_segments: Vec<i32>,
+    categories_sizes: Vec<i32>,
+}
+
+impl RawTree {
+    /// How many categories all splits list together.
+    pub fn listed(&self) -> usize {
+        self.categories.len()
+    }
+
+    /// The categories that the split at this node lists.
+    pub fn categories_of(&self, node: usize) -> Result<&[i32], Fault> {
+        let place = self.categories_nodes.binary_search(&(node as i32));
+        let range = place.ok().and_then(|place| {
+            let from = usize::try_from(*self.categories_segments.get(place)?).ok()?;
+            let count = usize::try_from(*self.categories_sizes.get(place)?).ok()?;
+            self.categories.get(from..from.checked_add(count)?)
+        });
+        range.ok_or_else(|| Fault::new("categories", "are missing or out of range"))
+    }
+}
+
+impl File {
+    pub fn read<R: Read>(mut read: R) -> Result<File, Fault> {
+        let mut file = File::default();
+        let mut learner = false;
+        read.object(|read, key| match key {
+            "version" => {
+                file.version = read.ints()?;
+                Ok(())
+            }
+            "learner" => {
+                learner = true;
+                file.learner(read)
+            }
+            _ => read.skip(),
+        })?;
+        read.end()?;
+        if !learner {
+            return Err(Fault::new("", "there is no `learner`: this is no XGBoost model"));
+        }
+        Ok(file)
+    }
+
+    fn learner<R: Read>(&mut self, read: &mut R) -> Result<(), Fault> {
+        read.object(|read, key| match key {
+            "learner_model_param" => {
+                self.params = params(read)?;
+                Ok(())
+            }
+            "objective" => read.object(|read, key| {
+                if key == "name" {
+                    self.objective = read.text()?;
+                    return Ok(());
+                }
+                read.skip()
+            }),
+            "feature_names" => {
+                self.feature_names.clear();
+                read.array(|read| {
+                    self.feature_names.push(read.text()?);
+                    Ok(())
+                })
+            }
+            "gradient_booster" => self.booster(read),
+            _ => read.skip(),
+        })
+    }
+
+    fn booster<R: Read>(&mut self, read: &mut R) -> Result<(), Fault> {
+        read.object(|read, key| match key {
+            "name" => {
+                self.booster = read.text()?;
+                Ok(())
+            }
+            "model" => self.model(read),
+            // A dart booster holds a tree booster.
+            "gbtree" => read.object(|read, key| if key == "model" { self.model(read) } else { read.skip() }),
+            "weight_drop" => {
+                self.weight_drop = read.floats()?;
+                Ok(())
+            }
+            _ => read.skip(),
+        })
+    }
+
+    fn model<R: Read>(&mut self, read: &mut R) -> Result<(), Fault> {
+        read.object(|read, key| match key {
+            "trees" => {
+                self.trees.clear();
+                read.array(|read| {
+                    if self.trees.len() == MAX_TREES {
+                        return Err(read.fault(format!("more than {MAX_TREES} trees")));
+                    }
+                    let tree = RawTree::read(read).map_err(|fault| fault.within(format!("tree {}", self.trees.len())));
+                    self.trees.push(tree?);
+                    Ok(())
+                })
+            }
+            "tree_info" => {
+                self.tree_info = read.ints()?;
+                Ok(())
+            }
+            "gbtree_model_param" => {
+                let count = params(read)?.into_iter().find(|(name, _)| name == "num_trees");
+                self.num_trees = count.and_then(|(_, count)| count.parse().ok());
+                Ok(())
+            }
+            "weights" => {
+                self.weights = read.floats()?;
+                Ok(())
+            }
+            _ => read.skip(),
+        })
+    }
+
+    fn param(&self, name: &str) -> Option<&str> {
+        self.params.iter().find(|(key, _)| key == name).map(|(_, text)| text.as_str())
+    }
+
+    /// A count among the parameters; one that is absent is 0.
+    pub fn count(&self, name: &str) -> Result<usize, Fault> {
+        let text = self.param(name).unwrap_or("0");
+        text.parse().map_err(|_| Fault::new(name, format!("`{text:.20}` is no count")))
+    }
+
+    /// The base score of each class: `5E-1` up to 3.0, `[5E-1]` from 3.1 on; one stands for all.
+    pub fn base_score(&self, classes: usize) -> Result<Vec<f32>, Fault> {
+        let text = self.param("base_score").unwrap_or("5E-1");
+        let fault = || Fault::new("base_score", format!("`{text:.60}` does not give {classes} number(s)"));
+        let inner = text.trim().strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
+        let scores: Result<Vec<f32>, _> = inner.split(',').map(|number| number.trim().parse()).collect();
+        let scores = scores.map_err(|_| fault())?;
+        match scores.len() {
+            1 => Ok(vec![scores[0]; classes]),
+            count if count == classes => Ok(scores),
+            _ => Err(fault()),
+        }
+    }
+}
+
+impl RawTree {
+    fn read<R: Read>(read: &mut R) -> Result<RawTree, Fault> {
+        let mut tree = RawTree::default();
+        let mut count = None;
+        read.object(|read, key| {
+            match key {
+                "left_children" => tree.left = read.ints()?,
+                "right_children" => tree.right = read.ints()?,
+                "split_indices" => tree.feature = read.ints()?,
+                "split_conditions" => tree.at = read.floats()?,
+                "default_left" => tree.default_left = read.ints()?,
+                "split_type" => tree.split_type = read.ints()?,
+                "categories" => tree.categories = read.ints()?,
+                "categories_nodes" => tree.categories_nodes = read.ints()?,
+                "categories_segments" => tree.categories_segments = read.ints()?,
+                "categories_sizes" => tree.categories_sizes = read.ints()?,
+                "tree_param" => {
+                    for (name, text) in params(read)? {
+                        match name.as_str() {
+                            "size_leaf_vector" => tree.vector_leaf = !matches!(text.as_str(), "0" | "1"),
+                            "num_nodes" => count = text.parse::<usize>().ok(),
+                            _ => {}
+                        }
+                    }
+                }
+                _ => read.skip()?,
+            }
+            Ok(())
+        })?;
+        if count.is_some_and(|count| count != tree.left.len()) {
+            return Err(Fault::new("num_nodes", format!("is not the number of nodes, {}", tree.left.len())));
+        }
+        Ok(tree)
+    }
+}
+
+/// An object of texts; numbers among them are taken as they are written, anything else is left out.
+fn params<R: Read>(read: &mut R) -> Result<Vec<(String, String)>, Fault> {
+    let mut params = Vec::new();
+    read.object(|read, key| {
+        let text = match read.kind()? {
+            Kind::Text => read.text()?,
+            Kind::Number => read.float()?.to_string(),
+            _ => return read.skip(),
+        };
+        params.push((key.to_owned(), text));
+        Ok(())
+    })?;
+    Ok(params)
+}

@@ -1,0 +1,245 @@
+//! Files that no library wrote: cut, altered, or made to cost much. Each is refused and the place named.
+
+use std::path::Path;
+
+use fastrand::Rng;
+use gavel::scoring::forest::Precision;
+use gavel::scoring::{Fault, lightgbm, xgboost};
+use serde_json::{Value, json};
+
+#[path = "../fuzz/checks/models.rs"]
+mod checks;
+
+fn corpus(target: &str) -> Vec<Vec<u8>> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target);
+    let mut paths: Vec<_> = std::fs::read_dir(dir).unwrap().map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    paths.iter().map(|path| std::fs::read(path).unwrap()).collect()
+}
+
+fn seed(target: &str, name: &str) -> Vec<u8> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fuzz/corpus").join(target).join(name);
+    std::fs::read(path).unwrap()
+}
+
+/// One to three changes: bytes left out, doubled, cut, taken from another seed, or other digits.
+fn mutate(seeds: &[Vec<u8>], rng: &mut Rng) -> Vec<u8> {
+    let mut bytes = seeds[rng.usize(..seeds.len())].clone();
+    for _ in 0..rng.usize(1..=3) {
+        let at = rng.usize(..=bytes.len());
+        let end = (at + rng.usize(1..=12)).min(bytes.len());
+        let digit = bytes[at..].iter().position(u8::is_ascii_digit).map(|i| at + i);
+        match (rng.u8(..8), digit) {
+            (0, _) => bytes.truncate(at),
+            (1, _) => drop(bytes.drain(at..end)),
+            (2, _) => {
+                let piece = bytes[at..end].to_vec();
+                bytes.splice(at..at, piece);
+            }
+            (3, _) => {
+                let other = &seeds[rng.usize(..seeds.len())];
+                let from = rng.usize(..=other.len());
+                let to = (from + rng.usize(1..=64)).min(other.len());
+                bytes.splice(at..end, other[from..to].iter().copied());
+            }
+            (4, _) if at < bytes.len() => bytes[at] = rng.u8(..),
+            (_, Some(digit)) => bytes[digit] = *rng.choice(b"0123456789-").unwrap(),
+            _ => {}
+        }
+    }
+    bytes
+}
+
+#[test]
+fn whatever_a_file_holds_it_is_refused_or_scores() {
+    type Target = (&'static str, fn(&[u8]));
+    let targets: [Target; 5] = [
+        ("xgboost_json", checks::xgboost_json),
+        ("xgboost_ubj", checks::xgboost_ubj),
+        ("lightgbm", checks::lightgbm),
+        ("linear", checks::linear),
+        ("manifest", checks::manifest),
+    ];
+    for (target, check) in targets {
+        let seeds = corpus(target);
+        assert!(seeds.len() >= 5, "{target}");
+        seeds.iter().for_each(|seed| check(seed));
+        let mut rng = Rng::with_seed(1);
+        for i in 0..3_000 {
+            let bytes = mutate(&seeds, &mut rng);
+            let holds = std::panic::catch_unwind(|| check(&bytes)).is_ok();
+            assert!(holds, "{target}, mutation {i}:\n{}", String::from_utf8_lossy(&bytes));
+        }
+    }
+}
+
+fn load_xgboost(bytes: &[u8]) -> Result<(), Fault> {
+    xgboost::load(bytes).map(|_| ())
+}
+
+fn load_lightgbm(bytes: &[u8]) -> Result<(), Fault> {
+    lightgbm::load(bytes, Precision::F64).map(|_| ())
+}
+
+#[test]
+fn a_file_that_was_cut_anywhere_is_refused() {
+    for (target, load) in [
+        ("xgboost_json", load_xgboost as fn(&[u8]) -> Result<(), Fault>),
+        ("xgboost_ubj", load_xgboost),
+        ("lightgbm", load_lightgbm),
+    ] {
+        for file in corpus(target) {
+            load(&file).unwrap();
+            // LightGBM's last line may lack its end.
+            for cut in 0..file.trim_ascii_end().len() {
+                assert!(load(&file[..cut]).is_err(), "{target} cut at {cut} of {}", file.len());
+            }
+        }
+    }
+}
+
+#[test]
+fn altered_xgboost_trees_are_refused_at_their_node() {
+    let good: Value = serde_json::from_slice(&seed("xgboost_json", "binary")).unwrap();
+    let trees = "/learner/gradient_booster/model/trees";
+    type Edit = (&'static str, Value, &'static [&'static str]);
+    let edits: &[Edit] = &[
+        ("/1/left_children/0", json!(0), &["tree 1", "node 0", "cycle"]),
+        ("/1/left_children/0", json!(2), &["tree 1", "node 0", "cycle or a shared branch"]),
+        ("/1/left_children/1", json!(0), &["tree 1", "node 1", "cycle"]),
+        ("/1/right_children/0", json!(1_000_000), &["tree 1", "node 0", "1000000"]),
+        ("/1/right_children/0", json!(-7), &["tree 1", "node 0", "-7"]),
+        ("/1/right_children/0", json!(1e10), &["byte", "number"]),
+        ("/1/split_indices/0", json!(3), &["tree 1", "node 0", "feature 3"]),
+        ("/1/split_indices/0", json!(-1), &["tree 1", "node 0", "feature"]),
+        ("/1/split_conditions/0", json!("NaN"), &["tree 1"]),
+        ("/1/tree_param/num_nodes", json!("1000000000"), &["tree 1", "num_nodes"]),
+        ("/1/tree_param/size_leaf_vector", json!("3"), &["tree 1", "multi_output_tree"]),
+        ("/1/default_left", json!([1]), &["tree 1", "default_left"]),
+        ("/1/split_conditions", json!([]), &["tree 1", "split_conditions"]),
+        ("/1/left_children", json!([]), &["tree 1"]),
+        ("/0/categories_segments/0", json!(1_000), &["tree 0", "categories"]),
+        ("/0/categories/0", json!(-1), &["tree 0", "category -1"]),
+        ("/0/categories/0", json!(16_777_216), &["tree 0", "category 16777216"]),
+    ];
+    for (pointer, value, names) in edits {
+        let mut model = good.clone();
+        let place = model.pointer_mut(&format!("{trees}{pointer}"));
+        *place.unwrap_or_else(|| panic!("{pointer} is not in the seed")) = value.clone();
+        let fault = load_xgboost(model.to_string().as_bytes()).unwrap_err().to_string();
+        assert!(names.iter().all(|name| fault.contains(name)), "{pointer} = {value}: {fault}");
+    }
+    // NaN as XGBoost writes it, at a threshold and at a leaf.
+    for place in [0, 4] {
+        let mut model = good.clone();
+        model.pointer_mut(&format!("{trees}/1/split_conditions/{place}")).map(|at| *at = json!("here")).unwrap();
+        let text = model.to_string().replace("\"here\"", "NaN");
+        let fault = load_xgboost(text.as_bytes()).unwrap_err().to_string();
+        assert!(fault.contains(&format!("tree 1: node {place}")) && fault.contains("NaN"), "{fault}");
+    }
+}
+
+#[test]
+fn what_is_not_supported_is_refused_by_its_name() {
+    let good: Value = serde_json::from_slice(&seed("xgboost_json", "binary")).unwrap();
+    let learner = "/learner/learner_model_param";
+    type Edit = (String, Value, &'static [&'static str]);
+    let edits: &[Edit] = &[
+        ("/learner/objective/name".into(), json!("reg:expectile"), &["objective", "reg:expectile"]),
+        ("/learner/gradient_booster/name".into(), json!("gbforest"), &["gradient_booster", "gbforest"]),
+        ("/learner/gradient_booster/model/gbtree_model_param/num_trees".into(), json!("1000000000"), &["num_trees"]),
+        ("/learner/gradient_booster/model/tree_info".into(), json!([0]), &["tree_info"]),
+        ("/learner/gradient_booster/model/tree_info/0".into(), json!(1), &["tree 0", "class 1"]),
+        (format!("{learner}/num_feature"), json!("1000000000"), &["1000000000 features"]),
+        (format!("{learner}/num_class"), json!("1000000000"), &["1000000000 classes"]),
+        (format!("{learner}/num_feature"), json!("many"), &["num_feature", "many"]),
+        (format!("{learner}/base_score"), json!("[0.1,0.2]"), &["base_score"]),
+        (format!("{learner}/base_score"), json!("1.5"), &["base_score"]),
+        (format!("{learner}/base_score"), json!("half"), &["base_score", "half"]),
+    ];
+    for (pointer, value, names) in edits {
+        let mut model = good.clone();
+        *model.pointer_mut(pointer).unwrap() = value.clone();
+        let fault = load_xgboost(model.to_string().as_bytes()).unwrap_err().to_string();
+        assert!(names.iter().all(|name| fault.contains(name)), "{pointer} = {value}: {fault}");
+    }
+    for (bytes, name) in [
+        (&b""[..], "ends"),
+        (b"{}", "learner"),
+        (b"[]", "expected an object"),
+        (b"binf\0\0", "expected an object"),
+        (b"tree\nversion=v4\n", "expected"),
+        (b"{\"learner\": {}} x", "follows"),
+    ] {
+        let fault = load_xgboost(bytes).unwrap_err().to_string();
+        assert!(fault.contains(name), "{fault}");
+    }
+}
+
+#[test]
+fn nesting_and_counts_cost_nothing() {
+    let deep = format!("{{\"x\":{}", "[".repeat(1_000_000));
+    assert!(load_xgboost(deep.as_bytes()).unwrap_err().to_string().contains("nested"));
+    let deep = [b"{U\x01x".to_vec(), b"[".repeat(1_000_000)].concat();
+    assert!(load_xgboost(&deep).unwrap_err().to_string().contains("nested"));
+    // A billion elements in a few bytes: of a type, of no bytes each, and a text of that length.
+    for bomb in [
+        &b"[#l\x3b\x9a\xca\x00"[..],
+        b"[$d#l\x3b\x9a\xca\x00",
+        b"[$Z#l\x3b\x9a\xca\x00",
+        b"Sl\x3b\x9a\xca\x00",
+        b"[#i\xff",
+    ] {
+        let file = [b"{U\x07learner{U\x0dfeature_names", bomb].concat();
+        let fault = load_xgboost(&file).unwrap_err().to_string();
+        assert!(fault.starts_with("byte "), "{fault}");
+    }
+}
+
+#[test]
+fn altered_lightgbm_trees_are_refused_at_their_line() {
+    let good = String::from_utf8(seed("lightgbm", "binary")).unwrap();
+    let linear = String::from_utf8(seed("lightgbm", "linear")).unwrap();
+    let edit = |text: &str, key: &str, value: &str| {
+        let from = text.find(&format!("\n{key}=")).unwrap_or_else(|| panic!("{key} is not in the seed")) + 1;
+        let to = from + text[from..].find('\n').unwrap();
+        format!("{}{key}={value}{}", &text[..from], &text[to..])
+    };
+    for (key, value, names) in [
+        ("left_child", "0 -2 -3", &["tree 0", "cycle"][..]),
+        ("left_child", "99 -2 -3", &["tree 0", "child 99"]),
+        ("left_child", "-99 -2 -3", &["tree 0", "child"]),
+        ("left_child", "-2147483648 -2 -3", &["tree 0", "child"]),
+        ("left_child", "1 -2", &["tree 0", "left_child", "2 numbers"]),
+        ("leaf_value", "nan 1 1 1", &["tree 0", "node 3", "NaN"]),
+        ("leaf_value", "1 1 1 inf", &["tree 0", "node 6", "inf"]),
+        ("leaf_value", "1 1 1 x", &["tree 0", "leaf_value", "entry 3", "x"]),
+        ("threshold", "nan 0 0", &["tree 0", "node 0", "NaN"]),
+        ("split_feature", "7 0 0", &["tree 0", "node 0", "feature 7"]),
+        ("split_feature", "-1 0 0", &["tree 0", "split_feature", "-1"]),
+        ("decision_type", "12 2 2", &["tree 0", "decision type 12"]),
+        ("decision_type", "1 1 1", &["tree 0", "set"]),
+        ("num_leaves", "1000000000", &["tree 0", "leaf_value"]),
+        ("num_leaves", "0", &["tree 0"]),
+        ("num_tree_per_iteration", "0", &["header"]),
+        ("num_tree_per_iteration", "1000000000", &["header", "1000000000 classes"]),
+        ("max_feature_idx", "1000000000", &["header", "1000000001 features"]),
+        ("objective", "binary_logloss", &["objective", "binary_logloss"]),
+        ("objective", "multiclass num_class:4", &["objective", "num_class:4"]),
+        ("feature_names", "a b", &["feature_names"]),
+        ("tree_sizes", "1 2 3 4", &["trees", "announces"]),
+    ] {
+        let fault = load_lightgbm(edit(&good, key, value).as_bytes()).unwrap_err().to_string();
+        assert!(names.iter().all(|name| fault.contains(name)), "{key}={value}: {fault}");
+    }
+    for (key, value) in [
+        ("leaf_const", "nan 0 0 0"),
+        ("num_features", "18446744073709551615 1 0 0"),
+        ("num_features", "1000000 0 0 0"),
+        ("leaf_coeff", "inf"),
+    ] {
+        assert!(load_lightgbm(edit(&linear, key, value).as_bytes()).is_err(), "{key}={value}");
+    }
+    assert!(load_lightgbm(good.replace("Tree=1", "Tree=7").as_bytes()).unwrap_err().to_string().contains("Tree=1"));
+    assert!(load_lightgbm(b"tree").is_err() && load_lightgbm(b"").is_err() && load_lightgbm(b"\xff").is_err());
+}

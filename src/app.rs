@@ -5,8 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+
 use crate::admin::campaigns::{CapMemory, Registry};
 use crate::admin::catalogs::Catalogs;
+use crate::admin::fraud::FraudEdits;
 use crate::admin::listener::Listener;
 use crate::admin::{Admin, Campaigns, catalog_files, supply_files};
 use crate::bidding::{Catalog, ExchangeTerms, Shared, key};
@@ -15,11 +18,16 @@ use crate::clock::{SystemClock, UnixMs};
 use crate::config::{self, Config};
 use crate::event::{Event, Offset};
 use crate::eventlog::{DirStorage, EventLog, LogConfig, Opened, SegmentLog};
+use crate::fraud::engine::{Edits, Engine, Following};
+use crate::fraud::policy::{Lists, first_lists};
+use crate::fraud::store::Bounds;
+use crate::fraud::{self, Policy, Velocity};
 use crate::ledger::bucket::{Grids, Lifetimes};
 use crate::ledger::reservation::{Bits, step};
 use crate::ledger::sequence::Sequencer;
 use crate::ledger::{Books, Hot, fold};
 use crate::openrtb::notice::NoticeUrls;
+use crate::serve::fraud::Access;
 use crate::serve::tls::Certificate;
 use crate::serve::traffic::Limits;
 use crate::serve::{self, Traffic, Workers};
@@ -57,6 +65,8 @@ pub struct App {
 
 /// How long a start waits for the first leases: bids made before them would only find no budget.
 const FIRST_LEASES: Duration = Duration::from_secs(5);
+/// Answers of fraud checks that are kept besides the log.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// Reservation bits outlive their tokens by this: a notice that came in time may wait for a slow disk.
 const BITS_GRACE_MS: i64 = 600_000;
 
@@ -113,6 +123,8 @@ impl App {
         }
         remember_impressions(&opened, &impressions, &caps, clock.now(), config.token_lifetime_ms())?;
 
+        let fraud = Arc::new(fraud_engine(&config, &opened, clock.now())?);
+        events.push(Event::Fraud(fraud.windows_event()));
         let hot = Arc::new(Mutex::new(hot));
         let (fail, failed) = mpsc::channel();
         let ready = Arc::new(AtomicBool::new(false));
@@ -135,10 +147,12 @@ impl App {
                 counters,
                 token_lifetime_ms: config.token_lifetime_ms() + BITS_GRACE_MS,
                 forget_at: UnixMs(0),
+                fraud: Some((fraud.clone(), Following::default())),
             };
             let log = opened.start(Box::new(move || clock.now()), Box::new(follower), on_failed);
             let log: Arc<dyn EventLog> = Arc::new(log.map_err(because("log"))?);
             metrics.watch(log.clone(), impressions.clone());
+            metrics.watch_fraud(fraud.clone());
             (log, Arc::new(metrics))
         };
         for chunk in events.chunks(1_000) {
@@ -205,10 +219,21 @@ impl App {
             clock,
             ready: ready.clone(),
             limits: limits(&config),
+            fraud: serve::fraud::Fraud {
+                engine: fraud.clone(),
+                access: Access::new(&config.fraud, traffic_address.ip().is_loopback()),
+                max_age_ms: config.fraud.max_age_ms,
+                max_future_ms: config.fraud.max_future_ms,
+                strict: config.fraud.strict,
+                synced: config.fraud.synced,
+                reading: Arc::new(Semaphore::new(serve::fraud::READERS)),
+            },
         });
         let seed = u64::from(epoch.0) << 32 | clock.now().0 as u64 & 0xffff_ffff;
         let workers = Workers::start(traffic, listeners, acceptor, seed).map_err(because("traffic listener"))?;
-        let admin = Arc::new(Admin { campaigns, books, ready: ready.clone(), token: config.admin_token.clone() });
+        let fraud = FraudEdits { engine: fraud, log: log.clone(), lane: 0, editing: tokio::sync::Mutex::default() };
+        let (fraud, token) = (Arc::new(fraud), config.admin_token.clone());
+        let admin = Arc::new(Admin { campaigns, books, ready: ready.clone(), fraud, token });
         let admin_listener = Listener::start(admin, admin_socket).map_err(because("admin listener"))?;
 
         let waited = Instant::now();
@@ -309,6 +334,37 @@ fn catch_up(store: &mut SqliteBooks, opened: &Opened) -> Result<Books, AppError>
     let dirty = books.take_dirty();
     store.save(&books, &dirty).map_err(because("books"))?;
     Ok(books)
+}
+
+/// Rules, lists, windows and known checks, as the log has them.
+fn fraud_engine(config: &Config, opened: &Opened, now: UnixMs) -> Result<Engine, AppError> {
+    let told = |faults: Vec<fraud::Fault>| {
+        let lines: Vec<String> = faults.iter().map(|f| format!("  {}: {}", f.pointer, f.message)).collect();
+        AppError(format!("the fraud rules have faults:\n{}", lines.join("\n")))
+    };
+    let velocity = Velocity::new(config.fraud.windows.clone(), config.fraud.limits());
+    let velocity = velocity.map_err(|faults| AppError(format!("the fraud windows have faults: {faults:?}")))?;
+    let bounds = Bounds { max_checks: config.fraud.max_checks, max_answer_bytes: MAX_ANSWER_BYTES };
+    let rules = Policy::new("", &velocity, Lists::default(), None).map_err(told)?;
+    let engine = Engine::new(velocity, rules, bounds);
+    let (mut edits, mut following) = (Edits::default(), Following::default());
+    let total = opened.durable_end().0;
+    let mut progress = Progress::new("reading back fraud checks");
+    let mut reader = opened.read(Offset(0)).map_err(because("log"))?;
+    while let Some(stamped) = reader.next_event().map_err(because("log"))? {
+        if let Event::Fraud(event) = &stamped.event {
+            edits.apply(event);
+            engine.apply(event, stamped.offset.0, now, &mut following);
+        }
+        if stamped.offset.0 % 100_000 == 0 {
+            progress.tell(stamped.offset.0, total);
+        }
+    }
+    let toml = edits.rules.unwrap_or_else(|| config.fraud.rules_text.clone());
+    let lists = first_lists(edits.lists, &toml);
+    let policy = Policy::new(&toml, &engine.velocity, lists, None).map_err(told)?;
+    engine.policy.store(Arc::new(policy));
+    Ok(engine)
 }
 
 /// Reads the impressions that still count for a frequency cap back from the log.

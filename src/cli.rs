@@ -17,6 +17,8 @@ use crate::bookstore::SqliteBooks;
 use crate::clock::SystemClock;
 use crate::config::{Config, RawConfig};
 use crate::eventlog::{DirStorage, ReadOnlyLog};
+use crate::fraud::policy::{Lists, first_lists};
+use crate::fraud::{Policy, Velocity};
 use crate::serve::tls::Certificate;
 use crate::serve::{keys, tls};
 use crate::telemetry::logs;
@@ -145,6 +147,7 @@ fn check(config: &Config, mut faults: Vec<String>) -> ExitCode {
     if let Err(found) = supply_files::load(config) {
         faults.extend(found.iter().map(ToString::to_string));
     }
+    faults.extend(fraud_faults(config));
     if faults.is_empty() {
         println!("config and {campaigns} campaigns are fine");
         return ExitCode::SUCCESS;
@@ -152,6 +155,17 @@ fn check(config: &Config, mut faults: Vec<String>) -> ExitCode {
     faults.iter().for_each(|fault| eprintln!("{fault}"));
     eprintln!("{} fault(s)", faults.len());
     ExitCode::FAILURE
+}
+
+/// What is wrong with the rules of the file. Lists that they mention are taken to exist: REST may have put them.
+fn fraud_faults(config: &Config) -> Vec<String> {
+    let fraud = &config.fraud;
+    // Faults of windows are faults of the config.
+    let Ok(velocity) = Velocity::new(fraud.windows.clone(), fraud.limits()) else { return Vec::new() };
+    let lists = first_lists(Lists::default(), &fraud.rules_text);
+    let faults = Policy::new(&fraud.rules_text, &velocity, lists, None).err().unwrap_or_default();
+    let file = fraud.rules.as_ref().map_or("rules".to_owned(), |file| file.display().to_string());
+    faults.iter().map(|fault| format!("{file}: {}: {}", fault.pointer, fault.message)).collect()
 }
 
 fn rotate(config: &Config) -> ExitCode {

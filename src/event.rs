@@ -3,6 +3,9 @@
 //! An event is encoded as one kind byte, one version byte and its fields. Its offset and its time of writing belong
 //! to the log ([`Stamped`]). Decoding refuses unknown kinds and versions: an old binary must not fold a newer log.
 
+pub mod fraud;
+
+use self::fraud::FraudEvent;
 use crate::clock::{Day, UnixMs};
 use crate::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId, ReservationId};
 use crate::money::{Nanos, Quantity, Rate};
@@ -46,6 +49,8 @@ pub enum Event {
     /// Reservations of minutes before `before` are forgotten: their tokens have expired, and a notice that comes for one
     /// all the same has no effect.
     ReservationsForgotten { before: u32 },
+    /// A fraud check, what became of it, or what decides it.
+    Fraud(FraudEvent),
 }
 
 /// Which budget a lease was cut from: the whole budget, or one day's part of it for a campaign with a daily cap.
@@ -197,6 +202,7 @@ impl Event {
             Event::Correction { .. } => 9,
             Event::Traffic { .. } => 10,
             Event::ReservationsForgotten { .. } => 11,
+            Event::Fraud(fraud) => fraud.kind(),
         };
         out.put(&[kind, if kind == SET { SET_VERSION } else { VERSION }]);
         match self {
@@ -269,6 +275,7 @@ impl Event {
                 out.put_u64(*requests);
             }
             Event::ReservationsForgotten { before } => out.put_u32(*before),
+            Event::Fraud(fraud) => fraud.encode(out),
         }
     }
 
@@ -348,6 +355,7 @@ impl Event {
             9 => Event::Correction { campaign: CampaignNo(t.u32()?), drift: Nanos(t.i64()?) },
             10 => Event::Traffic { hour: t.u32()?, seconds: t.u16()?, requests: t.u64()? },
             11 => Event::ReservationsForgotten { before: t.u32()? },
+            kind if fraud::KINDS.contains(&kind) => Event::Fraud(FraudEvent::decode(kind, &mut t)?),
             _ => return None,
         };
         t.end()?;

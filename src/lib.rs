@@ -10,6 +10,7 @@ pub mod clock;
 pub mod config;
 pub mod event;
 pub mod eventlog;
+pub mod fraud;
 pub mod ids;
 pub mod ledger;
 pub mod money;

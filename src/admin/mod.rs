@@ -6,6 +6,7 @@ pub mod campaigns;
 pub mod catalog_files;
 pub mod catalogs;
 pub mod edit;
+pub mod fraud;
 pub mod listener;
 pub mod problem;
 pub mod supply_files;

@@ -5,6 +5,7 @@
 
 pub mod artifact;
 mod exchange;
+mod fraud;
 mod privacy;
 mod section;
 mod supply;
@@ -15,6 +16,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 pub use exchange::{Exchange, Rates};
+pub use fraud::{ApiKey, Fraud};
 pub use section::Fault;
 use section::{Section, Source};
 pub use supply::Supply;
@@ -63,6 +65,7 @@ pub struct Config {
     pub caps: Caps,
     /// `[privacy]`: our entry in IAB Europe's Global Vendor List. Without it no request under GDPR is personal.
     pub vendor: Option<Vendor>,
+    pub fraud: Fraud,
 }
 
 /// `[tls]`
@@ -212,6 +215,7 @@ impl RawConfig {
         };
         s.end();
         let vendor = privacy::vendor(root.table("privacy"));
+        let fraud = fraud::read(root.table("fraud"), base);
 
         let listen = self.over("GAVEL_LISTEN or --listen", &self.listen, listen, &mut root);
         let admin_listen =
@@ -249,6 +253,7 @@ impl RawConfig {
             log,
             caps,
             vendor,
+            fraud,
         }
     }
 
@@ -367,9 +372,33 @@ mod tests {
                 "gavel.toml:6: exchanges.a.currency: XYZ has no rate; add it to [rates]",
                 "gavel.toml:10: limits.max_body_bytes: must be a whole number from 1024 to 67108864",
                 "gavel.toml:2: lissten: is not a key here; known: listen, admin_listen, admin_token, data_dir, catalog, \
-                 public_url, node, rates, exchanges, tls, supply, limits, ledger, log, frequency, privacy",
+                 public_url, node, rates, exchanges, tls, supply, limits, ledger, log, frequency, privacy, fraud",
             ]
         );
+    }
+
+    #[test]
+    fn faults_of_fraud_windows_and_keys_are_listed() {
+        let text = "[fraud]\nmax_age_days = 99\non_timeout = \"challenge\"\nrules = \"none.toml\"\n\
+                    [[fraud.windows]]\nname = \"a-b\"\naggregate = \"most\"\nlength = \"91d\"\n\
+                    [[fraud.windows]]\nname = \"n\"\nkey = [\"customer\"]\naggregate = \"sum\"\nlength = \"1h\"\nx = 1\n\
+                    [[fraud.keys]]\nid = \"k\"\nsha256 = \"00\"\n";
+        let expected = [
+            "gavel.toml:6: fraud.windows[0].name: must be letters, digits and _",
+            "gavel.toml:7: fraud.windows[0].aggregate: must be count, sum, avg, min, max, last, distinct, time_since or share",
+            "gavel.toml:8: fraud.windows[0].length: must be a number and s, m, h or d, such as \"7d\"; at most 90 days",
+            "gavel.toml: fraud.windows[0].key: is required",
+            "gavel.toml:14: fraud.windows[1].x: is not a key here; known: name, key, aggregate, value, length, delay, where",
+            "gavel.toml:17: fraud.keys[0].sha256: must be 64 hexadecimal digits: the SHA-256 of the key",
+            "gavel.toml: fraud.keys[0].merchant_id: is required",
+            "gavel.toml:2: fraud.max_age_days: must be a whole number from 0 to 90",
+            "gavel.toml:3: fraud.on_timeout: must be \"allow\", \"review\" or \"deny\"",
+            "gavel.toml:5: fraud.windows: [0].key: \"customer\" is not a field of a check",
+        ];
+        let mut faults = faults(text);
+        let unread = faults.iter().position(|fault| fault.contains("none.toml cannot be read")).unwrap();
+        faults.remove(unread);
+        assert_eq!(faults, expected);
     }
 
     #[test]

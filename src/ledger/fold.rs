@@ -250,7 +250,7 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
             books.dirty.hours.insert(hour);
         }
         Event::ReservationsForgotten { before } => books.forget_before(*before),
-        Event::Track { .. } | Event::Correction { .. } | Event::Traffic { .. } => {}
+        Event::Track { .. } | Event::Correction { .. } | Event::Traffic { .. } | Event::Fraud(_) => {}
     }
     Folded::Done
 }

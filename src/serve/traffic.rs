@@ -8,6 +8,7 @@ use arc_swap::{ArcSwap, Cache};
 use foldhash::HashMap;
 
 use super::codecs::{Codecs, Inflated};
+use super::fraud::{Buffers, Fraud};
 use super::repeats::Repeats;
 use crate::bidding::{Catalog, ExchangeTerms, Reason, Scratch, Shared, Snapshot};
 use crate::clock::SystemClock;
@@ -33,6 +34,7 @@ pub struct Traffic {
     /// Bids are made: everything has started and shutdown has not.
     pub ready: Arc<AtomicBool>,
     pub limits: Limits,
+    pub fraud: Fraud,
 }
 
 /// One exchange as the traffic listener sees it.
@@ -75,6 +77,8 @@ pub struct Worker {
     pub collected_bytes: Cell<usize>,
     /// How long what is ready has waited for its turn lately; 0 when that is nothing to speak of.
     pub lag_ms: Cell<u32>,
+    /// Buffers of fraud checks.
+    pub fraud: Buffers,
 }
 
 impl Worker {
@@ -93,6 +97,7 @@ impl Worker {
             open: Cell::default(),
             collected_bytes: Cell::default(),
             lag_ms: Cell::default(),
+            fraud: Buffers::default(),
         }
     }
 

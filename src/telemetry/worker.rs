@@ -36,6 +36,7 @@ pub struct WorkerStats {
     pub campaigns_lost: [Count; Reason::COUNT],
     pub bid_latency: Latency,
     pub notice_latency: Latency,
+    pub fraud_latency: Latency,
 }
 
 impl Default for WorkerStats {
@@ -52,6 +53,7 @@ impl Default for WorkerStats {
             campaigns_lost: std::array::from_fn(|_| Count::default()),
             bid_latency: Latency::default(),
             notice_latency: Latency::default(),
+            fraud_latency: Latency::default(),
         }
     }
 }

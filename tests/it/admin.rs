@@ -81,6 +81,20 @@ fn openapi_names_every_path() {
     for method in ["put", "delete"] {
         assert!(api["paths"]["/v1/campaigns/{id}"][method].is_object(), "{method}");
     }
+    for (path, method) in [
+        ("rules", "put"),
+        ("rules/hits", "get"),
+        ("lists", "get"),
+        ("lists/{name}", "put"),
+        ("lists/{name}/entries", "post"),
+        ("lists/{name}/entries/{value}", "delete"),
+        ("checks", "post"),
+        ("checks/{id}", "get"),
+        ("checks/{id}/outcome", "post"),
+        ("labels", "post"),
+    ] {
+        assert!(api["paths"][format!("/v1/fraud/{path}")][method].is_object(), "{method} {path}");
+    }
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod consent;
 mod currency;
 mod durability;
 mod formats;
+mod fraud;
 mod http2;
 mod keys;
 mod lifetimes;

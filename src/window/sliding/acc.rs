@@ -35,8 +35,9 @@ impl Acc {
         self.saw(at_ms, value);
     }
 
+    /// An event that is not newer than any before: its time and value, where those of the newest are asked for.
     #[inline]
-    fn saw(&mut self, at_ms: i64, value: i64) {
+    pub fn saw(&mut self, at_ms: i64, value: i64) {
         if self.newest_ms == NONE {
             (self.newest_ms, self.newest) = (at_ms, value);
         } else if self.before_ms == NONE {

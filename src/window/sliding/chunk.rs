@@ -7,7 +7,7 @@ use std::ops::Range;
 
 use super::Change;
 use super::acc::{Acc, NONE};
-use super::plan::{Field, KeyPlan};
+use super::plan::{Field, KeyPlan, Measure};
 
 pub(super) const MAX_LEN: usize = 64;
 const OUTCOME_SHIFT: u32 = 10;
@@ -126,16 +126,15 @@ impl Chunk {
         if self.newest_ms() <= ms {
             return self.len();
         }
-        let (mut low, mut high) = (0, self.len() - 1);
-        while low < high {
-            let middle = (low + high) / 2;
-            if self.at_ms(middle) <= ms {
-                low = middle + 1;
-            } else {
-                high = middle;
-            }
+        // All of a second before this one, and of this one what its milliseconds say. Counting them all takes less than
+        // a search of which every step is a surprise.
+        let Ok(this) = u32::try_from(ms.div_euclid(1_000)) else { return 0 };
+        let secs: &[[u8; 4]] = self.data[..4 * self.len()].as_chunks().0;
+        let mut at: usize = secs.iter().map(|secs| usize::from(u32::from_le_bytes(*secs) < this)).sum();
+        while at < self.len() && self.at_ms(at) <= ms {
+            at += 1;
         }
-        low
+        at
     }
 
     /// Puts an event behind all that are not later. There must be room for one more than it has.
@@ -237,19 +236,70 @@ impl Chunk {
             return;
         }
         for (acc, measure) in accs.iter_mut().zip(&plan.measures) {
-            let of = of.clone().rev().filter(|at| measure.selects.selects(self.outcome(*at)));
             match measure.column {
-                None => of.for_each(|at| acc.add(self.at_ms(at), 0)),
-                Some(column) => {
-                    let money = plan.columns[column].1 == Field::Money;
-                    let place = Chunk::place(plan, self.room(), self.wide, column);
-                    of.filter(|at| !money || self.currency(plan, *at) == currency).for_each(|at| {
-                        let value = self.value(place, at);
-                        if value != NONE {
-                            acc.add(self.at_ms(at), value);
-                        }
-                    });
+                None => self.tally(&of, measure, acc),
+                Some(column) if self.wide || plan.columns[column].1 == Field::Mark => {
+                    self.each(plan, of.clone(), measure, currency, |at_ms, value| acc.add(at_ms, value));
                 }
+                Some(column) => self.total(plan, &of, (measure, column), currency, acc),
+            }
+        }
+    }
+
+    fn all_bits(&self, of: &Range<usize>) -> &[[u8; 2]] {
+        self.data[4 * self.room() + 2 * of.start..][..2 * of.len()].as_chunks().0
+    }
+
+    /// Adds events of which only the number counts, and the newest times where they are asked for.
+    fn tally(&self, of: &Range<usize>, measure: &Measure, acc: &mut Acc) {
+        let wanted = u16::from(measure.selects.0) << OUTCOME_SHIFT;
+        acc.count += match wanted {
+            0 => of.len() as u64,
+            _ => self.all_bits(of).iter().map(|b| u64::from(u16::from_le_bytes(*b) & wanted == wanted)).sum(),
+        };
+        if measure.newest {
+            let mut back = of.clone().rev().filter(|at| measure.selects.selects(self.outcome(*at)));
+            while let Some(at) = if acc.before_ms == NONE { back.next() } else { None } {
+                acc.saw(self.at_ms(at), NONE);
+            }
+        }
+    }
+
+    /// Adds values of a narrow column. Without branches: what does not count is added as nothing.
+    fn total(&self, plan: &KeyPlan, of: &Range<usize>, of_what: (&Measure, usize), currency: u8, acc: &mut Acc) {
+        let (measure, column) = of_what;
+        let (begin, _) = Chunk::place(plan, self.room(), false, column);
+        let values: &[[u8; 4]] = self.data[begin + 4 * of.start..][..4 * of.len()].as_chunks().0;
+        let wanted = u16::from(measure.selects.0) << OUTCOME_SHIFT;
+        let selected = self.all_bits(of).iter().map(|b| u16::from_le_bytes(*b) & wanted == wanted);
+        let values = values.iter().map(|v| u32::from_le_bytes(*v));
+        let mut sum = Narrow::default();
+        if plan.columns[column].1 == Field::Money {
+            let currencies = &self.data[6 * self.room() + of.start..][..of.len()];
+            let counts = selected.zip(currencies).map(|(selected, c)| selected & (*c == currency));
+            sum.add(values.zip(counts), measure.extremes);
+        } else {
+            sum.add(values.zip(selected), measure.extremes);
+        }
+        acc.count += sum.count;
+        acc.sum += i128::from(sum.sum);
+        if measure.extremes && sum.count > 0 {
+            (acc.min, acc.max) = (acc.min.min(sum.min.into()), acc.max.max(sum.max.into()));
+        }
+        if measure.newest && sum.count > 0 {
+            self.each(plan, of.clone(), measure, currency, |at_ms, value| acc.saw(at_ms, value));
+        }
+    }
+
+    /// Calls `each` with time and value of every event that counts in a measure of a column, newest first.
+    fn each(&self, plan: &KeyPlan, of: Range<usize>, measure: &Measure, currency: u8, mut each: impl FnMut(i64, i64)) {
+        let Some(column) = measure.column else { return };
+        let money = plan.columns[column].1 == Field::Money;
+        let place = Chunk::place(plan, self.room(), self.wide, column);
+        for at in of.rev().filter(|at| measure.selects.selects(self.outcome(*at))) {
+            let value = self.value(place, at);
+            if value != NONE && (!money || self.currency(plan, at) == currency) {
+                each(self.at_ms(at), value);
             }
         }
     }
@@ -267,16 +317,7 @@ impl Chunk {
 
     /// Calls `each` with every value of a column that counts in a measure.
     pub fn values(&self, plan: &KeyPlan, of: Range<usize>, measure: usize, currency: u8, mut each: impl FnMut(i64)) {
-        let measure = plan.measures[measure];
-        let Some(column) = measure.column else { return };
-        let money = plan.columns[column].1 == Field::Money;
-        let place = Chunk::place(plan, self.room(), self.wide, column);
-        for at in of.filter(|at| measure.selects.selects(self.outcome(*at))) {
-            let value = self.value(place, at);
-            if value != NONE && (!money || self.currency(plan, at) == currency) {
-                each(value);
-            }
-        }
+        self.each(plan, of, &plan.measures[measure], currency, |_, value| each(value));
     }
 
     /// Calls `each` with every event, oldest first.
@@ -288,6 +329,37 @@ impl Chunk {
             }
             let (outcome, currency) = (self.outcome(at), self.currency(plan, at));
             each(Record { at_ms: self.at_ms(at), outcome, currency, values: &values });
+        }
+    }
+}
+
+/// What up to 64 values of a narrow column come to.
+struct Narrow {
+    count: u64,
+    sum: u64,
+    min: u32,
+    max: u32,
+}
+
+impl Default for Narrow {
+    fn default() -> Narrow {
+        Narrow { count: 0, sum: 0, min: u32::MAX, max: 0 }
+    }
+}
+
+impl Narrow {
+    #[inline(always)]
+    fn add(&mut self, values: impl Iterator<Item = (u32, bool)> + Clone, extremes: bool) {
+        let counting = values.map(|(value, selected)| (value, selected & (value != NARROW_NONE)));
+        for (value, counts) in counting.clone() {
+            self.count += u64::from(counts);
+            self.sum += if counts { u64::from(value) } else { 0 };
+        }
+        if extremes {
+            for (value, counts) in counting {
+                self.min = self.min.min(if counts { value } else { u32::MAX });
+                self.max = self.max.max(if counts { value } else { 0 });
+            }
         }
     }
 }

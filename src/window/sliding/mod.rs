@@ -40,6 +40,12 @@ impl Outcome {
         Outcome(self.0 | other.0)
     }
 
+    /// The same once something more is known.
+    #[must_use]
+    pub fn after(self, change: Change) -> Outcome {
+        Outcome(change.of(self.0))
+    }
+
     /// Whether a window that selects this takes an event with `outcome`.
     #[inline]
     fn selects(self, outcome: u8) -> bool {

@@ -71,6 +71,10 @@ pub struct Measure {
     pub selects: Outcome,
     /// Position among the key's columns.
     pub column: Option<usize>,
+    /// Whether the least and the largest value are asked for.
+    pub extremes: bool,
+    /// Whether the newest events are asked for.
+    pub newest: bool,
 }
 
 /// A window of one key.
@@ -115,8 +119,15 @@ impl KeyPlan {
         place(&mut self.columns, (field, kind))
     }
 
-    fn measure(&mut self, selects: Outcome, column: Option<usize>) -> usize {
-        place(&mut self.measures, Measure { selects, column })
+    fn measure(&mut self, selects: Outcome, column: Option<usize>, aggregate: Aggregate) -> usize {
+        let found = self.measures.iter().position(|m| m.selects == selects && m.column == column);
+        let at = found.unwrap_or(self.measures.len());
+        if found.is_none() {
+            self.measures.push(Measure { selects, column, extremes: false, newest: false });
+        }
+        self.measures[at].extremes |= matches!(aggregate, Aggregate::Min | Aggregate::Max);
+        self.measures[at].newest |= matches!(aggregate, Aggregate::Last | Aggregate::TimeSince);
+        at
     }
 }
 
@@ -164,8 +175,11 @@ impl Plan {
                     Some(key.column(field, kind))
                 }
             };
-            let measure = key.measure(spec.selects, column);
-            let of = if spec.aggregate == Aggregate::Share { key.measure(Outcome::TOTAL, None) } else { measure };
+            let measure = key.measure(spec.selects, column, spec.aggregate);
+            let of = match spec.aggregate {
+                Aggregate::Share => key.measure(Outcome::TOTAL, None, Aggregate::Count),
+                _ => measure,
+            };
             let (aggregate, length_ms, delay_ms) = (spec.aggregate, spec.length_ms, spec.delay_ms);
             key.asked.push(Asked { window, aggregate, measure, of, from: 0, to: 0, length_ms, delay_ms });
         }
@@ -178,6 +192,8 @@ impl Plan {
                 asked.from = ends.partition_point(|end| *end < asked.delay_ms);
                 asked.to = ends.partition_point(|end| *end < asked.delay_ms + asked.length_ms);
             }
+            // What begins at the same end and measures the same goes on from one another's sums.
+            key.asked.sort_by_key(|asked| (asked.measure, asked.from, asked.to));
         }
         plan.fingerprint = fingerprint(keys, fields, specs);
         Ok(plan)

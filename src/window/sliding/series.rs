@@ -124,6 +124,9 @@ impl Series {
         self.add_up(plan, question, &mut room.accs);
         let measures = plan.measures.len();
         let at = question.at;
+        let accs = &room.accs;
+        let mut mine = Running::default();
+        let mut whole = Running::default();
         for asked in &plan.asked {
             let begins_ms = at.0.saturating_sub(asked.delay_ms + asked.length_ms);
             if begins_ms < self.complete_since_ms {
@@ -131,20 +134,19 @@ impl Series {
                 continue;
             }
             if asked.aggregate == Aggregate::Distinct {
-                out[asked.window] = self.distinct(plan, question, asked.measure, begins_ms, asked.delay_ms, room);
+                out[asked.window] =
+                    self.distinct(plan, question, asked.measure, begins_ms, asked.delay_ms, &mut room.marks);
                 continue;
             }
-            let sum = |measure: usize| {
-                let mut sum = Acc::default();
-                (asked.from..asked.to).for_each(|segment| sum.merge(&room.accs[segment * measures + measure]));
-                sum
-            };
             let selects = plan.measures[asked.measure].selects;
             let counts_itself = asked.delay_ms == 0 && question.itself.is_some_and(|o| selects.selects(o.0));
-            let of = if asked.of == asked.measure { Acc::default() } else { sum(asked.of) };
-            let mine = sum(asked.measure);
-            let of = if asked.of == asked.measure { mine } else { of };
-            out[asked.window] = mine.shows(asked, &of, at, counts_itself);
+            let mine = mine.up_to(accs, measures, asked.measure, asked.from, asked.to);
+            out[asked.window] = if asked.of == asked.measure {
+                mine.shows(asked, mine, at, counts_itself)
+            } else {
+                let of = whole.up_to(accs, measures, asked.of, asked.from, asked.to);
+                mine.shows(asked, of, at, counts_itself)
+            };
         }
     }
 
@@ -190,24 +192,45 @@ impl Series {
         measure: usize,
         begins_ms: i64,
         delay_ms: i64,
-        room: &mut Room,
+        marks: &mut Vec<i64>,
     ) -> Value {
         let ends_ms = question.at.0.saturating_sub(delay_ms);
-        room.marks.clear();
+        marks.clear();
         for chunk in self.chunks.iter().rev() {
             if chunk.newest_ms() <= begins_ms {
                 break;
             }
             let of = chunk.until(begins_ms)..chunk.until(ends_ms);
-            chunk.values(plan, of, measure, question.currency, |value| room.marks.push(value));
+            chunk.values(plan, of, measure, question.currency, |value| marks.push(value));
         }
-        room.marks.sort_unstable();
-        room.marks.dedup();
-        Value::Int(room.marks.len() as i64)
+        marks.sort_unstable();
+        marks.dedup();
+        Value::Int(marks.len() as i64)
     }
 
     /// Calls `each` with every event, oldest first.
     pub fn for_each(&self, plan: &KeyPlan, mut each: impl FnMut(Record)) {
         self.chunks.iter().for_each(|chunk| chunk.for_each(plan, &mut each));
+    }
+}
+
+/// Sums of segments that go on where the last window's ended.
+#[derive(Default)]
+struct Running {
+    /// Measure, first segment, and the one after the last.
+    of: (usize, usize, usize),
+    sum: Acc,
+}
+
+impl Running {
+    fn up_to(&mut self, accs: &[Acc], measures: usize, measure: usize, from: usize, to: usize) -> &Acc {
+        if (self.of.0, self.of.1) != (measure, from) || self.of.2 > to {
+            *self = Running { of: (measure, from, from), sum: Acc::default() };
+        }
+        for segment in self.of.2..to {
+            self.sum.merge(&accs[segment * measures + measure]);
+        }
+        self.of.2 = to;
+        &self.sum
     }
 }

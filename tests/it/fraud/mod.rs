@@ -1,0 +1,9 @@
+//! Fraud checks: `desk` makes them; every other file is one subject.
+
+mod access;
+mod checks;
+mod desk;
+mod edits;
+mod reports;
+mod restart;
+mod windows;

@@ -1,7 +1,7 @@
 //! Lists that rules look into: exact values, address ranges, card ranges, domains. Entries may expire.
 
+use core::net::IpAddr;
 use std::collections::{BTreeMap, HashMap};
-use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -141,7 +141,7 @@ impl List {
             Kind::Cidr => {
                 let (bits, net) = network(value)?;
                 // Written in one way, whatever way it came in.
-                let ip = std::net::Ipv6Addr::from(net);
+                let ip = core::net::Ipv6Addr::from(net);
                 Some(match ip.to_ipv4_mapped() {
                     Some(ip) if bits >= 96 => format!("{ip}/{}", bits - 96),
                     _ => format!("{ip}/{bits}"),

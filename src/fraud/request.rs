@@ -1,8 +1,8 @@
 //! A check's body: JSON into values by field, or every fault of it.
 
+use core::net::IpAddr;
 use std::borrow::Cow;
 use std::fmt::{self, Write as _};
-use std::net::IpAddr;
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 

@@ -82,7 +82,7 @@ impl Parser<'_> {
         Some(found)
     }
 
-    fn expect(&mut self, sign: &'static str) -> Result<(), Fail> {
+    fn must_have(&mut self, sign: &'static str) -> Result<(), Fail> {
         match self.sign(&[sign]) {
             Some(_) => Ok(()),
             None => self.fail(format!("{sign} is missing")),
@@ -199,7 +199,7 @@ impl Parser<'_> {
             });
             return Ok(Expr::InList(text, place));
         }
-        self.expect("[")?;
+        self.must_have("[")?;
         let (mut texts, mut numbers) = (Vec::new(), Vec::new());
         loop {
             match self.tokens.get(self.at) {
@@ -212,7 +212,7 @@ impl Parser<'_> {
                 break;
             }
         }
-        self.expect("]")?;
+        self.must_have("]")?;
         match left {
             Typed::Text(text) if numbers.is_empty() => Ok(Expr::InTexts(text, texts)),
             Typed::Number(number) if texts.is_empty() => Ok(Expr::InNumbers(number, numbers)),
@@ -269,7 +269,7 @@ impl Parser<'_> {
     fn primary(&mut self) -> Result<Typed, Fail> {
         if self.sign(&["("]).is_some() {
             let inner = self.deeper(Parser::any)?;
-            self.expect(")")?;
+            self.must_have(")")?;
             return Ok(inner);
         }
         let Some((at, token)) = self.tokens.get(self.at).cloned() else {
@@ -303,7 +303,7 @@ impl Parser<'_> {
                 return self.fail("a text in quotes is expected");
             };
             self.at += 1;
-            self.expect(")")?;
+            self.must_have(")")?;
             return match self.names.find(of) {
                 Some((name, true)) => Ok(Typed::Bool(Expr::HasPart(part, Text::Of(name), text.into()))),
                 Some(_) => Err((at, format!("{of} is not a text"))),

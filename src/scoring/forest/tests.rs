@@ -173,7 +173,7 @@ fn a_table_of_categories_is_bounded() {
     // Each split lists a category of its own: the table grows with their square.
     let count = 60_000u32;
     let mut nodes: Vec<Node> = (0..count)
-        .map(|i| {
+        .flat_map(|i| {
             let at = i as i32 * 2;
             let split = CategorySplit {
                 feature: 0,
@@ -185,7 +185,6 @@ fn a_table_of_categories_is_bounded() {
             };
             [Node::Category(Box::new(split)), Node::Leaf { value: 0.0 }]
         })
-        .flatten()
         .collect();
     nodes.push(Node::Leaf { value: 1.0 });
     let trees = Trees {

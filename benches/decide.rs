@@ -13,7 +13,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use gavel::admin::campaigns::Registry;
 use gavel::bidding::campaign::{Campaign, parse as parse_campaign};
 use gavel::bidding::compiled::Compiled;
-use gavel::bidding::key::key;
+use gavel::bidding::key::{UserKey, key};
 use gavel::bidding::live::Live;
 use gavel::bidding::{Catalog, ExchangeTerms, Reason, Scratch, Shared, Snapshot, decide};
 use gavel::clock::UnixMs;
@@ -52,7 +52,7 @@ fn campaigns(count: usize, json: impl Fn(usize) -> serde_json::Value) -> (Ready,
     let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), 0);
     let config = Config::default_for_demo().unwrap_or_else(|faults| panic!("{faults:?}"));
     let parsed = (0..count).map(parsed).collect();
-    let (registry, mut events) = Registry::start(&config, &Books::default(), parsed, &mut hot);
+    let (registry, mut events) = Registry::start(&config, &Books::default(), parsed, &mut hot, NOW);
     events.insert(0, Event::EpochStarted { node: NodeId(1), epoch: hot.epoch() });
     let (mut offset, mut at) = (0, NOW.plus(-LEASING_MS));
     // The campaigns, then their first leases: a round of the log's thread gives some thousands of them.
@@ -78,7 +78,10 @@ fn snapshot(campaigns: &Ready, grids: Arc<Grids>) -> Snapshot {
         grids,
         sequencer: Sequencer::new(NodeId(1), Default::default()),
         impressions: Arc::new(ImpressionStore::new(1 << 20)),
+        users: UserKey::new(&[0; 32]),
         bid_for_unknown: false,
+        supply: None,
+        vendor: None,
     };
     Snapshot { catalog: Arc::new(build(campaigns)), shared: Arc::new(shared) }
 }
@@ -95,6 +98,8 @@ fn exchange() -> ExchangeTerms {
         currency: Currency::USD,
         lifetimes: LIFETIMES,
         spend_on_win: false,
+        open_bids: 1,
+        ad_system: None,
     }
 }
 

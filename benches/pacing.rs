@@ -38,7 +38,7 @@ fn main() {
         };
         let config = Config::default_for_demo().unwrap_or_else(|faults| panic!("{faults:?}"));
         let (registry, mut events) =
-            Registry::start(&config, &Books::default(), (0..count).map(even).collect(), &mut hot);
+            Registry::start(&config, &Books::default(), (0..count).map(even).collect(), &mut hot, NOW);
         events.insert(0, Event::EpochStarted { node: NodeId(1), epoch: hot.epoch() });
         let mut offset = 0;
         while !events.is_empty() {

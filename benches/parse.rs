@@ -237,6 +237,7 @@ fn bidding(c: &mut Criterion) {
     let fragment = Fragment::render(&CreativeParts {
         adm: Some(&adm),
         adomain: &adomain,
+        bundle: None,
         cat: &[],
         cattax: None,
         attr: &[],
@@ -246,7 +247,6 @@ fn bidding(c: &mut Criterion) {
         mtype: MarkupType::Banner,
         dur: None,
         apis: &[],
-        protocol: None,
         language: None,
     });
     let urls = NoticeUrls::new("https://rtb.example");
@@ -267,6 +267,7 @@ fn bidding(c: &mut Criterion) {
                 dealid: None,
                 exp: Some(120),
                 size: None,
+                protocol: None,
             };
             let seats = [SeatBid { seat: "gavel", bids: &[bid] }];
             write_response(&mut out, &request.id, &seats, "0001000000021ba8140000000004", Currency::USD)

@@ -82,7 +82,7 @@ fn write(dir: &Path, events: u64) {
     for no in 0..CAMPAIGNS {
         let (campaign, total) = (CampaignNo(no), Nanos(i64::MAX / 4));
         let (id, currency) = (format!("campaign-{no}"), Currency::USD);
-        append(Event::CampaignSet(CampaignSet { campaign, id, currency, total, daily: None, json: None }));
+        append(Event::CampaignSet(CampaignSet { campaign, id, currency, total, daily: None, day: None, json: None }));
         let lease = LeaseId { epoch: Epoch(1), seq: 1 };
         append(Event::LeaseGranted { campaign, lease, slot: Slot::Whole, amount: Nanos(i64::MAX / 8) });
     }

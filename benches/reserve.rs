@@ -25,7 +25,7 @@ fn hot() -> (Arc<Account>, Arc<Grids>, UnixMs) {
     let amount = Nanos(i64::MAX / 4);
     let lease = LeaseId { epoch: Epoch(1), seq: 1 };
     let (id, currency) = ("c-1".to_owned(), Currency::USD);
-    let set = CampaignSet { campaign: NO, id, currency, total: amount, daily: None, json: None };
+    let set = CampaignSet { campaign: NO, id, currency, total: amount, daily: None, day: None, json: None };
     let events = [
         Event::EpochStarted { node: NodeId(1), epoch: Epoch(1) },
         Event::CampaignSet(set),

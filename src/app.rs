@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::admin::campaigns::{CapMemory, Registry};
 use crate::admin::catalogs::Catalogs;
 use crate::admin::listener::Listener;
-use crate::admin::{Admin, Campaigns, catalog_files};
+use crate::admin::{Admin, Campaigns, catalog_files, supply_files};
 use crate::bidding::{Catalog, ExchangeTerms, Shared, key};
 use crate::bookstore::{BookStore, SqliteBooks};
 use crate::clock::{SystemClock, UnixMs};
@@ -20,6 +20,7 @@ use crate::ledger::reservation::{Bits, step};
 use crate::ledger::sequence::Sequencer;
 use crate::ledger::{Books, Hot, fold};
 use crate::openrtb::notice::NoticeUrls;
+use crate::serve::tls::Certificate;
 use crate::serve::traffic::Limits;
 use crate::serve::{self, Traffic, Workers};
 use crate::tasks::follower::{LedgerFollower, lock, note_impression};
@@ -41,6 +42,8 @@ fn because<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> AppError {
 pub struct App {
     pub traffic: SocketAddr,
     pub admin: SocketAddr,
+    /// Of the traffic listener, when it speaks TLS.
+    pub certificate: Option<Certificate>,
     ready: Arc<AtomicBool>,
     workers: Workers,
     admin_listener: Listener,
@@ -69,9 +72,16 @@ impl App {
             .map_err(|e| AppError(format!("cannot listen on {} for admin: {e}", config.admin_listen)))?;
         let traffic_address = listeners[0].local_addr().map_err(because("traffic listener"))?;
         let admin_address = admin_socket.local_addr().map_err(because("admin listener"))?;
+        let certificate = config.tls.as_ref().map(Certificate::load).transpose().map_err(AppError)?;
+        let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose().map_err(because("TLS"))?;
         let files = catalog_files::load(&config).map_err(|faults| {
             let lines: Vec<String> = faults.iter().map(|f| format!("  {f}")).collect();
             AppError(format!("the catalog has faults:\n{}", lines.join("\n")))
+        })?;
+
+        let supply = supply_files::load(&config).map_err(|faults| {
+            let lines: Vec<String> = faults.iter().map(|f| format!("  {f}")).collect();
+            AppError(format!("the supply files have faults:\n{}", lines.join("\n")))
         })?;
 
         std::fs::create_dir_all(&config.data_dir)
@@ -82,7 +92,7 @@ impl App {
         if opened.durable_end() == Offset(0) {
             serve::keys::set_aside(&keys).map_err(because("notice keys"))?;
         }
-        let keys = serve::keys::open(&keys).map_err(because("notice keys"))?;
+        let keys = serve::keys::open(&keys, clock.now()).map_err(because("notice keys"))?;
         let mut store = SqliteBooks::open(&config.data_dir.join("books.sqlite")).map_err(because("books"))?;
         let books = catch_up(&mut store, &opened)?;
 
@@ -93,7 +103,7 @@ impl App {
         let reclaim_after_ms = config.reclaim_after_ms() + grids.widest_ms();
         let mut hot = Hot::new(books.clone(), config.node, grids.clone(), reclaim_after_ms);
         let epoch = hot.epoch();
-        let (registry, mut events) = Registry::start(&config, &books, files, &mut hot);
+        let (registry, mut events) = Registry::start(&config, &books, files, &mut hot, clock.now());
         events.insert(0, Event::EpochStarted { node: config.node, epoch });
         let caps: Arc<CapMemory> = Arc::default();
         for present in registry.present.values() {
@@ -125,7 +135,6 @@ impl App {
                 counters,
                 token_lifetime_ms: config.token_lifetime_ms() + BITS_GRACE_MS,
                 forget_at: UnixMs(0),
-                applied_at: UnixMs(0),
             };
             let log = opened.start(Box::new(move || clock.now()), Box::new(follower), on_failed);
             let log: Arc<dyn EventLog> = Arc::new(log.map_err(because("log"))?);
@@ -141,8 +150,6 @@ impl App {
             books: Arc::new(Mutex::new(books)),
             hot: hot.clone(),
             gauges,
-            folded_at: UnixMs(0),
-            token_lifetime_ms: config.token_lifetime_ms() + BITS_GRACE_MS,
             changed: Default::default(),
         };
         let books = reconciler.books.clone();
@@ -180,7 +187,10 @@ impl App {
             grids,
             sequencer: Sequencer::new(config.node, epoch),
             impressions,
+            users: key::UserKey::new(&keys.users),
             bid_for_unknown: config.caps.bid_for_unknown,
+            supply,
+            vendor: config.vendor,
         });
         let traffic = Arc::new(Traffic {
             catalog,
@@ -188,7 +198,7 @@ impl App {
             exchanges: config.exchanges.iter().map(|e| (e.name.clone(), exchange(e))).collect(),
             token_lifetime_ms: config.token_lifetime_ms(),
             by_number: config.exchanges.iter().map(|e| (e.number, e.name.clone())).collect(),
-            keys,
+            keys: keys.ring,
             urls: NoticeUrls::new(&config.public_url),
             log: log.clone(),
             metrics: metrics.clone(),
@@ -197,7 +207,7 @@ impl App {
             limits: limits(&config),
         });
         let seed = u64::from(epoch.0) << 32 | clock.now().0 as u64 & 0xffff_ffff;
-        let workers = Workers::start(traffic, listeners, seed).map_err(because("traffic listener"))?;
+        let workers = Workers::start(traffic, listeners, acceptor, seed).map_err(because("traffic listener"))?;
         let admin = Arc::new(Admin { campaigns, books, ready: ready.clone(), token: config.admin_token.clone() });
         let admin_listener = Listener::start(admin, admin_socket).map_err(because("admin listener"))?;
 
@@ -212,6 +222,7 @@ impl App {
         Ok(App {
             traffic: traffic_address,
             admin: admin_address,
+            certificate,
             ready,
             workers,
             admin_listener,
@@ -316,10 +327,15 @@ fn remember_impressions(
     let mut bits = Bits::default();
     let mut reader = opened.read(from.min(opened.durable_end())).map_err(because("log"))?;
     while let Some(stamped) = reader.next_event().map_err(because("log"))? {
-        if let Event::Notice(notice) = &stamped.event {
-            let (state, outcome) = step(bits.get(notice.facts.reservation), notice, stamped.at);
-            bits.set(notice.facts.reservation, state);
-            note_impression(impressions, caps, &stamped, outcome);
+        match &stamped.event {
+            Event::Notice(notice) => {
+                let Some(state) = bits.get(notice.facts.reservation) else { continue };
+                let (state, outcome) = step(state, notice, stamped.at);
+                bits.set(notice.facts.reservation, state);
+                note_impression(impressions, caps, &stamped, outcome);
+            }
+            Event::ReservationsForgotten { before } => bits.forget_before(*before),
+            _ => {}
         }
         if stamped.offset.0 % 100_000 == 0 {
             progress.tell(stamped.offset.0.saturating_sub(from.0), total);
@@ -356,6 +372,8 @@ fn exchange(e: &config::Exchange) -> serve::Exchange {
             currency: e.currency,
             lifetimes: e.lifetimes,
             spend_on_win: e.spend_on_win,
+            open_bids: e.open_bids,
+            ad_system: e.ad_system.clone(),
         },
         price: e.price.clone(),
         token_lifetime_ms: e.token_lifetime_ms,
@@ -370,7 +388,7 @@ fn limits(config: &Config) -> Limits {
     Limits {
         max_body_bytes: l.max_body_bytes,
         max_header_bytes: l.max_header_bytes,
-        max_connections: l.max_connections,
+        max_connections: serve::listener::make_room(l.max_connections, l.workers),
         body_timeout_ms: l.body_timeout_ms.unsigned_abs(),
         idle_timeout_ms: l.idle_timeout_ms.unsigned_abs(),
         shutdown_grace_ms: l.shutdown_grace_ms.unsigned_abs(),

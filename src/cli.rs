@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::admin::catalog_files;
+use crate::admin::{catalog_files, supply_files};
 use crate::app::{App, Progress};
 use crate::batch::{audit, live};
-use crate::bookstore::{BookStore, SqliteBooks};
+use crate::bookstore::SqliteBooks;
+use crate::clock::SystemClock;
 use crate::config::{Config, RawConfig};
 use crate::eventlog::{DirStorage, ReadOnlyLog};
-use crate::serve::keys;
+use crate::serve::tls::Certificate;
+use crate::serve::{keys, tls};
 use crate::telemetry::logs;
 
 /// A decision server: OpenRTB bid requests in, bids out, money that cannot be overspent.
@@ -62,7 +64,7 @@ enum Command {
     /// there is one. Reads only; a server may be running
     Audit {
         /// Compare the accounts of the running server with this admin address too, such as http://127.0.0.1:9090;
-        /// its traffic must be quiet meanwhile. A token is taken from GAVEL_ADMIN_TOKEN
+        /// its traffic must be quiet meanwhile. The token is the config's admin_token, or GAVEL_ADMIN_TOKEN
         #[arg(long, value_name = "URL")]
         server: Option<String>,
     },
@@ -76,7 +78,7 @@ enum Command {
 
 #[derive(Debug, Subcommand)]
 enum KeyCommand {
-    /// Add a new key, which signs from the next start on; notices signed before stay valid
+    /// Add a new key, which signs from the next start on; notices signed before stay valid as long as their tokens live
     Rotate,
 }
 
@@ -130,7 +132,7 @@ fn configuration(options: Options) -> Result<(Option<Config>, Vec<String>), Stri
     Ok((Some(config), faults.iter().map(ToString::to_string).collect()))
 }
 
-/// Lists the faults of the config and of the campaign files.
+/// Lists the faults of the config, of the TLS files and of the campaign files.
 fn check(config: &Config, mut faults: Vec<String>) -> ExitCode {
     let campaigns = match catalog_files::load(config) {
         Ok(campaigns) => campaigns.len(),
@@ -139,6 +141,10 @@ fn check(config: &Config, mut faults: Vec<String>) -> ExitCode {
             0
         }
     };
+    faults.extend(config.tls.as_ref().and_then(|files| tls::check(files).err()));
+    if let Err(found) = supply_files::load(config) {
+        faults.extend(found.iter().map(ToString::to_string));
+    }
     if faults.is_empty() {
         println!("config and {campaigns} campaigns are fine");
         return ExitCode::SUCCESS;
@@ -150,7 +156,8 @@ fn check(config: &Config, mut faults: Vec<String>) -> ExitCode {
 
 fn rotate(config: &Config) -> ExitCode {
     let made = std::fs::create_dir_all(&config.data_dir).map_err(|e| e.to_string());
-    match made.and_then(|()| keys::rotate(&config.data_dir.join("notice-keys"))) {
+    let (keys, now) = (config.data_dir.join("notice-keys"), SystemClock::start().now());
+    match made.and_then(|()| keys::rotate(&keys, now, config.token_lifetime_ms())) {
         Ok(id) => {
             println!("key {id} signs from the next start on");
             ExitCode::SUCCESS
@@ -168,34 +175,42 @@ fn audit(config: &Config, server: Option<&str>) -> Result<bool, String> {
     if !log_dir.is_dir() {
         return Err(format!("there is no log in {}", config.data_dir.display()));
     }
+    // Before the log: a running server goes on, and the log has all that its books have.
+    let stored = SqliteBooks::open_read_only(&config.data_dir.join("books.sqlite")).map_err(|e| e.to_string())?;
+    let next = stored.next().map_err(|e| e.to_string())?;
     let storage = DirStorage::new(&log_dir).map_err(|e| e.to_string())?;
     let mut progress = Progress::new("checking the log");
     let log = ReadOnlyLog::open(Arc::new(storage), &mut |done, total| progress.tell(done, total))
         .map_err(|e| e.to_string())?;
-    // Opened before it is folded: a running server goes on, and what it writes later is not part of this audit.
-    let stored = SqliteBooks::open_read_only(&config.data_dir.join("books.sqlite"))
-        .and_then(|mut store| store.load())
-        .map_err(|e| e.to_string())?;
     let mut progress = Progress::new("folding the log");
-    let mut tell = |done, total| progress.tell(done, total);
-    if stored.next > log.end() {
-        println!("the books are at event {}, the log ends at {}", stored.next.0, log.end().0);
-        return Ok(false);
+    let mut fold = |end| audit::recompute(&log, end, &mut |done, total| progress.tell(done, total));
+    let mut differences = 0;
+    let mut tell = |line: String| {
+        println!("{line}");
+        differences += 1;
+    };
+    let end = log.end();
+    match next {
+        Some(next) if next > end => tell(format!("the books are at event {}, the log ends at {}", next.0, end.0)),
+        Some(next) if next < end => {
+            println!("the books are at event {}, the log goes on to {}: the next start folds the rest", next.0, end.0);
+        }
+        // What is missing in `meta` is named with the rest of it.
+        _ => {}
     }
-    let by_log = audit::recompute(&log, stored.next, &mut tell).map_err(|e| e.to_string())?;
-    let mut lines = audit::differences(&by_log, &stored);
+    let mut by_log = fold(next.unwrap_or(end).min(end)).map_err(|e| e.to_string())?;
+    let all = by_log.take_dirty();
+    stored.differences(&by_log, &all, &mut tell).map_err(|e| e.to_string())?;
     let (broken, overspends) = audit::findings(&by_log);
-    lines.extend(broken);
+    broken.into_iter().for_each(&mut tell);
     if let Some(url) = server {
-        let server = live::Server::new(url, std::env::var("GAVEL_ADMIN_TOKEN").ok())?;
-        let now = audit::recompute(&log, log.end(), &mut tell).map_err(|e| e.to_string())?;
-        lines.extend(server.differences(&now)?);
+        let server = live::Server::new(url, config.admin_token.clone())?;
+        server.differences(&fold(end).map_err(|e| e.to_string())?)?.into_iter().for_each(&mut tell);
     }
-    lines.iter().for_each(|line| println!("{line}"));
-    overspends.iter().for_each(|line| println!("overspend (allowed): {line}"));
-    let (events, campaigns) = (stored.next.0, by_log.campaigns.len());
-    println!("{} differences over {events} events and {campaigns} campaigns", lines.len());
-    Ok(lines.is_empty())
+    overspends.iter().for_each(|line| println!("overspend, allowed: {line}"));
+    let (events, campaigns) = (by_log.next.0, by_log.campaigns.len());
+    println!("{differences} differences over {events} events and {campaigns} campaigns");
+    Ok(differences == 0)
 }
 
 fn serve(config: Config) -> ExitCode {
@@ -230,17 +245,22 @@ fn serve(config: Config) -> ExitCode {
 /// Prints the addresses bound, and how to get a bid from the demo's exchange.
 fn tell(app: &App, demo: Option<&String>) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    writeln!(out, "traffic http://{}\nadmin http://{}", app.traffic, app.admin)?;
+    let (scheme, curl) = if app.certificate.is_some() { ("https", "curl -sk") } else { ("http", "curl -s") };
+    writeln!(out, "traffic {scheme}://{}\nadmin http://{}", app.traffic, app.admin)?;
     if let Some(exchange) = demo {
         let request = r#"{"id":"1","imp":[{"id":"1","banner":{"w":300,"h":250}}],"site":{"domain":"example.com"}}"#;
         writeln!(out, "\nThe demo is running. Get a bid with:\n")?;
-        writeln!(out, "curl -s http://{}/openrtb2/{exchange} -d '{request}'", app.traffic)?;
+        writeln!(out, "{curl} {scheme}://{}/openrtb2/{exchange} -d '{request}'", app.traffic)?;
         writeln!(out, "\nCtrl-C stops it.")?;
     }
     out.flush()
 }
 
-/// Waits for SIGINT or SIGTERM, or for the log to fail.
+/// How often the TLS files are looked at.
+const LOOK_AT_FILES: Duration = Duration::from_secs(1);
+
+/// Waits for SIGINT or SIGTERM, or for the log to fail. With TLS, SIGHUP reads its files again, and so does a change of
+/// theirs; without, it ends like the others.
 fn wait(app: &App) -> Option<String> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -248,15 +268,21 @@ fn wait(app: &App) -> Option<String> {
         Err(error) => return Some(error.to_string()),
     };
     runtime.block_on(async {
-        let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-        let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
+        let signals = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal);
+        let [Ok(mut interrupt), Ok(mut terminate), Ok(mut hangup)] = signals else {
             return Some("cannot listen for signals".to_owned());
         };
         let mut look = tokio::time::interval(Duration::from_millis(100));
+        let mut look_at_files = tokio::time::interval(LOOK_AT_FILES);
         loop {
             tokio::select! {
                 _ = interrupt.recv() => return None,
                 _ = terminate.recv() => return None,
+                _ = hangup.recv() => match &app.certificate {
+                    Some(certificate) => certificate.reload(),
+                    None => return None,
+                },
+                _ = look_at_files.tick() => app.certificate.iter().for_each(Certificate::look),
                 _ = look.tick() => if let Some(reason) = app.failure() { return Some(reason) },
             }
         }

@@ -43,6 +43,9 @@ pub enum Event {
     Correction { campaign: CampaignNo, drift: Nanos },
     /// Bid requests that came in `seconds` of one hour, counted in hours since 1970 in UTC.
     Traffic { hour: u32, seconds: u16, requests: u64 },
+    /// Reservations of minutes before `before` are forgotten: their tokens have expired, and a notice that comes for one
+    /// all the same has no effect.
+    ReservationsForgotten { before: u32 },
 }
 
 /// Which budget a lease was cut from: the whole budget, or one day's part of it for a campaign with a daily cap.
@@ -67,6 +70,8 @@ pub struct CampaignSet {
     pub currency: Currency,
     pub total: Nanos,
     pub daily: Option<Nanos>,
+    /// The campaign-local date of the edit: `daily` holds from this day on. Earlier builds did not write it.
+    pub day: Option<Day>,
     /// The whole campaign as JSON when it came by REST; it then beats catalog files at the next start.
     pub json: Option<String>,
 }
@@ -83,8 +88,8 @@ pub struct Facts {
     pub day: Day,
     /// The money was taken from this day's lease; otherwise from the whole budget's.
     pub daily: bool,
-    /// Position of the creative in its campaign.
-    pub creative: u16,
+    /// [`crate::ids::name_hash`] of the creative's id; 0 where an earlier build wrote something else.
+    pub creative: u32,
     /// [`crate::ids::name_hash`] of the exchange's name.
     pub exchange: u32,
     pub bid_at: UnixMs,
@@ -172,13 +177,17 @@ pub enum Track {
 }
 
 const VERSION: u8 = 1;
+/// Of [`Event::CampaignSet`], which once had no day.
+const SET_VERSION: u8 = 2;
+const SET: u8 = 2;
+const NO_DAY: i32 = i32::MIN;
 
 impl Event {
     /// Appends the event's bytes.
     pub fn encode(&self, out: &mut Vec<u8>) {
         let kind = match self {
             Event::EpochStarted { .. } => 1,
-            Event::CampaignSet(_) => 2,
+            Event::CampaignSet(_) => SET,
             Event::CampaignDeleted { .. } => 3,
             Event::LeaseGranted { .. } => 4,
             Event::LeaseReturned { .. } => 5,
@@ -187,8 +196,9 @@ impl Event {
             Event::Track { .. } => 8,
             Event::Correction { .. } => 9,
             Event::Traffic { .. } => 10,
+            Event::ReservationsForgotten { .. } => 11,
         };
-        out.put(&[kind, VERSION]);
+        out.put(&[kind, if kind == SET { SET_VERSION } else { VERSION }]);
         match self {
             Event::EpochStarted { node, epoch } => {
                 out.put_u16(node.0);
@@ -202,6 +212,7 @@ impl Event {
                 out.put_i64(set.daily.map_or(-1, |n| n.0));
                 out.put_u8(u8::from(set.json.is_some()));
                 out.put_bytes(set.json.as_deref().unwrap_or("").as_bytes());
+                out.put_i32(set.day.map_or(NO_DAY, |day| day.0));
             }
             Event::CampaignDeleted { campaign } => out.put_u32(campaign.0),
             Event::LeaseGranted { campaign, lease, slot, amount } => {
@@ -257,6 +268,7 @@ impl Event {
                 out.put_u16(*seconds);
                 out.put_u64(*requests);
             }
+            Event::ReservationsForgotten { before } => out.put_u32(*before),
         }
     }
 
@@ -264,24 +276,27 @@ impl Event {
     pub fn decode(bytes: &[u8]) -> Option<Event> {
         let mut t = Take(bytes);
         let (kind, version) = (t.u8()?, t.u8()?);
-        if version != VERSION {
+        let newest = if kind == SET { SET_VERSION } else { VERSION };
+        if !(VERSION..=newest).contains(&version) {
             return None;
         }
         let event = match kind {
             1 => Event::EpochStarted { node: NodeId(t.u16()?), epoch: Epoch(t.u32()?) },
-            2 => {
+            SET => {
                 let campaign = CampaignNo(t.u32()?);
                 let id = t.string()?;
                 let currency = Currency(t.three()?);
                 let total = Nanos(t.i64()?);
                 let daily = t.i64()?;
                 let (has_json, json) = (t.u8()? == 1, t.string()?);
+                let day = if version == SET_VERSION { t.i32()? } else { NO_DAY };
                 Event::CampaignSet(CampaignSet {
                     campaign,
                     id,
                     currency,
                     total,
                     daily: (daily >= 0).then_some(Nanos(daily)),
+                    day: (day != NO_DAY).then_some(Day(day)),
                     json: has_json.then_some(json),
                 })
             }
@@ -332,6 +347,7 @@ impl Event {
             }
             9 => Event::Correction { campaign: CampaignNo(t.u32()?), drift: Nanos(t.i64()?) },
             10 => Event::Traffic { hour: t.u32()?, seconds: t.u16()?, requests: t.u64()? },
+            11 => Event::ReservationsForgotten { before: t.u32()? },
             _ => return None,
         };
         t.end()?;
@@ -342,13 +358,16 @@ impl Event {
 const DAILY: u8 = 1;
 const SPEND_ON_WIN: u8 = 2;
 const TEST: u8 = 4;
+/// The creative stands as the hash of its id. Earlier builds wrote its position in two bytes, which says nothing once
+/// the campaign is edited.
+const HASHED_CREATIVE: u8 = 8;
 
 impl Facts {
     /// Bytes of the longest encoding.
-    pub const MAX_LEN: usize = 116;
+    pub const MAX_LEN: usize = 118;
 
     pub fn encode(&self, out: &mut impl Put) {
-        let mut flags = 0;
+        let mut flags = HASHED_CREATIVE;
         flags |= if self.daily { DAILY } else { 0 };
         flags |= if self.spend_on_win { SPEND_ON_WIN } else { 0 };
         flags |= if self.test { TEST } else { 0 };
@@ -360,7 +379,7 @@ impl Facts {
         out.put_u32(self.campaign.0);
         out.put_u32(self.lease_seq);
         out.put_i32(self.day.0);
-        out.put_u16(self.creative);
+        out.put_u32(self.creative);
         out.put_u32(self.exchange);
         out.put_i64(self.bid_at.0);
         out.put_u32(self.auction_ms);
@@ -377,7 +396,7 @@ impl Facts {
 
     pub fn decode(t: &mut Take) -> Option<Facts> {
         let flags = t.u8()?;
-        if flags & !(DAILY | SPEND_ON_WIN | TEST) != 0 {
+        if flags & !(DAILY | SPEND_ON_WIN | TEST | HASHED_CREATIVE) != 0 {
             return None;
         }
         Some(Facts {
@@ -391,7 +410,7 @@ impl Facts {
             lease_seq: t.u32()?,
             day: Day(t.i32()?),
             daily: flags & DAILY != 0,
-            creative: t.u16()?,
+            creative: if flags & HASHED_CREATIVE != 0 { t.u32()? } else { t.u16().map(|_| 0)? },
             exchange: t.u32()?,
             bid_at: UnixMs(t.i64()?),
             auction_ms: t.u32()?,
@@ -435,7 +454,7 @@ mod tests {
             lease_seq: 6,
             day: Day(20_000),
             daily: true,
-            creative: 1,
+            creative: crate::ids::name_hash("cr-1"),
             exchange: crate::ids::name_hash("demo"),
             bid_at: UnixMs(1_700_000_000_000),
             auction_ms: 120_000,
@@ -465,12 +484,13 @@ mod tests {
             currency: Currency::USD,
             total: Nanos(5),
             daily: None,
+            day: None,
             json: Some("{}".into()),
         };
         let events = [
             Event::EpochStarted { node: NodeId(1), epoch },
             Event::CampaignSet(set.clone()),
-            Event::CampaignSet(CampaignSet { daily: Some(Nanos(1)), json: None, ..set }),
+            Event::CampaignSet(CampaignSet { daily: Some(Nanos(1)), day: Some(Day(-3)), json: None, ..set }),
             Event::CampaignDeleted { campaign },
             Event::LeaseGranted { campaign, lease: LeaseId { epoch, seq: 9 }, slot: Slot::Whole, amount },
             Event::LeaseReturned { campaign, epoch, slot: Slot::Day(Day(-1)), amount, why: ReturnReason::Reclaimed },
@@ -481,6 +501,7 @@ mod tests {
             Event::Track { what: Track::Click, facts: facts() },
             Event::Correction { campaign, drift: Nanos(-4) },
             Event::Traffic { hour: 500_000, seconds: 3_600, requests: u64::MAX },
+            Event::ReservationsForgotten { before: u32::MAX },
         ];
         for event in events {
             let mut bytes = Vec::new();
@@ -492,6 +513,35 @@ mod tests {
             bytes.push(0);
             assert_eq!(Event::decode(&bytes), None);
         }
+    }
+
+    #[test]
+    fn what_earlier_builds_wrote_is_read() {
+        let set = CampaignSet {
+            campaign: CampaignNo(5),
+            id: "c".into(),
+            currency: Currency::USD,
+            total: Nanos(5),
+            daily: Some(Nanos(1)),
+            day: None,
+            json: None,
+        };
+        let mut bytes = Vec::new();
+        Event::CampaignSet(set.clone()).encode(&mut bytes);
+        bytes.truncate(bytes.len() - 4);
+        bytes[1] = 1;
+        assert_eq!(Event::decode(&bytes), Some(Event::CampaignSet(set)));
+
+        // Everything up to the creative, the creative as a position, and the rest.
+        let mut bytes = Vec::new();
+        facts().encode(&mut bytes);
+        let at = 1 + 2 + 3 * 4 + 2 * 4 + 4;
+        assert_eq!(bytes[at..at + 4], facts().creative.to_le_bytes());
+        bytes[0] &= !HASHED_CREATIVE;
+        bytes.drain(at..at + 2);
+        let mut t = Take(&bytes);
+        assert_eq!(Facts::decode(&mut t), Some(Facts { creative: 0, ..facts() }));
+        assert_eq!(t.end(), Some(()));
     }
 
     #[test]

@@ -4,7 +4,6 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
 use std::{env, fs, io, thread};
 
 use bytes::Bytes;
@@ -15,14 +14,13 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, body::Incoming};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::task::LocalSet;
 
 use crate::Error;
 
 /// What both servers' serving thread is called.
 const WORKER: &str = "worker-0";
-const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
 const MAX_HEAD_BYTES: usize = (16 << 10) + 2_048;
 
 /// A running server; it ends with this value.
@@ -147,8 +145,7 @@ async fn serve(listener: TcpListener, body: Bytes) -> io::Result<()> {
         });
         tokio::task::spawn_local(async move {
             let _ended = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(IDLE_TIMEOUT)
+                .header_read_timeout(None)
                 .max_buf_size(MAX_HEAD_BYTES)
                 .writev(false)
                 .serve_connection(TokioIo::new(stream), service)

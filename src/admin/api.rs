@@ -15,7 +15,7 @@ use super::edit;
 use super::problem::{Answer, Problem, with_body};
 use crate::bidding::pacing::pace::{ONE, Order};
 use crate::ledger::Books;
-use crate::ledger::hot::AccountView;
+use crate::ledger::hot::{AccountView, DayView};
 
 const JSON: &str = "application/json";
 /// Largest body of an admin request.
@@ -156,6 +156,9 @@ fn account(admin: &Admin, id: &str) -> Result<Answer, Problem> {
     let view = admin.campaigns.hot().view(no).ok_or_else(|| no_campaign(id))?;
     let paced = admin.campaigns.registry().present.get(id).and_then(|present| present.live.pace.last());
     let mut account = account_json(&view);
+    if let Some(today) = &view.today {
+        account["daily"] = day_json(today);
+    }
     if let Some(order) = paced {
         account["pacing"] = pacing_json(&order);
     }
@@ -186,6 +189,16 @@ fn account_json(v: &AccountView) -> Value {
         "bids": v.bids,
         "wins": v.wins,
         "billed": v.billed,
+    })
+}
+
+fn day_json(v: &DayView) -> Value {
+    json!({
+        "day": v.day.to_string(),
+        "budget": v.budget.to_string(),
+        "spent": v.spent.to_string(),
+        "available": v.available.to_string(),
+        "overspend": v.overspend.to_string(),
     })
 }
 

@@ -10,11 +10,12 @@ use crate::bidding::compiled::Compiled;
 use crate::bidding::live::Live;
 use crate::bidding::pacing::first_room;
 use crate::bidding::pacing::plan::has_plan;
-use crate::clock::{SystemClock, UnixMs};
+use crate::clock::{Day, SystemClock, UnixMs};
 use crate::config::Config;
 use crate::event::{CampaignSet, Event};
 use crate::eventlog::EventLog;
 use crate::ids::{CampaignNo, Currency};
+use crate::ledger::fold::CampaignBook;
 use crate::ledger::hot::Plan;
 use crate::ledger::{Books, Hot};
 use crate::money::Nanos;
@@ -54,7 +55,13 @@ pub struct Present {
 impl Registry {
     /// From the books and the campaigns of the files. What came by REST beats the files, and what was deleted stays
     /// deleted. Returns the events that make the books know what is new.
-    pub fn start(config: &Config, books: &Books, files: Vec<Campaign>, hot: &mut Hot) -> (Registry, Vec<Event>) {
+    pub fn start(
+        config: &Config,
+        books: &Books,
+        files: Vec<Campaign>,
+        hot: &mut Hot,
+        now: UnixMs,
+    ) -> (Registry, Vec<Event>) {
         let mut registry = Registry::default();
         let mut campaigns: BTreeMap<String, Campaign> = files.into_iter().map(|c| (c.id.clone(), c)).collect();
         for (no, book) in &books.campaigns {
@@ -94,8 +101,11 @@ impl Registry {
             }
             let book = books.campaigns.get(&no);
             let json = book.and_then(|b| b.json.clone());
-            let set = set_event(no, &campaign, json);
-            if book.is_none_or(|b| (b.total, b.daily) != (set.total, set.daily)) {
+            let day = campaign.zone.local_hour(now).day;
+            let set = set_event(no, &campaign, json, day);
+            // With another time zone today may be a day that something else held on.
+            let is_told = |b: &CampaignBook| b.daily_budgets.on(day).budget == set.daily;
+            if book.is_none_or(|b| (b.total, b.daily) != (set.total, set.daily) || !is_told(b)) {
                 events.push(Event::CampaignSet(set));
             }
             registry.put(no, campaign, false, hot);
@@ -157,14 +167,15 @@ fn plan(campaign: &Campaign) -> Plan {
     Plan { zone: campaign.zone.clone(), active: campaign.status == Status::Active, highest_bid: price(campaign) }
 }
 
-/// The event that puts a campaign's budget in force.
-pub fn set_event(no: CampaignNo, campaign: &Campaign, json: Option<String>) -> CampaignSet {
+/// The event that puts a campaign's budget in force, its daily budget from `day` on.
+pub fn set_event(no: CampaignNo, campaign: &Campaign, json: Option<String>, day: Day) -> CampaignSet {
     CampaignSet {
         campaign: no,
         id: campaign.id.clone(),
         currency: campaign.currency,
         total: campaign.budget.total,
         daily: campaign.budget.daily,
+        day: Some(day),
         json,
     }
 }

@@ -11,6 +11,7 @@ use super::problem::Problem;
 use crate::bidding::campaign::{Campaign, parse};
 use crate::bidding::part::Entry;
 use crate::event::Event;
+use crate::eventlog::{AppendError, LogState};
 
 /// Puts a campaign; true when it is new.
 pub async fn put(campaigns: &Arc<Campaigns>, id: &str, body: &[u8]) -> Result<(bool, String), Problem> {
@@ -38,7 +39,10 @@ pub async fn put(campaigns: &Arc<Campaigns>, id: &str, body: &[u8]) -> Result<(b
         (no, registry.present.get(id).map(|p| p.compiled.campaign.clone()))
     };
     let json = campaign.json.clone();
-    durable(campaigns, Event::CampaignSet(set_event(no, &campaign, Some(json.clone())))).await?;
+    let day = |campaign: &Campaign| campaign.zone.local_hour(campaigns.now()).day;
+    // With another time zone it may be another day; until the edit is in force money is leased for the one it was.
+    let day = before.as_ref().map_or(day(&campaign), |before| day(before).min(day(&campaign)));
+    durable(campaigns, Event::CampaignSet(set_event(no, &campaign, Some(json.clone()), day))).await?;
 
     let same_content = before.as_ref().is_some_and(|before| only_live_changes(before, &campaign));
     let present = campaigns.registry().put(no, campaign, same_content, &mut campaigns.hot());
@@ -73,12 +77,13 @@ pub async fn delete(campaigns: &Arc<Campaigns>, id: &str) -> Result<(), Problem>
     edit.delete(present.compiled.no).await
 }
 
+/// Not while the disk is full: what is left of it is for notices. No bids are made then, so a pause or a cut can wait.
 async fn durable(campaigns: &Campaigns, event: Event) -> Result<(), Problem> {
-    campaigns
-        .log
-        .append_durable(campaigns.lane, &[event])
-        .await
-        .map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("nothing was changed: {error}")))
+    let written = match campaigns.log.state() {
+        LogState::Full => Err(AppendError::Full),
+        _ => campaigns.log.append_durable(campaigns.lane, &[event]).await,
+    };
+    written.map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("nothing was changed: {error}")))
 }
 
 /// Takes or returns the campaign's lease now instead of at the next tick, and waits until it is in force: what is

@@ -8,6 +8,7 @@ pub mod catalogs;
 pub mod edit;
 pub mod listener;
 pub mod problem;
+pub mod supply_files;
 
 pub use api::Admin;
 pub use campaigns::Campaigns;

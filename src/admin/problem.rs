@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -50,6 +50,9 @@ impl Problem {
         let mut answer = with_body(self.status, "application/problem+json", body.to_string());
         if self.status == StatusCode::UNAUTHORIZED {
             answer.headers_mut().insert(hyper::header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
         }
         if let Some(methods) = self.allow {
             answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));

@@ -1,6 +1,4 @@
-//! `gavel audit`: the books recomputed from the log alone, against what is stored and what a running server says.
-
-use std::collections::BTreeSet;
+//! `gavel audit`: the books recomputed from the log alone, and what is to be said of them.
 
 use crate::event::Offset;
 use crate::eventlog::{ReadError, ReadOnlyLog};
@@ -8,7 +6,8 @@ use crate::ledger::fold::CampaignBook;
 use crate::ledger::{Books, fold, invariants};
 use crate::money::Nanos;
 
-/// Folds the log from its first event up to `end`. `progress` gets the events folded and the events in all.
+/// Folds the log from its first event up to `end`; all that it touched is dirty. `progress` gets the events folded and
+/// the events in all.
 pub fn recompute(log: &ReadOnlyLog, end: Offset, progress: &mut dyn FnMut(u64, u64)) -> Result<Books, ReadError> {
     let mut books = Books::default();
     if end == Offset(0) {
@@ -22,90 +21,137 @@ pub fn recompute(log: &ReadOnlyLog, end: Offset, progress: &mut dyn FnMut(u64, u
             progress(books.next.0, end.0);
         }
     }
-    drop(books.take_dirty());
     Ok(books)
 }
 
-/// Every difference between what the log says and what `stored` says, both at the same event; a line each.
-pub fn differences(log: &Books, stored: &Books) -> Vec<String> {
-    let mut lines = Vec::new();
-    if log.next != stored.next {
-        lines.push(format!("the log ends at event {}, the books are at {}", log.next.0, stored.next.0));
-    }
-    if log.epoch != stored.epoch {
-        lines.push(format!("start: {} by the log, {} in the books", log.epoch.0, stored.epoch.0));
-    }
-    if log.traffic != stored.traffic {
-        lines.push(format!("traffic by hour: {:?} by the log, {:?} in the books", log.traffic, stored.traffic));
-    }
-    let numbers: BTreeSet<_> = log.campaigns.keys().chain(stored.campaigns.keys()).collect();
-    for no in numbers {
-        match (log.campaigns.get(no), stored.campaigns.get(no)) {
-            (Some(by_log), Some(in_books)) => campaign(by_log, in_books, &mut lines),
-            (Some(by_log), None) => lines.push(format!("{}: missing in the books", by_log.id)),
-            (None, Some(in_books)) => lines.push(format!("{}: in the books, but not in the log", in_books.id)),
-            (None, None) => {}
-        }
-    }
-    // Bits are dropped with their tokens, so the log may know more of them than the books; never the other way.
-    for (id, by_log, in_books) in log.bits.differing(&stored.bits) {
-        lines.push(format!("reservation {id}: {by_log:?} by the log, {in_books:?} in the books"));
-    }
-    lines
-}
-
-fn campaign(by_log: &CampaignBook, in_books: &CampaignBook, lines: &mut Vec<String>) {
-    let id = &by_log.id;
-    let mut tell = |what: &str, by_log: String, in_books: String| {
-        if by_log != in_books {
-            lines.push(format!("{id}: {what}: {by_log} by the log, {in_books} in the books"));
-        }
-    };
-    let daily = |d: Option<Nanos>| d.map_or("none".to_owned(), |n| n.to_string());
-    tell("id", by_log.id.clone(), in_books.id.clone());
-    tell("currency", by_log.currency.to_string(), in_books.currency.to_string());
-    tell("budget", by_log.total.to_string(), in_books.total.to_string());
-    tell("daily budget", daily(by_log.daily), daily(in_books.daily));
-    tell("deleted", by_log.deleted.to_string(), in_books.deleted.to_string());
-    tell("campaign JSON", by_log.json.clone().unwrap_or_default(), in_books.json.clone().unwrap_or_default());
-    tell("spent", by_log.spent.to_string(), in_books.spent.to_string());
-    tell("late", by_log.late.to_string(), in_books.late.to_string());
-    tell("above budget when set", by_log.over_at_set.to_string(), in_books.over_at_set.to_string());
-    tell("bids", by_log.bids.to_string(), in_books.bids.to_string());
-    tell("wins", by_log.wins.to_string(), in_books.wins.to_string());
-    tell("billed", by_log.billed.to_string(), in_books.billed.to_string());
-    for day in by_log.days.keys().chain(in_books.days.keys()).collect::<BTreeSet<_>>() {
-        let (a, b) =
-            (by_log.days.get(day).copied().unwrap_or_default(), in_books.days.get(day).copied().unwrap_or_default());
-        tell(&format!("{day} spent"), a.spent.to_string(), b.spent.to_string());
-        tell(&format!("{day} late"), a.late.to_string(), b.late.to_string());
-        tell(&format!("{day} billed"), a.billed.to_string(), b.billed.to_string());
-    }
-    for key in by_log.leases.keys().chain(in_books.leases.keys()).collect::<BTreeSet<_>>() {
-        let of = |book: &CampaignBook| book.leases.get(key).copied().unwrap_or_default().to_string();
-        tell(&format!("lease of start {} for {:?}", key.0.0, key.1), of(by_log), of(in_books));
-    }
-}
-
-/// What the log's own books break, beyond what late bills and lowered budgets explain; and every overspend, named.
+/// What the log's own books break, beyond what late bills and lowered budgets explain; and every overspend that they do
+/// explain, with how much of it.
 pub fn findings(log: &Books) -> (Vec<String>, Vec<String>) {
     let (mut broken, mut overspends) = (Vec::new(), Vec::new());
     for book in log.campaigns.values() {
         if let Err(what) = invariants::book(book) {
             broken.push(format!("{}: {what}", book.id));
         }
+        let mut note =
+            |over: Over| if over.is_explained() { &mut overspends } else { &mut broken }.push(over.tell(book));
         if book.overspend() > Nanos::ZERO {
-            overspends.push(format!(
-                "{}: {} {} above its budget ({} booked late, {} promised above a lowered budget)",
-                book.id,
-                book.overspend(),
-                book.currency,
-                book.late,
-                book.over_at_set
-            ));
+            let of = format!("its budget of {}", book.total);
+            note(Over { of, over: book.overspend(), late: book.late, cut: book.over_at_set });
+        }
+        for (day, d) in book.days.iter().filter(|(day, _)| book.overspend_on(**day) > Nanos::ZERO) {
+            let held = book.daily_budgets.on(*day);
+            let of = format!("its daily budget of {} on {day}", held.budget.unwrap_or_default());
+            note(Over { of, over: book.overspend_on(*day), late: d.late, cut: held.over_at_set });
         }
     }
     broken.sort_unstable();
     overspends.sort_unstable();
     (broken, overspends)
+}
+
+/// One overspend and what may explain it.
+struct Over {
+    of: String,
+    over: Nanos,
+    /// Booked after its money had gone back.
+    late: Nanos,
+    /// Promised above the budget when it was cut.
+    cut: Nanos,
+}
+
+impl Over {
+    fn is_explained(&self) -> bool {
+        self.over <= self.late + self.cut
+    }
+
+    fn tell(&self, book: &CampaignBook) -> String {
+        let Over { of, over, .. } = self;
+        let late = self.late.min(*over);
+        let cut = self.cut.min(*over - late);
+        let mut parts = Vec::new();
+        for (amount, why) in [
+            (late, "by late bills"),
+            (cut, "by a budget cut below what was promised"),
+            (*over - late - cut, "explained by nothing"),
+        ] {
+            if amount > Nanos::ZERO {
+                parts.push(format!("{amount} {why}"));
+            }
+        }
+        format!("{}: {over} {} above {of}: {}", book.id, book.currency, parts.join(", "))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, Facts, NoticeKind, Slot, Stamped};
+    use crate::ids::{CampaignNo, Epoch, LeaseId};
+    use crate::ledger::fold::tests::{START, facts, notice, set};
+
+    fn findings_of(events: &[(i64, Event)]) -> (Vec<String>, Vec<String>) {
+        let mut books = Books::default();
+        for (i, (after_ms, event)) in events.iter().enumerate() {
+            let stamped = Stamped { offset: Offset(i as u64), at: START.plus(*after_ms), event: event.clone() };
+            fold(&mut books, &stamped);
+        }
+        findings(&books)
+    }
+
+    fn bill(after_ms: i64, seq: u32, amount: i64) -> (i64, Event) {
+        let daily = Facts { daily: true, reserved: Nanos(amount), ..facts(seq) };
+        (after_ms, notice(NoticeKind::Bill, daily, amount))
+    }
+
+    fn granted(amount: i64) -> (i64, Event) {
+        let lease = LeaseId { epoch: Epoch(1), seq: 1 };
+        let slot = Slot::Day(facts(0).day);
+        (0, Event::LeaseGranted { campaign: CampaignNo(1), lease, slot, amount: Nanos(amount) })
+    }
+
+    const LATE_MS: i64 = 60_000;
+
+    #[test]
+    fn an_overspend_says_how_much_of_it_is_allowed_and_why() {
+        let (set, cut) = ((0, set(100, Some(50))), (0, set(100, Some(20))));
+        let (broken, allowed) = findings_of(&[set.clone(), granted(50), bill(0, 0, 50)]);
+        assert!(broken.is_empty() && allowed.is_empty(), "{broken:?} {allowed:?}");
+
+        let (broken, allowed) = findings_of(&[set.clone(), granted(50), bill(0, 0, 40), cut, bill(LATE_MS, 1, 7)]);
+        assert_eq!(broken, [""; 0]);
+        assert_eq!(
+            allowed,
+            ["c-1: 0.000000027 USD above its daily budget of 0.00000002 on 2023-11-14: 0.000000007 by late bills, \
+              0.00000002 by a budget cut below what was promised"]
+        );
+
+        // Granted more than there was.
+        let (broken, allowed) = findings_of(&[set, granted(50), granted(50), bill(0, 0, 60)]);
+        assert_eq!(allowed, [""; 0]);
+        assert_eq!(
+            broken,
+            [
+                "c-1: 0.00000001 USD above its daily budget of 0.00000005 on 2023-11-14: 0.00000001 explained by nothing",
+                "c-1: on 2023-11-14 spent and leased 0.0000001 of a daily budget of 0.00000005"
+            ]
+        );
+    }
+
+    #[test]
+    fn the_budget_of_another_day_is_not_what_a_day_is_measured_against() {
+        let Event::CampaignSet(today) = set(1_000, Some(50)) else { panic!() };
+        let tomorrow = |daily: Option<i64>| {
+            let day = today.day.map(|day| crate::clock::Day(day.0 + 1));
+            Event::CampaignSet(crate::event::CampaignSet { daily: daily.map(Nanos), day, ..today.clone() })
+        };
+        for later in [Some(5), Some(5_000), None] {
+            let events = |spent| {
+                [(0, Event::CampaignSet(today.clone())), granted(spent), bill(0, 0, spent), (0, tomorrow(later))]
+            };
+            let (broken, allowed) = findings_of(&events(50));
+            assert!(broken.is_empty() && allowed.is_empty(), "{later:?}: {broken:?} {allowed:?}");
+            let (broken, _) = findings_of(&events(51));
+            assert_eq!(broken.len(), 2, "{later:?}: {broken:?}");
+        }
+    }
 }

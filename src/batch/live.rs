@@ -30,7 +30,8 @@ impl Server {
         Ok(Server { authority: authority.to_owned(), token })
     }
 
-    fn get(&self, path: &str) -> Result<Value, String> {
+    /// `None` where the server says that there is nothing.
+    fn get(&self, path: &str) -> Result<Option<Value>, String> {
         let fail = |e: std::io::Error| format!("http://{}{path}: {e}", self.authority);
         let mut stream = TcpStream::connect(&self.authority).map_err(fail)?;
         stream.set_read_timeout(Some(TIMEOUT)).map_err(fail)?;
@@ -41,21 +42,33 @@ impl Server {
         stream.take(MAX_ANSWER_BYTES).read_to_end(&mut answer).map_err(fail)?;
         let text = String::from_utf8_lossy(&answer);
         let (head, body) = text.split_once("\r\n\r\n").ok_or("the answer is not HTTP")?;
-        if !head.starts_with("HTTP/1.1 200") {
-            return Err(format!("http://{}{path}: {}", self.authority, head.lines().next().unwrap_or("no answer")));
+        match head.get(..12) {
+            Some("HTTP/1.1 200") => {}
+            Some("HTTP/1.1 404") => return Ok(None),
+            Some("HTTP/1.1 401") => {
+                let hint = "the server wants its admin token: set GAVEL_ADMIN_TOKEN, or admin_token in the config";
+                return Err(format!("http://{}{path}: {hint}", self.authority));
+            }
+            _ => {
+                return Err(format!("http://{}{path}: {}", self.authority, head.lines().next().unwrap_or("no answer")));
+            }
         }
-        serde_json::from_str(body).map_err(|e| format!("http://{}{path}: {e}", self.authority))
+        serde_json::from_str(body).map(Some).map_err(|e| format!("http://{}{path}: {e}", self.authority))
     }
 
     /// Every hot account that differs from `log`, a line each.
     pub fn differences(&self, log: &Books) -> Result<Vec<String>, String> {
         let mut lines = Vec::new();
         for book in log.campaigns.values() {
-            let account = self.get(&format!("/v1/campaigns/{}/account", book.id))?;
+            let Some(account) = self.get(&format!("/v1/campaigns/{}/account", book.id))? else {
+                lines.push(format!("{}: not known to the running server", book.id));
+                continue;
+            };
             let mut tell = |what: &str, by_log: String| {
-                let seen = match &account[what] {
-                    Value::String(text) => text.clone(),
-                    other => other.to_string(),
+                let seen = match account.pointer(&format!("/{}", what.replace(' ', "/"))) {
+                    Some(Value::String(text)) => text.clone(),
+                    Some(other) => other.to_string(),
+                    None => "none".to_owned(),
                 };
                 if seen != by_log {
                     lines.push(format!("{}: {what}: {by_log} by the log, {seen} in the running server", book.id));
@@ -68,6 +81,15 @@ impl Server {
             tell("bids", book.bids.to_string());
             tell("wins", book.wins.to_string());
             tell("billed", book.billed.to_string());
+            // Only of campaigns that the server has the time zone of.
+            if let Some(today) = account["daily"]["day"].as_str() {
+                let spent = book.days.iter().find(|(day, _)| day.to_string() == today);
+                let spent = spent.map_or(Nanos::ZERO, |(_, day)| day.spent);
+                let over = book.daily.map_or(Nanos::ZERO, |budget| spent - budget).max(Nanos::ZERO);
+                tell("daily budget", book.daily.map_or("none".to_owned(), |budget| budget.to_string()));
+                tell("daily spent", spent.to_string());
+                tell("daily overspend", over.to_string());
+            }
             let money =
                 |key: &str| account[key].as_str().and_then(|t| Nanos::parse_units(t).ok()).unwrap_or(Nanos::MAX);
             // What is set aside lies in leases; what is withheld is part of them.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::catalog::{Catalog, Merged};
 use super::compiled::Compiled;
-use super::key::key;
+use super::key::{UserKey, key};
 use super::live::Live;
 use super::part::Entry;
 use super::{Editor, ExchangeTerms, Reason, Scratch, Shared, Snapshot, campaign, decide};
@@ -94,6 +94,7 @@ fn compiled(no: CampaignNo, how: u32, price: i64) -> Arc<Compiled> {
     choose(12, "segments", json!({"none": ["s1"]}));
     choose(14, "categories", json!({"exclude": ["IAB7"]}));
     choose(16, "os", json!(["ios"]));
+    choose(21, "deals", json!(["d1"]));
     let text = json!({
         "id": format!("c-{}", no.0), "advertiser": "a", "status": "active", "currency": "USD",
         "time_zone": ZONES[how as usize >> 18 & 1], "budget": {"total": "1000000"},
@@ -119,9 +120,11 @@ fn requests() -> Vec<String> {
         request(301, "c.example", "FRA", "Paris", "linux", 7),
         request(302, "c.example", "FRA", "Paris", "linux", 0),
         request(301, "b.example", "DEU", "Berlin", "android", 0),
+        request(300, "a.example", "USA", "Houston", "ios", 0),
     ];
-    // Nobody has a deal, so that all lose the last one.
-    requests[5]["imp"][0]["pmp"] = json!({"private_auction": 1});
+    // All lose one of them, and another is for those who have the deal.
+    requests[5]["badv"] = json!(["a.example"]);
+    requests[6]["imp"][0]["pmp"] = json!({"private_auction": 1, "deals": [{"id": "d1"}]});
     requests.iter().map(Value::to_string).collect()
 }
 
@@ -132,7 +135,15 @@ fn accounts(grids: Arc<Grids>) -> Vec<Arc<Account>> {
     for no in (0..CAMPAIGNS).map(CampaignNo) {
         hot.set_plan(no, Plan { zone: Zone::utc(), active: true, highest_bid: cpm(8) });
         let (id, currency, total) = (format!("c-{}", no.0), Currency::USD, Nanos(1_000_000_000_000));
-        events.push(Event::CampaignSet(CampaignSet { campaign: no, id, currency, total, daily: None, json: None }));
+        events.push(Event::CampaignSet(CampaignSet {
+            campaign: no,
+            id,
+            currency,
+            total,
+            daily: None,
+            day: None,
+            json: None,
+        }));
     }
     let mut offset = 0;
     while !events.is_empty() {
@@ -156,7 +167,10 @@ impl World {
             grids,
             sequencer: Sequencer::new(NodeId(1), Default::default()),
             impressions: Arc::new(ImpressionStore::new(1 << 20)),
+            users: UserKey::new(&[0; 32]),
             bid_for_unknown: false,
+            supply: None,
+            vendor: None,
         });
         let present = (0..CAMPAIGNS).step_by(2).map(|i| {
             let (no, price) = (CampaignNo(i), i64::from(i % 5) + 1);
@@ -234,6 +248,8 @@ fn outcome(snapshot: &Snapshot, request: &str, scratch: &mut Scratch) -> Outcome
         currency: Currency::USD,
         lifetimes: LIFETIMES,
         spend_on_win: false,
+        open_bids: 1,
+        ad_system: None,
     };
     let decision = decide(snapshot, &exchange, &parse(request.as_bytes()).unwrap(), NOW, scratch);
     match decision.bids.first() {
@@ -281,6 +297,10 @@ proptest! {
                 }
                 (Err(reason), None) => {
                     let furthest = alone.values().filter_map(|outcome| outcome.err()).max();
+                    if request.contains("private_auction") {
+                        // Who does not have the deal is not looked at.
+                        continue;
+                    }
                     if !request.contains("\"bidfloor\":5") && !request.contains("\"bidfloor\":7") {
                         // Nobody is too cheap to be looked at, so each is lost for its own reason.
                         let mut expected = [0; Reason::COUNT];

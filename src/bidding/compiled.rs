@@ -4,14 +4,13 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::campaign::{BidPrice, Campaign, Lists, Targeting, TextSet};
+use super::campaign::{BidPrice, Campaign, Lists, Targeting, TextSet, inventory_key};
 use super::creative::{Creative, Kind, Markup};
 use super::index::{ATTRIBUTES, Accepts, Attribute};
 use super::key::{KeySet, category_keys, domain_keys, key, size_key};
-use super::vast;
-use crate::ids::CampaignNo;
+use crate::ids::{CampaignNo, name_hash};
 use crate::money::Nanos;
-use crate::openrtb::codes::{MarkupType, Protocol};
+use crate::openrtb::codes::MarkupType;
 use crate::openrtb::fragment::{CreativeParts, Fragment};
 
 /// Values of [`Attribute::Format`] that are not banner sizes.
@@ -59,8 +58,14 @@ impl Keys {
 pub struct CompiledCreative {
     /// The bid's members that depend on the creative alone.
     pub fragment: Fragment,
+    /// Hash of its id, never 0: what tokens carry.
+    pub hash: u32,
     pub format: u64,
-    /// `adomain` and the domains it lies in.
+    /// Of a spot; 0 for what is none.
+    pub duration_s: u32,
+    /// Of a banner, the types that exchanges block by `btype`: bit n is type n.
+    pub btypes: u8,
+    /// `adomain` and the domains it lies in, and the app.
     pub domains: SmallVec<[u64; 8]>,
     pub categories: SmallVec<[u64; 4]>,
 }
@@ -120,13 +125,23 @@ impl CompiledCreative {
     fn new(campaign_id: &str, creative: &Creative) -> CompiledCreative {
         let mut domains = SmallVec::new();
         creative.adomain.iter().for_each(|d| domain_keys(d, &mut domains));
+        domains.extend(creative.bundle.as_deref().map(|bundle| key(&inventory_key(bundle))));
         CompiledCreative {
             fragment: fragment(campaign_id, creative),
+            hash: name_hash(&creative.id).max(1),
             format: match creative.kind {
                 Kind::Banner { w, h, .. } => size_key(w, h),
                 Kind::Video { .. } => VIDEO,
                 Kind::Audio { .. } => AUDIO,
                 Kind::Native { .. } => NATIVE,
+            },
+            duration_s: match &creative.kind {
+                Kind::Video { spot, .. } | Kind::Audio { spot } => spot.duration_s,
+                _ => 0,
+            },
+            btypes: match &creative.kind {
+                Kind::Banner { adm, .. } => btypes(adm),
+                _ => 0,
             },
             domains,
             categories: creative.cat.iter().flat_map(|c| category_keys(c)).collect(),
@@ -134,12 +149,29 @@ impl CompiledCreative {
     }
 }
 
+/// What the markup of a banner is (AdCOM 1.0, list of banner ad types): 1 text, 2 with images, 3 JavaScript, 4 an iframe.
+fn btypes(adm: &str) -> u8 {
+    let lower = adm.to_ascii_lowercase();
+    let has = |marks: &[&str]| marks.iter().any(|mark| lower.contains(mark));
+    let script = u8::from(has(&["<script", "javascript:"])) << 3;
+    let iframe = u8::from(has(&["<iframe"])) << 4;
+    let image = u8::from(has(&["<img", "<picture", "<svg", "<video", "<canvas", "<object", "url("])) << 2;
+    match script | iframe | image {
+        0 => 1 << 1,
+        types => types,
+    }
+}
+
 /// What a bid says of the creative; see [`Fragment`].
 fn fragment(campaign_id: &str, creative: &Creative) -> Fragment {
     let (adm, size, spot) = match &creative.kind {
-        Kind::Banner { w, h, adm } => (Some(adm.clone()), Some((*w, *h)), None),
-        Kind::Video { w, h, spot } => (Some(markup(creative, &spot.markup)), Some((*w, *h)), Some(spot)),
-        Kind::Audio { spot } => (Some(markup(creative, &spot.markup)), None, Some(spot)),
+        Kind::Banner { w, h, adm } => (Some(adm.as_str()), Some((*w, *h)), None),
+        Kind::Video { w, h, spot } => match &spot.markup {
+            // Each bid has the size of its best file.
+            Markup::Media(_) => (None, None, Some(spot)),
+            markup => (given(markup), Some((*w, *h)), Some(spot)),
+        },
+        Kind::Audio { spot } => (given(&spot.markup), None, Some(spot)),
         Kind::Native { .. } => (None, None, None),
     };
     let mtype = match creative.kind {
@@ -149,10 +181,11 @@ fn fragment(campaign_id: &str, creative: &Creative) -> Fragment {
         Kind::Native { .. } => MarkupType::Native,
     };
     Fragment::render(&CreativeParts {
-        adm: adm.as_deref(),
+        adm,
         adomain: &creative.adomain,
+        bundle: creative.bundle.as_deref(),
         cat: &creative.cat,
-        cattax: None,
+        cattax: Some(u32::from(creative.cattax)).filter(|cattax| *cattax != 1),
         attr: &creative.attr,
         crid: &creative.id,
         cid: campaign_id,
@@ -160,15 +193,14 @@ fn fragment(campaign_id: &str, creative: &Creative) -> Fragment {
         mtype,
         dur: spot.map(|s| s.duration_s),
         apis: &[],
-        protocol: spot.and_then(|s| s.protocols.first()).and_then(|p| Protocol::from_code(i64::from(*p))),
         language: None,
     })
 }
 
-/// The VAST that was given, or one built around the media files.
-fn markup(creative: &Creative, markup: &Markup) -> String {
+/// The VAST that was given; what is built is built for each bid.
+fn given(markup: &Markup) -> Option<&str> {
     match markup {
-        Markup::Vast(text) => text.clone(),
-        Markup::Media(_) => vast::build(creative, None, None).unwrap_or_default(),
+        Markup::Vast(text) => Some(text),
+        Markup::Media(_) | Markup::Wrapper(_) => None,
     }
 }

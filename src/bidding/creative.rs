@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::campaign::{MAX_ID_BYTES, MAX_NAME_BYTES, category};
 use super::check::{Object, bounded, choice, integer, name, quoted, text, url};
+use super::taxonomy::Taxonomy;
 use super::vast;
 
 /// Most creatives of one campaign.
@@ -24,7 +25,7 @@ pub const MAX_ASSET_TEXT_BYTES: usize = 2_048;
 /// OpenRTB's lists of attributes, protocols and data types end far below; exchanges add their own from 500.
 const MAX_CODE: u32 = 9_999;
 
-const COMMON: [&str; 6] = ["id", "type", "adomain", "cat", "attr", "landing_url"];
+const COMMON: [&str; 8] = ["id", "type", "adomain", "bundle", "cat", "cattax", "attr", "landing_url"];
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Creative {
@@ -33,7 +34,11 @@ pub struct Creative {
     pub kind: Kind,
     /// Small letters, no leading `www.`; at least one.
     pub adomain: Vec<Box<str>>,
+    /// The app that is advertised, as its store names it.
+    pub bundle: Option<Box<str>>,
     pub cat: Vec<Box<str>>,
+    /// Taxonomy of `cat`: a content taxonomy of AdCOM's list, 1.0 unless it says otherwise.
+    pub cattax: u16,
     pub attr: Vec<u16>,
     pub landing_url: Option<String>,
     /// No `http:` anywhere in its markup.
@@ -57,14 +62,17 @@ pub struct Spot {
     /// a wrapper.
     pub mimes: Vec<Box<str>>,
     /// OpenRTB protocols it may be served as. Where none are given, the one its VAST version stands for.
+    /// At least one, unless the version of the given VAST says none.
     pub protocols: Vec<u16>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Markup {
     Vast(String),
-    /// [`vast::build`] makes the VAST.
+    /// [`vast::build`] makes the VAST for each bid.
     Media(Vec<Media>),
+    /// Where the VAST is: [`vast::build`] wraps it.
+    Wrapper(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,10 +134,10 @@ impl Creative {
         let kind = o.required("type", |v| choice(v, &types));
         let own: &[&str] = match kind {
             Some(Type::Banner) => &["w", "h", "adm"],
-            Some(Type::Video) => &["w", "h", "duration_s", "vast", "media", "protocols"],
-            Some(Type::Audio) => &["duration_s", "vast", "media", "protocols"],
+            Some(Type::Video) => &["w", "h", "duration_s", "vast", "vast_url", "media", "protocols"],
+            Some(Type::Audio) => &["duration_s", "vast", "vast_url", "media", "protocols"],
             Some(Type::Native) => &["assets", "link"],
-            None => &["w", "h", "adm", "duration_s", "vast", "media", "protocols", "assets", "link"],
+            None => &["w", "h", "adm", "duration_s", "vast", "vast_url", "media", "protocols", "assets", "link"],
         };
         o.only(&[&COMMON, own].concat());
         let id = o.required("id", |v| name(v, MAX_ID_BYTES));
@@ -137,7 +145,13 @@ impl Creative {
         if o.lacks("adomain") {
             o.fault("adomain", "needs at least one domain: exchanges refuse bids without one");
         }
+        let bundle = o.optional("bundle", |v| text(v, MAX_NAME_BYTES).map(Into::into));
         let cat = o.list("cat", MAX_FACTS, category);
+        let cattax = o.optional("cattax", |v| match integer(v, 1..=MAX_CODE)? {
+            code if Taxonomy::of(code.into()) != Taxonomy::Other => Ok(code as u16),
+            code => Err(format!("is {code}; must be a content taxonomy: 1, 2, 5, 6, 7 or 9")),
+        });
+        let cattax = cattax.unwrap_or(1);
         let attr = codes(o, "attr");
         let landing_url = o.optional("landing_url", |v| url(v, MAX_URL_BYTES)).map(str::to_owned);
         let kind = match kind? {
@@ -160,7 +174,7 @@ impl Creative {
             }
         };
         let secure = kind.secure(landing_url.as_deref());
-        Some(Creative { id: id?.to_owned(), kind, adomain, cat, attr, landing_url, secure })
+        Some(Creative { id: id?.to_owned(), kind, adomain, bundle, cat, cattax, attr, landing_url, secure })
     }
 }
 
@@ -170,6 +184,7 @@ impl Kind {
             Kind::Banner { adm, .. } => !insecure(adm),
             Kind::Video { spot, .. } | Kind::Audio { spot } => match &spot.markup {
                 Markup::Vast(vast) => !insecure(vast),
+                Markup::Wrapper(url) => !insecure(url),
                 // The VAST that is built holds the landing URL too.
                 Markup::Media(media) => !media.iter().any(|m| insecure(&m.url)) && !landing_url.is_some_and(insecure),
             },
@@ -194,21 +209,29 @@ impl Spot {
             let vast = bounded(v, MAX_MARKUP_BYTES)?;
             if vast.contains("<VAST") { Ok(vast) } else { Err("has no <VAST element".into()) }
         });
+        let tag = o.optional("vast_url", |v| url(v, MAX_URL_BYTES));
         let files: Vec<Media> = o.objects("media", MAX_PARTS).filter_map(|m| Media::read(&m, size)).collect();
-        match (o.has("vast"), o.has("media")) {
-            (true, true) => o.fault("media", "stands beside vast: give one of the two"),
-            (false, false) => o.fault("vast", "is required, or media in its place"),
-            (false, true) if o.lacks("media") => o.fault("media", "needs at least one file"),
-            _ => {}
+        let ways: Vec<&str> = ["vast", "vast_url", "media"].into_iter().filter(|way| o.has(way)).collect();
+        match ways[..] {
+            [] => o.fault("vast", "is required, or vast_url or media in its place"),
+            ["media"] if o.lacks("media") => o.fault("media", "needs at least one file"),
+            [_] => {}
+            [first, second, ..] => o.fault(second, format!("stands beside {first}: give one of the two")),
         }
-        let (markup, mimes) = match given {
-            Some(vast) => {
+        let (markup, mimes) = match (given, tag) {
+            (Some(vast), _) => {
                 if protocols.is_empty() {
                     protocols.extend(vast::protocol(vast));
                 }
                 (Markup::Vast(vast.to_owned()), vast::mimes(vast))
             }
-            None => {
+            (None, Some(tag)) => {
+                if protocols.is_empty() {
+                    protocols.push(vast::DEFAULT_WRAPPER);
+                }
+                (Markup::Wrapper(tag.to_owned()), Vec::new())
+            }
+            (None, None) => {
                 if protocols.is_empty() {
                     protocols.push(vast::DEFAULT_PROTOCOL);
                 }

@@ -1,32 +1,31 @@
 //! `decide()`: a bid request in, bids or a reason out.
 //!
-//! For each impression: scan the catalog for the best campaign, and reserve. Nothing here waits, locks, or reads a clock.
+//! For each impression: scan the catalog for the best campaign, or the best few, and reserve. Nothing here waits, locks,
+//! or reads a clock.
 
 use std::sync::Arc;
 
 use fastrand::Rng;
 use smallvec::SmallVec;
 
+use super::answer::Shown;
 use super::catalog::{Catalog, Place};
-use super::offer::{Floors, Formats};
+use super::key::UserKey;
 use super::part::{Entry, Part};
 use super::reason::Reason;
-use super::scan::Candidate;
 use super::subject::Subject;
+use super::supply::Supply;
+use super::vast::Choice;
 use crate::clock::{LocalHour, UnixMs};
 use crate::event::Facts;
 use crate::ids::Currency;
 use crate::ledger::bucket::{Grids, Lifetimes};
 use crate::ledger::sequence::{SeqRange, Sequencer};
-use crate::money::{Quantity, Rate};
-use crate::openrtb::consent::Privacy;
-use crate::openrtb::imp::Imp;
+use crate::money::Rate;
+use crate::openrtb::consent::Vendor;
 use crate::openrtb::native::NativeRequest;
 use crate::openrtb::request::BidRequest;
 use crate::window::impressions::ImpressionStore;
-
-/// How often an impression is scanned anew because another bid took the money in between.
-const MAX_TRIES: usize = 4;
 
 /// Everything a decision reads.
 #[derive(Clone)]
@@ -41,8 +40,14 @@ pub struct Shared {
     pub grids: Arc<Grids>,
     pub sequencer: Sequencer,
     pub impressions: Arc<ImpressionStore>,
+    /// Of the users in `impressions`.
+    pub users: UserKey,
     /// Capped campaigns bid for users who cannot be told.
     pub bid_for_unknown: bool,
+    /// Who may sell, where anything is known of it.
+    pub supply: Option<Supply>,
+    /// Who we are to those who give consent under GDPR; without it nobody does.
+    pub vendor: Option<Vendor>,
 }
 
 /// What a decision needs to know of the exchange.
@@ -56,6 +61,10 @@ pub struct ExchangeTerms {
     pub currency: Currency,
     pub lifetimes: Lifetimes,
     pub spend_on_win: bool,
+    /// Bids for the open market that one impression may get.
+    pub open_bids: usize,
+    /// Its domain in ads.txt files.
+    pub ad_system: Option<String>,
 }
 
 /// A worker's buffers, kept from request to request.
@@ -63,7 +72,7 @@ pub struct ExchangeTerms {
 pub struct Scratch {
     pub(super) subject: Subject,
     pub(super) rng: Rng,
-    range: SeqRange,
+    pub(super) range: SeqRange,
     /// For each layer of the catalog.
     hours: [Hours; 2],
     /// Campaigns lost for each reason since the last [`Scratch::take_lost`].
@@ -144,8 +153,18 @@ pub struct Bid {
     /// Position in the impression's deals.
     pub deal: Option<usize>,
     pub facts: Facts,
-    /// What a native creative answers.
-    pub markup: Option<NativeRequest>,
+    pub served: Served,
+}
+
+/// What of a bid's markup depends on the impression.
+#[derive(Debug)]
+pub enum Served {
+    /// Nothing: it is the creative's.
+    AsIs,
+    /// A native creative answers this.
+    Native(Box<NativeRequest>),
+    /// Video or audio.
+    Spot(Choice),
 }
 
 /// The request, its terms, and what was worked out of it once.
@@ -154,7 +173,7 @@ pub(super) struct Ask<'a, 'r> {
     pub exchange: &'a ExchangeTerms,
     pub request: &'a BidRequest<'r>,
     pub now: UnixMs,
-    currency: Currency,
+    pub currency: Currency,
     pub rate: Rate,
 }
 
@@ -170,6 +189,11 @@ pub fn decide(
     if !seat_allowed(request, &exchange.seat) {
         return no(Reason::SeatNotAllowed);
     }
+    if let Some(supply) = &snapshot.shared.supply
+        && let Err(reason) = supply.check(request, exchange.ad_system.as_deref())
+    {
+        return no(reason);
+    }
     let Some((currency, rate)) = currency(request, exchange, &snapshot.shared) else {
         return no(Reason::UnknownCurrency);
     };
@@ -178,16 +202,15 @@ pub fn decide(
         return no(Reason::NoCampaigns);
     }
     scratch.follow(catalog, now);
-    let privacy = Privacy::of(request);
-    let uses = |f: fn(&Part) -> bool| catalog.layers().into_iter().any(|layer| f(&layer.part));
-    scratch.subject.read(request, &privacy, uses(|p| p.uses_segments), uses(|p| p.uses_categories));
+    let uses_categories = catalog.layers().into_iter().any(|layer| layer.part.uses_categories);
+    scratch.subject.read(request, snapshot.shared.vendor.as_ref(), uses_categories);
     let ask = Ask { snapshot, exchange, request, now, currency, rate };
     let mut decision = BidDecision { currency: Some(currency), ..BidDecision::default() };
     let mut furthest = Reason::NoSupportedImp;
+    let mut shown = Shown::default();
     for (position, imp) in request.imp.iter().enumerate() {
-        match ask.best_for(position, imp, scratch) {
-            Ok(bid) => decision.bids.push(bid),
-            Err(reason) => furthest = furthest.max(reason),
+        if let Err(reason) = ask.answer(position, imp, &mut shown, scratch, &mut decision.bids) {
+            furthest = furthest.max(reason);
         }
     }
     if decision.bids.is_empty() {
@@ -211,88 +234,9 @@ fn currency(request: &BidRequest, exchange: &ExchangeTerms, shared: &Shared) -> 
 }
 
 impl Ask<'_, '_> {
-    /// The best bid for one impression, its money reserved; or how far the best campaign came.
-    fn best_for(&self, position: usize, imp: &Imp, scratch: &mut Scratch) -> Result<Bid, Reason> {
-        let mut formats = Formats::of(imp);
-        if formats.values.is_empty() {
-            return Err(Reason::NoSupportedImp);
-        }
-        let quantity = match imp.qty.and_then(|q| q.multiplier) {
-            None => Quantity::ONE,
-            Some(multiplier) => Quantity::from_f64(multiplier).ok_or(Reason::NoSupportedImp)?,
-        };
-        let floors = Floors::of(imp, &self.exchange.seat, &self.snapshot.shared.rates, self.rate)?;
-        let mut taken: SmallVec<[Place; MAX_TRIES]> = SmallVec::new();
-        loop {
-            let best = self.scan(imp, quantity, &floors, &mut formats, &taken, scratch)?;
-            match self.reserve(position, imp, quantity, best, &mut formats, scratch) {
-                Some(bid) => return Ok(bid),
-                None if taken.len() + 1 < MAX_TRIES => taken.push(best.place),
-                None => return Err(Reason::Budget),
-            }
-        }
-    }
-
-    /// Sets the money of a bid aside and writes down its facts; `None` when it is gone.
-    fn reserve(
-        &self,
-        position: usize,
-        imp: &Imp,
-        quantity: Quantity,
-        best: Candidate,
-        formats: &mut Formats,
-        scratch: &mut Scratch,
-    ) -> Option<Bid> {
-        let snapshot = self.snapshot;
-        let entry = snapshot.catalog.entry(best.place);
-        let day = scratch.hour(best.place, entry).day;
-        let open = entry.live.account.open(day)?;
-        let slot = open.as_deref()?;
-        let mut lifetimes = self.exchange.lifetimes;
-        if let Some(exp) = imp.exp.filter(|exp| *exp > 0) {
-            lifetimes.auction_ms = lifetimes.auction_ms.min(exp.saturating_mul(1_000));
-        }
-        let (auction_ms, bill_ms) = snapshot.shared.grids.lifetimes(self.now, lifetimes);
-        let creative = &entry.compiled.campaign.creatives[usize::from(best.creative)];
-        let capped = !entry.compiled.campaign.frequency_caps.is_empty();
-        let facts = Facts {
-            reservation: snapshot.shared.sequencer.next(&mut scratch.range, self.now)?,
-            campaign: entry.compiled.no,
-            lease_seq: slot.lease_seq(),
-            day,
-            daily: slot.slot != crate::event::Slot::Whole,
-            creative: best.creative,
-            exchange: self.exchange.number,
-            bid_at: self.now,
-            auction_ms,
-            bill_ms,
-            reserved: best.own_price.times(quantity),
-            price: best.price,
-            currency: self.currency,
-            campaign_currency: entry.currency,
-            rate: self.rate,
-            campaign_rate: entry.rate,
-            quantity,
-            user: if capped { scratch.subject.user } else { 0 },
-            spend_on_win: self.exchange.spend_on_win,
-            test: self.request.test,
-        };
-        let ring = Grids::first_ring(&facts);
-        // A test bid never spends (DESIGN 4.8), so it sets nothing aside either.
-        let (account, grids) = (&entry.live.account, &snapshot.shared.grids);
-        if !facts.test && !account.try_reserve(slot, grids, ring, facts.auction_until(), facts.reserved) {
-            return None;
-        }
-        if !facts.test {
-            entry.live.pace.promise(facts.reserved);
-        }
-        Some(Bid {
-            imp: position,
-            campaign: entry.compiled.clone(),
-            creative: best.creative,
-            deal: best.deal.map(usize::from),
-            facts,
-            markup: if creative.mtype() == 4 { formats.take_markup() } else { None },
-        })
+    /// Hash of the user's id; 0 is unknown, or not for us.
+    pub(super) fn user(&self, scratch: &mut Scratch) -> u64 {
+        let shared = &self.snapshot.shared;
+        scratch.subject.user(self.request, shared.vendor.as_ref(), &shared.users)
     }
 }

@@ -5,6 +5,7 @@ use super::compiled::CompiledCreative;
 use super::creative::{Asset, Creative, ImageKind, Kind, Spot};
 use super::reason::Reason;
 use super::subject::Subject;
+use super::vast;
 use crate::openrtb::audio_video::AudioVideo;
 use crate::openrtb::imp::Imp;
 use crate::openrtb::list::IntList;
@@ -45,8 +46,7 @@ pub fn fits(
     if subject.blocks_advertiser(request, &compiled.domains) {
         return Err(Reason::BlockedAdvertiser);
     }
-    // Categories of another taxonomy say nothing about ours, which is IAB 1.0 (list 5.30: cattax 1, the default).
-    if request.cattax.is_none_or(|t| t == 1) && subject.blocks_category(request, &compiled.categories) {
+    if subject.blocks_category(request, creative, &compiled.categories) {
         return Err(Reason::BlockedCategory);
     }
     Ok(())
@@ -58,11 +58,8 @@ fn blocked_attribute(creative: &Creative, battr: IntList) -> bool {
 
 /// Duration, protocol and file types (OpenRTB 2.6 sections 3.2.7 and 3.2.8).
 fn spot_fits(spot: &Spot, offered: &AudioVideo) -> bool {
-    let protocol =
-        offered.protocols.is_empty() || spot.protocols.iter().any(|p| offered.protocols.contains(i64::from(*p)));
-    let mime = spot.mimes.is_empty() || spot.mimes.iter().any(|m| offered.mimes.contains(m));
     let linear = offered.linearity.is_none_or(|l| l == 1);
-    protocol && mime && linear && offered.allows_duration(spot.duration_s)
+    linear && offered.allows_duration(spot.duration_s) && vast::choose(spot, offered).is_some()
 }
 
 /// Whether a native creative has every required asset (Native 1.2 section 4.2).
@@ -74,7 +71,7 @@ pub fn answers(assets: &[Asset], request: &NativeRequest) -> bool {
 pub fn answer<'a>(assets: &'a [Asset], wanted: &native::Asset) -> Option<&'a Asset> {
     assets.iter().find(|have| match (have, wanted.kind) {
         (Asset::Title { text }, Some(AssetKind::Title { len })) => len == 0 || text.chars().count() <= len as usize,
-        (Asset::Image { kind, w, h, .. }, Some(AssetKind::Img { img_type, w: ww, h: wh, wmin, hmin })) => {
+        (Asset::Image { kind, w, h, url }, Some(AssetKind::Img { img_type, w: ww, h: wh, wmin, hmin, mimes })) => {
             let kind_fits = match img_type {
                 Some(1) => *kind == ImageKind::Icon,
                 Some(3) | None => *kind == ImageKind::Main,
@@ -83,7 +80,7 @@ pub fn answer<'a>(assets: &'a [Asset], wanted: &native::Asset) -> Option<&'a Ass
             let sized = ww > 0 || wh > 0;
             let exact = (ww == 0 || ww == *w) && (wh == 0 || wh == *h) && (sized || (wmin == 0 && hmin == 0));
             let at_least = (wmin > 0 || hmin > 0) && *w >= wmin && *h >= hmin;
-            kind_fits && (at_least || exact)
+            kind_fits && (at_least || exact) && mimes.allow(url)
         }
         (Asset::Data { data_type, value }, Some(AssetKind::Data { data_type: wanted, len })) => {
             i64::from(*data_type) == wanted && (len == 0 || value.chars().count() <= len as usize)

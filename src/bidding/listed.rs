@@ -95,6 +95,19 @@ impl Draft {
 }
 
 impl Listed {
+    /// Whether any campaign names `value`.
+    pub fn has(&self, value: u64) -> bool {
+        self.numbers.contains_key(&value)
+    }
+
+    /// The campaigns that name `value`, and no other; none if nobody does.
+    pub(super) fn named(&self, value: u64) -> Option<Walk<'_>> {
+        let number = self.numbers.get(&value)?;
+        let at = *number as usize;
+        let list = &self.campaigns[self.starts[at]..self.starts[at + 1]];
+        Some(Walk { bitmaps: SmallVec::new(), lists: SmallVec::from_slice(&[list]) })
+    }
+
     /// The campaigns that name one of `values`, or none at all.
     pub(super) fn walk(&self, values: &[u64]) -> Walk<'_> {
         let mut walk = Walk { bitmaps: SmallVec::from_slice(&[&*self.open]), lists: SmallVec::new() };

@@ -4,11 +4,14 @@
 //! |---|---|
 //! | `campaign`, `creative`, `vast`, `check`, `fault`, `demo` | campaigns as they were typed and as they were checked |
 //! | `compiled`, `key`, `live`, `part`, `index`, `listed` | campaigns made ready: keys, templates, bitmaps, live prices |
+//! | `supply` | who may sell a place |
+//! | `taxonomy` | categories of different taxonomies side by side |
 //! | `catalog`, `editor` | all of them at one time, and how edits make the next catalog |
-//! | `subject`, `offer`, `fit`, `scan`, `decide` | a request as targeting sees it, what fits it, and the decision |
+//! | `subject`, `offer`, `fit`, `scan`, `answer`, `decide` | a request as targeting sees it, what fits it, and the decision |
 //! | `pacing` | what an `even` campaign bids of its price, and why |
 //! | `reason` | the no-bid funnel |
 
+mod answer;
 pub mod campaign;
 pub mod catalog;
 #[cfg(test)]
@@ -32,9 +35,11 @@ pub mod reason;
 mod scan;
 mod strict;
 pub mod subject;
+pub mod supply;
+pub mod taxonomy;
 pub mod vast;
 
 pub use catalog::Catalog;
-pub use decide::{BidDecision, ExchangeTerms, Scratch, Shared, Snapshot, decide};
+pub use decide::{BidDecision, ExchangeTerms, Scratch, Served, Shared, Snapshot, decide};
 pub use editor::Editor;
 pub use reason::Reason;

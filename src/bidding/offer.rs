@@ -22,18 +22,26 @@ pub(super) struct Formats {
     pub values: SmallVec<[u64; 8]>,
     /// Decoded when the first native creative asks.
     markup: Option<Option<NativeRequest>>,
+    /// How long a spot may be at most, whatever the impression says: what is left of a dynamic pod.
+    pub left_s: u32,
+    /// Types of banners that are blocked: bit n is type n.
+    pub btypes: u8,
 }
 
 impl Formats {
     pub fn of(imp: &Imp) -> Formats {
         let mut values = SmallVec::new();
+        let mut btypes = 0;
         if let Some(banner) = &imp.banner {
+            if !banner.btype.is_empty() {
+                btypes = banner.btype.iter().filter(|t| (1..8).contains(t)).fold(0, |bits, t| bits | 1 << t);
+            }
             values.extend(banner.sizes().take(MAX_FORMATS).map(|(w, h)| size_key(w, h)));
         }
         values.extend(imp.video.as_ref().map(|_| VIDEO));
         values.extend(imp.audio.as_ref().map(|_| AUDIO));
         values.extend(imp.native.as_ref().map(|_| NATIVE));
-        Formats { values, markup: None }
+        Formats { values, markup: None, left_s: u32::MAX, btypes }
     }
 
     pub fn markup(&mut self, imp: &Imp) -> Option<&NativeRequest> {
@@ -155,45 +163,79 @@ impl Tally {
     }
 }
 
-/// What a bid must reach, per impression in the bid's currency, rounded up.
+/// What the bids for an impression must reach.
 pub(super) struct Floors {
-    pub open: Nanos,
+    pub open: Want,
+    /// Only bids for deals are wanted.
     pub private: bool,
-    pub deals: SmallVec<[DealFloor; 2]>,
-    /// The lowest of all, in USD: no campaign below it can bid.
+    pub deals: SmallVec<[Want; 2]>,
+}
+
+/// What a bid is for, and what it must reach, per impression in the bid's currency, rounded up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Want {
+    /// None is the open market.
+    pub deal: Option<WantedDeal>,
+    floor: Nanos,
+    /// Of a spot, for each of its seconds; comes before `floor` unless it is zero.
+    per_second: Nanos,
+    /// The lowest that any creative needs, in USD: no campaign below it can bid.
     pub least_usd: i64,
 }
 
-pub(super) struct DealFloor {
+#[derive(Clone, Copy, Debug)]
+pub(super) struct WantedDeal {
     pub key: u64,
+    /// In the impression's deals.
     pub position: usize,
-    pub floor: Nanos,
+    /// The floor is the price (AdCOM 1.0, list of auction types: 3).
+    pub fixed: bool,
+}
+
+impl Want {
+    /// What a creative of `seconds` must reach; 0 is no spot (OpenRTB 2.6 implementation notes 7.6: look for
+    /// `mincpmpersec`, otherwise fall back to `bidfloor`).
+    #[inline]
+    pub fn floor(&self, seconds: u32) -> Nanos {
+        match self.per_second {
+            Nanos(0) => self.floor,
+            _ if seconds == 0 => self.floor,
+            Nanos(per_second) => Nanos(per_second.saturating_mul(i64::from(seconds))),
+        }
+    }
 }
 
 impl Floors {
     /// For a bid of `seat` in the currency that has `rate`.
     pub fn of(imp: &Imp, seat: &str, rates: &HashMap<Currency, Rate>, rate: Rate) -> Result<Floors, Reason> {
-        let convert = |cpm: f64, currency: Option<&str>| {
-            let currency = currency.map_or(Some(Currency::USD), Currency::parse)?;
-            let from = *rates.get(&currency)?;
-            Some(Nanos::cpm_from_f64_ceil(cpm)?.convert_ceil(from, rate))
+        let want = |deal, floor: f64, per_second: f64, currency: Option<&str>| {
+            let from = *rates.get(&currency.map_or(Some(Currency::USD), Currency::parse)?)?;
+            let convert = |cpm: f64| Some(Nanos::cpm_from_f64_ceil(cpm)?.convert_ceil(from, rate));
+            let floor = convert(floor)?;
+            let (mut least, mut second) = (floor, Nanos::ZERO);
+            if per_second > 0.0 {
+                second = convert(per_second)?;
+                least = floor.min(second);
+            }
+            // One nano of slack: the floor was rounded up on its way here, the caps were rounded down.
+            let least_usd = least.convert_floor(rate, Rate::USD).0.saturating_sub(2);
+            Some(Want { deal, floor, per_second: second, least_usd })
         };
         let mut deals = SmallVec::new();
         let mut private = false;
         if let Some(pmp) = &imp.pmp {
             private = pmp.private_auction;
             for (position, deal) in pmp.deals.iter().enumerate() {
-                let seat_allowed = deal.wseat.is_empty() || deal.wseat.contains(seat);
-                let floor = convert(deal.bidfloor, deal.bidfloorcur.as_deref());
-                if let (true, Some(floor)) = (seat_allowed, floor) {
-                    deals.push(DealFloor { key: key(&deal.id.text), position, floor });
+                if deal.wseat.is_empty() || deal.wseat.contains(seat) {
+                    let fixed = deal.at == Some(3) && deal.bidfloor > 0.0;
+                    let wanted = WantedDeal { key: key(&deal.id.text), position, fixed };
+                    deals.extend(want(Some(wanted), deal.bidfloor, deal.mincpmpersec, deal.bidfloorcur.as_deref()));
                 }
             }
         }
-        let open = convert(imp.bidfloor, imp.bidfloorcur.as_deref()).ok_or(Reason::UnknownCurrency)?;
-        let least = deals.iter().map(|d: &DealFloor| d.floor).fold(open, Nanos::min);
-        // One nano of slack: the floor was rounded up on its way here, the caps were rounded down.
-        let least_usd = least.convert_floor(rate, Rate::USD).0.saturating_sub(2);
-        Ok(Floors { open, private, deals, least_usd })
+        let spots = [&imp.video, &imp.audio];
+        let per_second = spots.into_iter().flatten().map(|s| s.mincpmpersec).find(|m| *m > 0.0).unwrap_or(0.0);
+        let open = want(None, imp.bidfloor, per_second, imp.bidfloorcur.as_deref()).ok_or(Reason::UnknownCurrency)?;
+        Ok(Floors { open, private, deals })
     }
 }

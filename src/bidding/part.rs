@@ -23,15 +23,15 @@ pub struct Part {
     /// `entries[i].cap_usd`, close together: what the scan reads.
     caps_usd: Vec<i64>,
     pub index: Index,
-    /// By the regions, cities and inventory that campaigns include.
+    /// By the regions, cities and inventory that campaigns include, and their deals.
     pub regions: Listed,
     pub cities: Listed,
     pub inventory: Listed,
+    pub deals: Listed,
     by_no: HashMap<CampaignNo, u32>,
     /// Every time zone a campaign uses, once.
     pub zones: Vec<Zone>,
-    /// Any campaign looks at these at all.
-    pub uses_segments: bool,
+    /// Any campaign looks at them at all.
     pub uses_categories: bool,
 }
 
@@ -78,10 +78,10 @@ impl Part {
         entries.sort_by(|a, b| b.cap_usd.cmp(&a.cap_usd).then(a.no.cmp(&b.no)));
         let len = entries.len();
         let mut index = index::Draft::new(len);
-        let [mut regions, mut cities, mut inventory] = [(); 3].map(|()| listed::Draft::new(len));
+        let [mut regions, mut cities, mut inventory, mut deals] = [(); 4].map(|()| listed::Draft::new(len));
         let (mut by_no, mut caps_usd) = (HashMap::with_capacity(len), Vec::with_capacity(len));
         let (mut zones, mut zone_numbers) = (Vec::new(), HashMap::new());
-        let (mut uses_segments, mut uses_categories) = (false, false);
+        let mut uses_categories = false;
         // One pass: each campaign comes out of memory once.
         for (i, entry) in entries.iter_mut().enumerate() {
             let compiled = &*entry.compiled;
@@ -89,31 +89,19 @@ impl Part {
             regions.add(&compiled.regions.include);
             cities.add(&compiled.cities.include);
             inventory.add(&compiled.inventory.include);
+            deals.add(&compiled.deals);
             entry.zone = *zone_numbers.entry(compiled.zone).or_insert_with(|| {
                 zones.push(compiled.campaign.zone.clone());
                 (zones.len() - 1) as u16
             });
             caps_usd.push(entry.cap_usd);
             by_no.insert(entry.no, i as u32);
-            uses_segments |= !compiled.segments_any.is_empty() || !compiled.segments_none.is_empty();
             uses_categories |= !compiled.categories.include.is_empty() || !compiled.categories.exclude.is_empty();
         }
-        let (index, regions, cities, inventory) =
-            (index.finish(), regions.finish(), cities.finish(), inventory.finish());
+        let (index, regions, cities, inventory, deals) =
+            (index.finish(), regions.finish(), cities.finish(), inventory.finish(), deals.finish());
         let (since, entries) = (0, entries);
-        Part {
-            since,
-            entries,
-            caps_usd,
-            index,
-            regions,
-            cities,
-            inventory,
-            by_no,
-            zones,
-            uses_segments,
-            uses_categories,
-        }
+        Part { since, entries, caps_usd, index, regions, cities, inventory, deals, by_no, zones, uses_categories }
     }
 
     /// The caps of up to 64 entries, falling. After the last word there are none.

@@ -10,9 +10,13 @@ pub enum Reason {
     NotReady,
     LogFull,
     LogBusy,
+    Overload,
     InsufficientTime,
     UnknownCurrency,
     SeatNotAllowed,
+    AdsTxt,
+    SupplyChain,
+    Seller,
     NoSupportedImp,
     NoCampaigns,
     // The index: one attribute each.
@@ -49,14 +53,18 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 38] = [
+    pub const ALL: [Reason; 42] = [
         Reason::InvalidRequest,
         Reason::NotReady,
         Reason::LogFull,
         Reason::LogBusy,
+        Reason::Overload,
         Reason::InsufficientTime,
         Reason::UnknownCurrency,
         Reason::SeatNotAllowed,
+        Reason::AdsTxt,
+        Reason::SupplyChain,
+        Reason::Seller,
         Reason::NoSupportedImp,
         Reason::NoCampaigns,
         Reason::Format,
@@ -98,9 +106,13 @@ impl Reason {
             Reason::NotReady => "not_ready",
             Reason::LogFull => "log_full",
             Reason::LogBusy => "log_busy",
+            Reason::Overload => "overload",
             Reason::InsufficientTime => "insufficient_time",
             Reason::UnknownCurrency => "unknown_currency",
             Reason::SeatNotAllowed => "seat_not_allowed",
+            Reason::AdsTxt => "ads_txt",
+            Reason::SupplyChain => "supply_chain",
+            Reason::Seller => "seller",
             Reason::NoSupportedImp => "no_supported_imp",
             Reason::NoCampaigns => "no_campaigns",
             Reason::Exchange => "exchange",
@@ -139,8 +151,11 @@ impl Reason {
     pub const fn nbr(self) -> u16 {
         match self {
             Reason::InvalidRequest => 2,
-            Reason::NotReady | Reason::LogFull | Reason::LogBusy => 1,
+            Reason::NotReady | Reason::LogFull | Reason::LogBusy | Reason::Overload => 1,
+            Reason::AdsTxt => 12,
             Reason::InsufficientTime => 15,
+            Reason::SupplyChain => 16,
+            Reason::Seller => 17,
             Reason::Device | Reason::Os => 6,
             Reason::Inventory => 7,
             Reason::UnknownUser | Reason::Segment => 8,

@@ -6,10 +6,11 @@
 use super::campaign::BidPrice;
 use super::catalog::{Layer, Place};
 use super::compiled::NATIVE;
+use super::creative::Creative;
 use super::decide::{Ask, Scratch};
 use super::fit::{advertiser_allowed, fits};
 use super::index::ATTRIBUTES;
-use super::offer::{Floors, Formats, Masks, Tally};
+use super::offer::{Formats, Masks, Tally, Want};
 use super::part::Entry;
 use super::reason::Reason;
 use crate::money::{Nanos, Quantity, Rate};
@@ -46,15 +47,15 @@ impl Ask<'_, '_> {
         &self,
         imp: &Imp,
         quantity: Quantity,
-        floors: &Floors,
+        want: &Want,
         formats: &mut Formats,
         taken: &[Place],
         scratch: &mut Scratch,
     ) -> Result<Candidate, Reason> {
-        let mut best = Best { candidate: None, ties: 0, eligible: 0, furthest: Reason::Format, stop: floors.least_usd };
+        let mut best = Best { candidate: None, ties: 0, eligible: 0, furthest: Reason::Format, stop: want.least_usd };
         let layers = self.snapshot.catalog.layers();
         for (number, layer) in layers.into_iter().enumerate().filter(|(_, layer)| !layer.is_empty()) {
-            self.scan_layer(number, layer, imp, quantity, floors, formats, taken, scratch, &mut best);
+            self.scan_layer(number, layer, imp, quantity, want, formats, taken, scratch, &mut best);
         }
         scratch.lost[Reason::Outbid as usize] += best.eligible.saturating_sub(1);
         best.candidate.ok_or_else(|| {
@@ -74,13 +75,20 @@ impl Ask<'_, '_> {
         layer: &Layer,
         imp: &Imp,
         quantity: Quantity,
-        floors: &Floors,
+        want: &Want,
         formats: &mut Formats,
         taken: &[Place],
         scratch: &mut Scratch,
         best: &mut Best,
     ) {
         let part = &*layer.part;
+        let mut named = match want.deal {
+            None => None,
+            Some(deal) => match part.deals.named(deal.key) {
+                None => return,
+                named => named,
+            },
+        };
         let masks = Masks::new(layer, self.exchange.key, formats, &scratch.subject);
         let subject = &scratch.subject;
         let mut walks = [
@@ -106,6 +114,10 @@ impl Ask<'_, '_> {
             for place in taken.iter().filter(|place| place.layer == number && place.entry / 64 == word) {
                 bits &= !(1 << (place.entry % 64));
             }
+            // Who does not have the deal was not lost for it: deals are not targeting of the request.
+            if let Some(walk) = &mut named {
+                bits &= walk.word(word);
+            }
             for (reason, walk) in &mut walks {
                 if bits == 0 {
                     break;
@@ -124,7 +136,7 @@ impl Ask<'_, '_> {
                     break;
                 }
                 let place = Place { layer: number, entry: word * 64 + bit };
-                self.consider(place, &part.entries[place.entry], imp, quantity, floors, formats, scratch, best);
+                self.consider(place, &part.entries[place.entry], imp, quantity, want, formats, scratch, best);
             }
         }
         for (attribute, lost) in ATTRIBUTES.into_iter().zip(tally.sums()) {
@@ -140,12 +152,12 @@ impl Ask<'_, '_> {
         entry: &Entry,
         imp: &Imp,
         quantity: Quantity,
-        floors: &Floors,
+        want: &Want,
         formats: &mut Formats,
         scratch: &mut Scratch,
         best: &mut Best,
     ) {
-        match self.verify(place, entry, imp, quantity, floors, formats, scratch, best.stop) {
+        match self.verify(place, entry, imp, quantity, want, formats, scratch, best.stop) {
             Ok(candidate) => {
                 best.eligible += 1;
                 let standing = best.candidate.map_or(i64::MIN, |b| b.value);
@@ -174,7 +186,7 @@ impl Ask<'_, '_> {
         entry: &Entry,
         imp: &Imp,
         quantity: Quantity,
-        floors: &Floors,
+        want: &Want,
         formats: &mut Formats,
         scratch: &mut Scratch,
         stop: i64,
@@ -209,18 +221,27 @@ impl Ask<'_, '_> {
         if !compiled.categories.allow(&subject.categories) {
             return Err(Reason::Category);
         }
-        if (!compiled.segments_any.is_empty() && !compiled.segments_any.any_of(&subject.segments))
-            || compiled.segments_none.any_of(&subject.segments)
-        {
-            return Err(Reason::Segment);
+        if !compiled.segments_any.is_empty() || !compiled.segments_none.is_empty() {
+            let segments = subject.segments(self.request, self.snapshot.shared.vendor.as_ref());
+            let wanted = compiled.segments_any.is_empty() || compiled.segments_any.any_of(segments);
+            if !wanted || compiled.segments_none.any_of(segments) {
+                return Err(Reason::Segment);
+            }
         }
         if let BidPrice::Cpc { .. } = campaign.bid {
             return Err(Reason::ModelMissing);
         }
-        let price = own_price.convert_floor(entry.rate, self.rate);
-        let (creative, deal) = self.creative_and_deal(entry, imp, price, floors, formats, scratch)?;
+        let mut price = own_price.convert_floor(entry.rate, self.rate);
+        let mut own_price = own_price;
+        let creative = self.creative(entry, imp, price, want, formats, scratch)?;
+        if let Some(deal) = want.deal
+            && deal.fixed
+        {
+            price = want.floor(0);
+            own_price = own_price.min(price.convert_ceil(self.rate, entry.rate));
+        }
         if !campaign.frequency_caps.is_empty() {
-            self.check_caps(entry, scratch.subject.user)?;
+            self.check_caps(entry, self.user(scratch))?;
         }
         let open = entry.live.account.open(hour.day);
         let available = open.as_deref().and_then(|o| o.as_ref()).map_or(Nanos::ZERO, |o| o.available());
@@ -231,26 +252,24 @@ impl Ask<'_, '_> {
         if !entry.live.pace.allows(own_price.times(quantity)) {
             return Err(Reason::Pacing);
         }
-        Ok(Candidate { place, value, price, own_price, creative, deal })
+        Ok(Candidate { place, value, price, own_price, creative, deal: want.deal.map(|deal| deal.position as u16) })
     }
 
-    /// A creative that fits, and the deal it would be bid for: the one with the highest floor that the price reaches.
-    fn creative_and_deal(
+    /// A creative that fits and whose floor the price reaches.
+    fn creative(
         &self,
         entry: &Entry,
         imp: &Imp,
         price: Nanos,
-        floors: &Floors,
+        want: &Want,
         formats: &mut Formats,
         scratch: &mut Scratch,
-    ) -> Result<(u16, Option<u16>), Reason> {
+    ) -> Result<u16, Reason> {
         let compiled = &*entry.compiled;
-        let wants_deal = !compiled.deals.is_empty();
-        if wants_deal && !floors.deals.iter().any(|d| compiled.deals.contains(d.key)) {
-            return Err(Reason::Deal);
-        }
-        if !wants_deal && floors.private {
-            return Err(Reason::PrivateAuction);
+        match want.deal {
+            None if !compiled.deals.is_empty() => return Err(Reason::Deal),
+            Some(deal) if !compiled.deals.contains(deal.key) => return Err(Reason::Deal),
+            _ => {}
         }
         let len = compiled.creatives.len();
         let first = if len > 1 { scratch.rng.usize(0..len) } else { 0 };
@@ -258,30 +277,37 @@ impl Ask<'_, '_> {
         for i in 0..len {
             let at = (first + i) % len;
             let (creative, facts) = (&compiled.campaign.creatives[at], &compiled.creatives[at]);
-            if !formats.values.contains(&facts.format) {
+            if !formats.values.contains(&facts.format) || facts.duration_s > formats.left_s {
+                continue;
+            }
+            if facts.btypes & formats.btypes != 0 {
+                furthest = furthest.max(Reason::BlockedAttribute);
                 continue;
             }
             let markup = if facts.format == NATIVE { formats.markup(imp) } else { None };
-            if let Err(reason) = fits(creative, facts, self.request, imp, markup, &mut scratch.subject) {
-                furthest = furthest.max(reason);
-                continue;
-            }
-            if !wants_deal {
-                return if price >= floors.open && price.0 > 0 { Ok((at as u16, None)) } else { Err(Reason::Floor) };
-            }
-            let deals = floors.deals.iter().filter(|d| compiled.deals.contains(d.key));
-            let best = deals
-                .filter(|d| price >= d.floor && price.0 > 0)
-                .filter(|d| {
-                    imp.pmp.as_ref().is_some_and(|p| advertiser_allowed(creative, &p.deals[d.position].wadomain))
-                })
-                .max_by_key(|d| d.floor);
-            match best {
-                Some(deal) => return Ok((at as u16, Some(deal.position as u16))),
-                None => furthest = furthest.max(Reason::Floor),
+            let fits = fits(creative, facts, self.request, imp, markup, &mut scratch.subject);
+            match fits.and_then(|()| self.keeps_terms(creative, facts.duration_s, imp, price, want)) {
+                Ok(()) => return Ok(at as u16),
+                Err(reason) => furthest = furthest.max(reason),
             }
         }
         Err(furthest)
+    }
+
+    /// The floor, and the advertisers that a deal names.
+    fn keeps_terms(
+        &self,
+        creative: &Creative,
+        seconds: u32,
+        imp: &Imp,
+        price: Nanos,
+        want: &Want,
+    ) -> Result<(), Reason> {
+        if price < want.floor(seconds) || price.0 <= 0 {
+            return Err(Reason::Floor);
+        }
+        let deal = want.deal.and_then(|deal| imp.pmp.as_ref()?.deals.get(deal.position));
+        if deal.is_none_or(|deal| advertiser_allowed(creative, &deal.wadomain)) { Ok(()) } else { Err(Reason::Floor) }
     }
 
     fn check_caps(&self, entry: &Entry, user: u64) -> Result<(), Reason> {

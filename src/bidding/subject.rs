@@ -3,8 +3,10 @@
 use smallvec::SmallVec;
 
 use super::campaign::{DeviceSet, OsClass, inventory_key};
-use super::key::{category_keys, domain_keys, key};
-use crate::openrtb::consent::Privacy;
+use super::creative::Creative;
+use super::key::{UserKey, category_keys, domain_keys, key};
+use super::taxonomy::{BlockedAreas, Taxonomy};
+use crate::openrtb::consent::{Cache, Privacy, Vendor};
 use crate::openrtb::list::StrList;
 use crate::openrtb::request::BidRequest;
 
@@ -24,11 +26,15 @@ pub struct Subject {
     /// The site's domain, or the app's bundle and domain, with the domains they lie in.
     pub inventory: SmallVec<[u64; 8]>,
     pub categories: Vec<u64>,
-    pub segments: Vec<u64>,
-    /// Hash of the user's id; 0 is unknown.
-    pub user: u64,
     blocked_categories: Blocked,
     blocked_advertisers: Blocked,
+    blocked_areas: Option<BlockedAreas>,
+    // What is known of the user, worked out when the first campaign asks: most never do.
+    personal: Option<bool>,
+    user: Option<u64>,
+    knows_segments: bool,
+    segments: Vec<u64>,
+    consents: Cache,
 }
 
 /// A block list as sorted keys, made when the first campaign asks.
@@ -59,13 +65,15 @@ impl Blocked {
 }
 
 impl Subject {
-    /// Reads `request` into the buffers of an earlier one.
-    pub fn read(&mut self, request: &BidRequest, privacy: &Privacy, segments: bool, categories: bool) {
+    /// Reads `request` into the buffers of an earlier one. `vendor` is whom consent under GDPR must be for.
+    pub fn read(&mut self, request: &BidRequest, vendor: Option<&Vendor>, categories: bool) {
+        (self.personal, self.user, self.knows_segments) = (None, None, false);
         let device = &request.device;
         let geo = &device.geo;
         // The user's home counts where the device's place is unknown (OpenRTB 2.6 section 3.2.19).
-        let home = if privacy.personal { Some(&request.user.geo) } else { None };
-        self.country = geo.country.as_deref().or(home.and_then(|g| g.country.as_deref())).map(country_key);
+        let home = request.user.geo.country.as_deref().filter(|_| geo.country.is_none());
+        let home = home.filter(|_| self.is_personal(request, vendor));
+        self.country = geo.country.as_deref().or(home).map(country_key);
         self.region = geo.region.as_deref().map(region_key);
         self.city = geo.city.as_deref().map(key);
         self.devices = device.devicetype.map_or(DeviceSet::EMPTY, DeviceSet::of_devicetype);
@@ -74,7 +82,6 @@ impl Subject {
         self.language = device.language.as_deref().and_then(language_key);
         self.inventory.clear();
         self.categories.clear();
-        self.segments.clear();
         if let Some(inventory) = &request.inventory {
             if let Some(bundle) = inventory.bundle.as_deref() {
                 self.inventory.push(key(&inventory_key(bundle)));
@@ -90,29 +97,59 @@ impl Subject {
                 }
             }
         }
-        if segments && privacy.personal {
-            request.user.segments.for_each(|id| {
-                if self.segments.len() < MAX_KEYS {
-                    self.segments.push(key(&id));
-                }
-            });
-        }
-        let id = device.ifa.as_deref().filter(|id| is_id(id)).or(request.user.id.as_deref().filter(|id| is_id(id)));
-        self.user = match id {
-            Some(id) if privacy.personal => key(id).max(1),
-            _ => 0,
-        };
         self.blocked_categories.reset();
         self.blocked_advertisers.reset();
+        self.blocked_areas = None;
     }
 
-    /// Whether one of these categories, or its parent, is in `bcat`.
-    pub fn blocks_category(&mut self, request: &BidRequest, categories: &[u64]) -> bool {
-        !request.bcat.is_empty()
-            && !categories.is_empty()
-            && self.blocked_categories.contains_any(categories, |keys| {
+    /// Whether user data may be used.
+    fn is_personal(&mut self, request: &BidRequest, vendor: Option<&Vendor>) -> bool {
+        *self.personal.get_or_insert_with(|| Privacy::of(request, vendor, &mut self.consents).personal)
+    }
+
+    /// The segments that the user is in.
+    pub fn segments(&mut self, request: &BidRequest, vendor: Option<&Vendor>) -> &[u64] {
+        if !self.knows_segments {
+            self.knows_segments = true;
+            self.segments.clear();
+            if !request.user.segments.is_empty() && self.is_personal(request, vendor) {
+                request.user.segments.for_each(|id| {
+                    if self.segments.len() < MAX_KEYS {
+                        self.segments.push(key(&id));
+                    }
+                });
+            }
+        }
+        &self.segments
+    }
+
+    /// Hash of the user's id; 0 is unknown.
+    pub fn user(&mut self, request: &BidRequest, vendor: Option<&Vendor>, users: &UserKey) -> u64 {
+        if let Some(user) = self.user {
+            return user;
+        }
+        let ids = [&request.device.ifa, &request.user.id];
+        let id = ids.into_iter().flat_map(|id| id.as_deref()).find(|id| is_id(id));
+        let user = id.filter(|_| self.is_personal(request, vendor)).map_or(0, |id| users.hash(id));
+        *self.user.insert(user)
+    }
+
+    /// Whether one of the creative's categories, or its parent, is in `bcat`. `keys` are theirs.
+    pub fn blocks_category(&mut self, request: &BidRequest, creative: &Creative, keys: &[u64]) -> bool {
+        if request.bcat.is_empty() || keys.is_empty() {
+            return false;
+        }
+        // List 5.30: 1 is content taxonomy 1.0, and the default.
+        let taxonomy = Taxonomy::of(request.cattax.unwrap_or(1));
+        if taxonomy == Taxonomy::Named && creative.cattax == 1 {
+            return self.blocked_categories.contains_any(keys, |keys| {
                 keys.extend(request.bcat.iter().take(MAX_BLOCKED).map(|c| key(&c)));
-            })
+            });
+        }
+        let list = || BlockedAreas::of(taxonomy, request.bcat.iter().take(MAX_BLOCKED));
+        let blocked = self.blocked_areas.get_or_insert_with(list);
+        let own = Taxonomy::of(creative.cattax.into());
+        creative.cat.iter().any(|category| blocked.block(own, category))
     }
 
     /// Whether one of these domains is, or lies in, one of `badv`, or is an app of `bapp`.
@@ -149,7 +186,7 @@ fn language_key(language: &str) -> Option<u64> {
 }
 
 /// The host of an http or https URL.
-fn host(page: &str) -> Option<&str> {
+pub(super) fn host(page: &str) -> Option<&str> {
     let rest = page.strip_prefix("https://").or_else(|| page.strip_prefix("http://"))?;
     let end = rest.find(['/', '?', '#', ':']).unwrap_or(rest.len());
     rest.get(..end).filter(|h| !h.is_empty())

@@ -1,68 +1,167 @@
-//! VAST: built from media files, or looked into where it was given.
+//! VAST: made of media files for each impression, wrapped around another server's, or looked into where it was given.
 
 use std::fmt::Write;
 
-use super::creative::{Creative, Kind, Markup};
+use smallvec::SmallVec;
+
+use super::creative::{Creative, Kind, Markup, Media, Spot};
+use crate::openrtb::audio_video::AudioVideo;
 
 /// OpenRTB protocol of built VAST where a creative names none: VAST 3.0, which every player in use reads.
 pub const DEFAULT_PROTOCOL: u16 = 3;
+/// The same for a wrapper.
+pub const DEFAULT_WRAPPER: u16 = 6;
 
 /// Versions with their OpenRTB protocols: in line, and as a wrapper.
 const VERSIONS: &[(&str, u16, u16)] =
     &[("1.0", 1, 4), ("2.0", 2, 5), ("3.0", 3, 6), ("4.0", 7, 8), ("4.1", 11, 12), ("4.2", 13, 14), ("4.3", 15, 16)];
 
-/// Builds VAST for a creative made of media files; `None` for any other. The version is 3.0, or the oldest 4.x where
-/// the creative's protocols name no earlier one. `impression_url` and `click_tracking_url` are ours.
-pub fn build(creative: &Creative, impression_url: Option<&str>, click_tracking_url: Option<&str>) -> Option<String> {
+/// How media files are delivered: progressively (AdCOM 1.0, list of delivery methods).
+const PROGRESSIVE: i64 = 2;
+
+/// How a spot is served to one impression.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Choice {
+    /// None if neither the creative nor its VAST says.
+    pub protocol: Option<u16>,
+    /// Positions of the media files that fit, the best one first.
+    pub files: SmallVec<[u8; 8]>,
+}
+
+/// What of a spot fits an impression by protocol, file type, bitrate and delivery (OpenRTB 2.6 sections 3.2.7 and 3.2.8).
+pub fn choose(spot: &Spot, offered: &AudioVideo) -> Option<Choice> {
+    let protocol = protocol_for(spot, offered)?;
+    let mut files = SmallVec::new();
+    match &spot.markup {
+        Markup::Media(media) => {
+            if !offered.delivery.is_empty() && !offered.delivery.contains(PROGRESSIVE) {
+                return None;
+            }
+            files.extend((0..media.len() as u8).filter(|at| file_fits(&media[usize::from(*at)], offered)));
+            if files.is_empty() {
+                return None;
+            }
+            if let (Some(w), Some(h)) = (offered.w, offered.h) {
+                files.sort_by_key(|at| distance(&media[usize::from(*at)], w, h));
+            }
+        }
+        Markup::Vast(_) | Markup::Wrapper(_) => {
+            let known = !spot.mimes.is_empty();
+            if known && !spot.mimes.iter().any(|m| offered.mimes.contains(m)) {
+                return None;
+            }
+        }
+    }
+    Some(Choice { protocol, files })
+}
+
+/// The protocol to be served as: of those that both sides have, 3.0 or else the newest.
+fn protocol_for(spot: &Spot, offered: &AudioVideo) -> Option<Option<u16>> {
+    // What is built in line is no wrapper, whatever else the creative could be served as.
+    let is_own = |protocol: u16| match spot.markup {
+        Markup::Vast(_) => true,
+        Markup::Media(_) => VERSIONS.iter().all(|v| v.2 != protocol),
+        Markup::Wrapper(_) => VERSIONS.iter().any(|v| v.2 == protocol),
+    };
+    let own = spot.protocols.iter().copied().filter(|p| is_own(*p));
+    let both = own.filter(|p| offered.protocols.is_empty() || offered.protocols.contains(i64::from(*p)));
+    let best = both.max_by_key(|p| if [DEFAULT_PROTOCOL, DEFAULT_WRAPPER].contains(p) { u16::MAX } else { *p });
+    match best {
+        Some(protocol) => Some(Some(protocol)),
+        None if offered.protocols.is_empty() => Some(spot.protocols.first().copied()),
+        None => None,
+    }
+}
+
+/// A file whose bitrate nobody knows does not fit where that is bounded.
+fn file_fits(file: &Media, offered: &AudioVideo) -> bool {
+    let bounds = offered.minbitrate.unwrap_or(0)..=offered.maxbitrate.filter(|most| *most > 0).unwrap_or(u32::MAX);
+    let bounded = *bounds.start() > 0 || *bounds.end() < u32::MAX;
+    offered.mimes.contains(&file.mime) && file.bitrate_kbps.map_or(!bounded, |rate| bounds.contains(&rate))
+}
+
+/// How badly a file fits a player: the largest that does not exceed it is best, then the least that does.
+fn distance(file: &Media, w: u32, h: u32) -> (bool, i64) {
+    let area = i64::from(file.w) * i64::from(file.h);
+    let exceeds = file.w > w || file.h > h;
+    (exceeds, if exceeds { area } else { -area })
+}
+
+/// VAST for a creative made of media files, or wrapped around its URL; `None` for any other. `impression_url` is ours.
+pub fn build(creative: &Creative, choice: &Choice, impression_url: &str) -> Option<String> {
     let (Kind::Video { spot, .. } | Kind::Audio { spot }) = &creative.kind else { return None };
-    let Markup::Media(media) = &spot.markup else { return None };
-    let early = spot.protocols.is_empty() || spot.protocols.iter().any(|p| [2, 3, 5, 6].contains(p));
-    let fourth = VERSIONS.iter().find(|v| v.1 >= 7 && spot.protocols.contains(&v.1));
-    let version = if early { "3.0" } else { fourth.map_or("3.0", |v| v.0) };
-    let id = Xml(&creative.id);
+    let spoken = |v: &&(&str, u16, u16)| choice.protocol.is_some_and(|p| p == v.1 || p == v.2);
+    let version = VERSIONS.iter().find(spoken).map_or("3.0", |v| v.0);
     let mut out = String::with_capacity(1_024);
-    let _ = write!(
+    // Writing to a string cannot fail.
+    let _ = match &spot.markup {
+        Markup::Vast(_) => return None,
+        Markup::Media(media) => inline(creative, spot, media, choice, version, impression_url, &mut out),
+        Markup::Wrapper(url) => wrapper(creative, url, version, impression_url, &mut out),
+    };
+    Some(out)
+}
+
+/// The size of a video that is built: that of its best file.
+pub fn size(creative: &Creative, choice: &Choice) -> Option<(u32, u32)> {
+    let Kind::Video { spot: Spot { markup: Markup::Media(media), .. }, .. } = &creative.kind else { return None };
+    media.get(usize::from(*choice.files.first()?)).map(|file| (file.w, file.h))
+}
+
+fn wrapper(creative: &Creative, url: &str, version: &str, impression_url: &str, out: &mut String) -> std::fmt::Result {
+    write!(
+        out,
+        "<VAST version=\"{version}\"><Ad id=\"{}\"><Wrapper><AdSystem>gavel</AdSystem><VASTAdTagURI>{}</VASTAdTagURI>\
+         <Impression>{}</Impression></Wrapper></Ad></VAST>",
+        Xml(&creative.id),
+        Xml(url),
+        Xml(impression_url)
+    )
+}
+
+fn inline(
+    creative: &Creative,
+    spot: &Spot,
+    media: &[Media],
+    choice: &Choice,
+    version: &str,
+    impression_url: &str,
+    out: &mut String,
+) -> std::fmt::Result {
+    let id = Xml(&creative.id);
+    write!(
         out,
         "<VAST version=\"{version}\"><Ad id=\"{id}\"><InLine><AdSystem>gavel</AdSystem><AdTitle>{id}</AdTitle>"
-    );
+    )?;
     if version > "4.0" {
-        let _ = write!(out, "<AdServingId>{id}</AdServingId>");
+        write!(out, "<AdServingId>{id}</AdServingId>")?;
     }
-    // At least one Impression is required, and about:blank is the way to say that nobody listens.
-    let _ = write!(out, "<Impression>{}</Impression>", Xml(impression_url.unwrap_or("about:blank")));
-    let _ = write!(out, "<Creatives><Creative id=\"{id}\">");
+    write!(out, "<Impression>{}</Impression><Creatives><Creative id=\"{id}\">", Xml(impression_url))?;
     if version >= "4.0" {
-        let _ = write!(out, "<UniversalAdId idRegistry=\"unknown\"");
-        let _ = match version {
-            "4.0" => write!(out, " idValue=\"{id}\">{id}</UniversalAdId>"),
-            _ => write!(out, ">{id}</UniversalAdId>"),
-        };
+        out.push_str("<UniversalAdId idRegistry=\"unknown\"");
+        match version {
+            "4.0" => write!(out, " idValue=\"{id}\">{id}</UniversalAdId>")?,
+            _ => write!(out, ">{id}</UniversalAdId>")?,
+        }
     }
     let (hours, minutes, seconds) = (spot.duration_s / 3_600, spot.duration_s / 60 % 60, spot.duration_s % 60);
-    let _ = write!(out, "<Linear><Duration>{hours:02}:{minutes:02}:{seconds:02}</Duration>");
+    write!(out, "<Linear><Duration>{hours:02}:{minutes:02}:{seconds:02}</Duration>")?;
     // Version 4 has MediaFiles before VideoClicks; earlier ones take any order.
     out.push_str("<MediaFiles>");
-    for file in media {
+    for file in choice.files.iter().filter_map(|at| media.get(usize::from(*at))) {
         let (mime, w, h, url) = (Xml(&file.mime), file.w, file.h, Xml(&file.url));
-        let _ = write!(out, "<MediaFile delivery=\"progressive\" type=\"{mime}\" width=\"{w}\" height=\"{h}\"");
+        write!(out, "<MediaFile delivery=\"progressive\" type=\"{mime}\" width=\"{w}\" height=\"{h}\"")?;
         if let Some(bitrate) = file.bitrate_kbps {
-            let _ = write!(out, " bitrate=\"{bitrate}\"");
+            write!(out, " bitrate=\"{bitrate}\"")?;
         }
-        let _ = write!(out, ">{url}</MediaFile>");
+        write!(out, ">{url}</MediaFile>")?;
     }
     out.push_str("</MediaFiles>");
-    if creative.landing_url.is_some() || click_tracking_url.is_some() {
-        out.push_str("<VideoClicks>");
-        if let Some(url) = &creative.landing_url {
-            let _ = write!(out, "<ClickThrough>{}</ClickThrough>", Xml(url));
-        }
-        if let Some(url) = click_tracking_url {
-            let _ = write!(out, "<ClickTracking>{}</ClickTracking>", Xml(url));
-        }
-        out.push_str("</VideoClicks>");
+    if let Some(url) = &creative.landing_url {
+        write!(out, "<VideoClicks><ClickThrough>{}</ClickThrough></VideoClicks>", Xml(url))?;
     }
     out.push_str("</Linear></Creative></Creatives></InLine></Ad></VAST>");
-    Some(out)
+    Ok(())
 }
 
 /// The `type` attributes of `MediaFile` elements, sorted. A plain scan, not an XML parser: it looks at each
@@ -152,16 +251,22 @@ mod tests {
             id: "v-1".into(),
             kind: Kind::Video { w: 640, h: 360, spot },
             adomain: vec![],
+            bundle: None,
             cat: vec![],
+            cattax: 1,
             attr: vec![],
             landing_url: Some("https://acme.example/?a=1&b=2".into()),
             secure: true,
         }
     }
 
+    fn choice(protocol: u16) -> Choice {
+        Choice { protocol: Some(protocol), files: SmallVec::from_slice(&[0]) }
+    }
+
     #[test]
     fn builds_version_3() {
-        let vast = build(&creative(&[]), Some("https://t.example/i?a&b"), None).unwrap();
+        let vast = build(&creative(&[]), &choice(3), "https://t.example/i?a&b").unwrap();
         assert_eq!(
             vast,
             "<VAST version=\"3.0\"><Ad id=\"v-1\"><InLine><AdSystem>gavel</AdSystem><AdTitle>v-1</AdTitle>\
@@ -175,15 +280,30 @@ mod tests {
     }
 
     #[test]
-    fn builds_the_version_that_is_asked_for() {
-        for (protocols, want) in [(&[2, 3, 7][..], 3), (&[7], 7), (&[11, 13], 11), (&[13], 13), (&[9], 3)] {
-            let vast = build(&creative(protocols), None, Some("https://t.example/c")).unwrap();
-            assert_eq!(protocol(&vast), Some(want), "{protocols:?}");
+    fn builds_the_version_that_was_chosen() {
+        for (chosen, want) in [(2, 2), (3, 3), (7, 7), (11, 11), (13, 13), (15, 15), (9, 3)] {
+            let vast = build(&creative(&[]), &choice(chosen), "https://t.example/i").unwrap();
+            assert_eq!(protocol(&vast), Some(want), "{chosen}");
             assert_eq!(vast.contains("<UniversalAdId "), want >= 7);
             assert_eq!(vast.contains("<AdServingId>"), want >= 11);
-            assert!(vast.contains("<Impression>about:blank</Impression>"));
-            assert!(vast.contains("<ClickTracking>https://t.example/c</ClickTracking>"));
         }
+    }
+
+    #[test]
+    fn chooses_what_both_sides_speak() {
+        let chosen = |own: &[u16], offered: &str| {
+            let body =
+                format!(r#"{{"id":"r","imp":[{{"id":"1","video":{{"mimes":["video/mp4"],"protocols":{offered}}}}}]}}"#);
+            let request = crate::openrtb::parse(body.as_bytes()).unwrap();
+            let Kind::Video { spot, .. } = creative(own).kind else { panic!() };
+            choose(&spot, request.imp[0].video.as_ref().unwrap()).map(|choice| choice.protocol.unwrap())
+        };
+        assert_eq!(chosen(&[2, 3, 7], "[2,3,7]"), Some(3));
+        assert_eq!(chosen(&[2, 7, 13], "[2,7,13]"), Some(13));
+        assert_eq!(chosen(&[2, 7], "[]"), Some(7));
+        // No wrapper is made of media files.
+        assert_eq!(chosen(&[2, 3, 5, 6], "[5,6]"), None);
+        assert_eq!(chosen(&[3], "[2]"), None);
     }
 
     #[test]

@@ -1,16 +1,15 @@
 //! `[exchanges.<name>]` and `[rates]`: what is peculiar to an exchange is data.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use foldhash::HashMap;
 
 use super::DAY_S;
 use super::section::Section;
+use super::supply::is_domain;
 use crate::ids::{Currency, name_hash};
 use crate::ledger::bucket::Lifetimes;
 use crate::money::Rate;
 use crate::openrtb::claim::PriceScheme;
-use crate::openrtb::google_price::GoogleKeys;
+use crate::openrtb::google_price::{self, GoogleKeys};
 
 /// One exchange, as the path `/openrtb2/{name}` and its notices are handled.
 #[derive(Clone, Debug)]
@@ -37,6 +36,11 @@ pub struct Exchange {
     pub network_ms: i64,
     /// `body_no_bid = true`: a no-bid is a 200 with `{"id", "nbr"}` instead of a 204. Default false.
     pub body_no_bid: bool,
+    /// Bids for the open market that one impression may get, besides one for each deal. Default 1; exchanges that block
+    /// some of them may want more.
+    pub open_bids: usize,
+    /// The domain that the exchange has in ads.txt files; without it `publisher.id` is not looked up there.
+    pub ad_system: Option<String>,
 }
 
 pub fn read(mut exchanges: Section, rates: &Rates) -> Vec<Exchange> {
@@ -83,6 +87,7 @@ fn read_one(name: &str, number: u32, mut s: Section, rates: &Rates) -> Exchange 
         "google" => Ok(true),
         _ => Err("must be \"plain\" or \"google\"".to_owned()),
     });
+    let key = |text: &str| google_price::key(text).ok_or_else(|| "must be 32 bytes in base64".to_owned());
     let encryption_key = s.text("google_encryption_key", key);
     let integrity_key = s.text("google_integrity_key", key);
     let price = match (google.unwrap_or(false), encryption_key, integrity_key) {
@@ -106,6 +111,11 @@ fn read_one(name: &str, number: u32, mut s: Section, rates: &Rates) -> Exchange 
     let tmax_default_ms = s.number("tmax_default_ms", 1..=60_000).unwrap_or(100);
     let network_ms = s.number("network_ms", 0..=60_000).unwrap_or(10);
     let body_no_bid = s.boolean("body_no_bid").unwrap_or(false);
+    let open_bids = s.number("open_bids", 1..=16).unwrap_or(1) as usize;
+    let ad_system = s.text("ad_system", |t| match is_domain(t) {
+        true => Ok(t.to_owned()),
+        false => Err("must be a domain such as \"exchange.example\"".to_owned()),
+    });
     s.end();
     Exchange {
         name: name.to_owned(),
@@ -119,12 +129,9 @@ fn read_one(name: &str, number: u32, mut s: Section, rates: &Rates) -> Exchange 
         tmax_default_ms,
         network_ms,
         body_no_bid,
+        open_bids,
+        ad_system,
     }
-}
-
-fn key(text: &str) -> Result<[u8; 32], String> {
-    let bytes = STANDARD.decode(text).map_err(|_| "must be base64".to_owned())?;
-    bytes.try_into().map_err(|_| "must be 32 bytes in base64".to_owned())
 }
 
 /// The price of one unit of each currency in USD.

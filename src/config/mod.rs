@@ -5,7 +5,9 @@
 
 pub mod artifact;
 mod exchange;
+mod privacy;
 mod section;
+mod supply;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -15,8 +17,10 @@ use toml::de::DeTable;
 pub use exchange::{Exchange, Rates};
 pub use section::Fault;
 use section::{Section, Source};
+pub use supply::Supply;
 
 use crate::ids::NodeId;
+use crate::openrtb::consent::Vendor;
 
 /// What the user typed.
 #[derive(Clone, Debug, Default)]
@@ -50,10 +54,24 @@ pub struct Config {
     pub node: NodeId,
     pub exchanges: Vec<Exchange>,
     pub rates: Rates,
+    /// With it the traffic listener speaks TLS only. Default none.
+    pub tls: Option<Tls>,
+    pub supply: Option<Supply>,
     pub limits: Limits,
     pub ledger: Ledger,
     pub log: Log,
     pub caps: Caps,
+    /// `[privacy]`: our entry in IAB Europe's Global Vendor List. Without it no request under GDPR is personal.
+    pub vendor: Option<Vendor>,
+}
+
+/// `[tls]`
+#[derive(Clone, Debug)]
+pub struct Tls {
+    /// PEM file of the certificate and those between it and its root, the server's own first.
+    pub cert: PathBuf,
+    /// PEM file of its private key.
+    pub key: PathBuf,
 }
 
 /// `[limits]`: what a client may ask for, and an operator.
@@ -65,8 +83,9 @@ pub struct Limits {
     pub max_body_bytes: usize,
     /// Largest request head in bytes; larger is 431. Default 16 KiB.
     pub max_header_bytes: usize,
-    /// Open connections per worker; one more is closed at once. Default 10000. Keeps file descriptors for the log.
-    pub max_connections: usize,
+    /// Open connections per worker; what comes on a quarter more gets no bids, what is beyond that is closed at once.
+    /// Keeps memory, and file descriptors for the log. Default 10000, or as many as the process may have files open for.
+    pub max_connections: Option<usize>,
     /// How long a request's body may take to come. Default 10 s. Ends slow clients.
     pub body_timeout_ms: i64,
     /// How long a connection may wait for the next request's head. Default 180 s: exchanges keep theirs at least 150.
@@ -155,11 +174,13 @@ impl RawConfig {
         let admin_listen = root.text("admin_listen", address);
         let admin_token = root.text("admin_token", |t| token(t).map(str::to_owned));
         let data_dir = root.text("data_dir", |t| Ok(base.join(t)));
-        let catalog = root.texts("catalog").map(|patterns| expand(&patterns, base, &mut root));
+        let catalog = root.texts("catalog").map(|patterns| expand(&patterns, base, "catalog", &mut root));
         let public_url = root.text("public_url", public_url).unwrap_or_else(|| "https://localhost".to_owned());
         let node = NodeId(root.number("node", 1..=65_535).unwrap_or(1) as u16);
         let rates = Rates::read(root.table("rates"));
         let exchanges = exchange::read(root.table("exchanges"), &rates);
+        let tls = tls(root.table("tls"), base);
+        let supply = supply::read(root.table("supply"), base);
 
         let mut s = root.table("limits");
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -167,7 +188,7 @@ impl RawConfig {
             workers: s.number("workers", 1..=1_024).map_or(cores, |n| n as usize),
             max_body_bytes: s.number("max_body_bytes", 1_024..=64 << 20).unwrap_or(1 << 20) as usize,
             max_header_bytes: s.number("max_header_bytes", 8_192..=1 << 20).unwrap_or(16 << 10) as usize,
-            max_connections: s.number("max_connections", 1..=1_000_000).unwrap_or(10_000) as usize,
+            max_connections: s.number("max_connections", 1..=1_000_000).map(|n| n as usize),
             body_timeout_ms: s.seconds("body_timeout_s", 3_600).unwrap_or(10_000),
             idle_timeout_ms: s.seconds("idle_timeout_s", 86_400).unwrap_or(180_000),
             shutdown_grace_ms: s.seconds("shutdown_grace_s", 3_600).unwrap_or(5_000),
@@ -190,12 +211,20 @@ impl RawConfig {
             bid_for_unknown: s.boolean("bid_for_unknown").unwrap_or(false),
         };
         s.end();
+        let vendor = privacy::vendor(root.table("privacy"));
 
         let listen = self.over("GAVEL_LISTEN or --listen", &self.listen, listen, &mut root);
         let admin_listen =
             self.over("GAVEL_ADMIN_LISTEN or --admin-listen", &self.admin_listen, admin_listen, &mut root);
         let admin_listen = admin_listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9090)));
-        let admin_token = self.admin_token.clone().or(admin_token);
+        let admin_token = match self.admin_token.as_deref().map(token) {
+            None => admin_token,
+            Some(Ok(token)) => Some(token.to_owned()),
+            Some(Err(message)) => {
+                root.fault("GAVEL_ADMIN_TOKEN", message);
+                None
+            }
+        };
         if !admin_listen.ip().is_loopback() && admin_token.is_none() {
             root.fault(
                 "admin_token",
@@ -213,10 +242,13 @@ impl RawConfig {
             node,
             exchanges,
             rates,
+            tls,
+            supply,
             limits,
             ledger,
             log,
             caps,
+            vendor,
         }
     }
 
@@ -257,6 +289,16 @@ impl Config {
     }
 }
 
+fn tls(mut s: Section, base: &Path) -> Option<Tls> {
+    let given = s.is_given();
+    let files = [s.text("cert", |t| Ok(base.join(t))), s.text("key", |t| Ok(base.join(t)))];
+    let missing: Vec<&str> = ["cert", "key"].into_iter().filter(|key| given && !s.has(key)).collect();
+    missing.iter().for_each(|key| s.fault(key, "is required: the name of a PEM file"));
+    s.end();
+    let [Some(cert), Some(key)] = files else { return None };
+    Some(Tls { cert, key })
+}
+
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is not an address such as \"127.0.0.1:8080\""))
 }
@@ -275,17 +317,17 @@ fn public_url(text: &str) -> Result<String, String> {
 }
 
 /// Files that the patterns name, in order, each once. A pattern that names none is a fault: it is a typing error.
-fn expand(patterns: &[String], base: &Path, root: &mut Section) -> Vec<PathBuf> {
+fn expand(patterns: &[String], base: &Path, key: &str, section: &mut Section) -> Vec<PathBuf> {
     let mut files = Vec::new();
     for pattern in patterns {
         let full = base.join(pattern);
         let before = files.len();
         match glob::glob(&full.to_string_lossy()) {
             Ok(paths) => files.extend(paths.filter_map(Result::ok).filter(|p| p.is_file())),
-            Err(e) => root.fault("catalog", format!("{pattern:?} is not a pattern: {e}")),
+            Err(e) => section.fault(key, format!("{pattern:?} is not a pattern: {e}")),
         }
         if files.len() == before {
-            root.fault("catalog", format!("{pattern:?} names no file"));
+            section.fault(key, format!("{pattern:?} names no file"));
         }
     }
     let mut seen = std::collections::HashSet::new();
@@ -296,6 +338,7 @@ fn expand(patterns: &[String], base: &Path, root: &mut Section) -> Vec<PathBuf> 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::openrtb::consent::{Bases, Basis};
 
     fn faults(text: &str) -> Vec<String> {
         let raw = RawConfig { file: Some(("gavel.toml".into(), text.into())), ..RawConfig::default() };
@@ -324,14 +367,56 @@ mod tests {
                 "gavel.toml:6: exchanges.a.currency: XYZ has no rate; add it to [rates]",
                 "gavel.toml:10: limits.max_body_bytes: must be a whole number from 1024 to 67108864",
                 "gavel.toml:2: lissten: is not a key here; known: listen, admin_listen, admin_token, data_dir, catalog, \
-                 public_url, node, rates, exchanges, limits, ledger, log, frequency",
+                 public_url, node, rates, exchanges, tls, supply, limits, ledger, log, frequency, privacy",
             ]
         );
     }
 
     #[test]
+    fn a_vendor_is_an_entry_of_the_list() {
+        let vendor = |text: &str| {
+            let text = format!("[privacy]\n{text}");
+            let raw = RawConfig { file: Some(("gavel.toml".into(), text)), ..RawConfig::default() };
+            raw.check().map(|config| config.vendor).map_err(|faults| faults[0].to_string())
+        };
+        let with = |default, flexible| Ok(Some(Vendor { id: 755, purpose_2: Bases { default, flexible } }));
+        assert_eq!(vendor(""), Ok(None));
+        assert_eq!(vendor("vendor_id = 755"), with(Basis::Consent, false));
+        assert_eq!(vendor("vendor_id = 755\npurpose_2 = [\"consent\"]"), with(Basis::Consent, false));
+        let interest = "purpose_2 = [\"legitimate_interest\"]";
+        assert_eq!(vendor(&format!("vendor_id = 755\n{interest}")), with(Basis::LegitimateInterest, false));
+        let both = "purpose_2 = [\"legitimate_interest\", \"consent\"]";
+        assert_eq!(vendor(&format!("vendor_id = 755\n{both}")), with(Basis::LegitimateInterest, true));
+        let needs = "gavel.toml:2: privacy.purpose_2: needs vendor_id".to_owned();
+        assert_eq!(vendor(interest), Err(needs));
+        let number = "gavel.toml:2: privacy.vendor_id: must be a whole number from 1 to 65535".to_owned();
+        assert_eq!(vendor("vendor_id = 0"), Err(number));
+        for bases in ["[]", "[\"consent\", \"consent\"]", "[\"contract\"]", "[\"consent\", \"contract\"]"] {
+            let fault = vendor(&format!("vendor_id = 755\npurpose_2 = {bases}")).unwrap_err();
+            assert!(fault.starts_with("gavel.toml:3: privacy.purpose_2: must be"), "{fault}");
+        }
+    }
+
+    #[test]
     fn a_syntax_error_has_its_line() {
         assert!(faults("a = 1\nb = = 2\n").iter().any(|f| f.starts_with("gavel.toml:2")));
+    }
+
+    #[test]
+    fn tls_names_two_files() {
+        let config =
+            |text: &str| RawConfig { file: Some(("dir/gavel.toml".into(), text.into())), ..RawConfig::default() };
+        let tls = config("[tls]\ncert = \"a.pem\"\nkey = \"/b.pem\"\n").check().unwrap().tls.unwrap();
+        assert_eq!((tls.cert.to_str(), tls.key.to_str()), (Some("dir/a.pem"), Some("/b.pem")));
+        assert!(Config::default_for_demo().unwrap().tls.is_none());
+        assert_eq!(
+            faults("[tls]\ncert = 7\n"),
+            [
+                "gavel.toml:2: tls.cert: must be a text in quotes",
+                "gavel.toml: tls.key: is required: the name of a PEM file"
+            ]
+        );
+        assert_eq!(faults("[tls]\n").len(), 2);
     }
 
     #[test]
@@ -347,5 +432,9 @@ mod tests {
     fn an_open_admin_listener_needs_a_token() {
         assert!(faults("admin_listen = \"0.0.0.0:9090\"")[0].contains("admin_token"));
         assert!(faults("admin_listen = \"0.0.0.0:9090\"\nadmin_token = \"0123456789abcdef\"").is_empty());
+        // One that everybody has is none.
+        let file = Some(("gavel.toml".into(), "admin_listen = \"0.0.0.0:9090\"".into()));
+        let raw = RawConfig { file, admin_token: Some(String::new()), ..RawConfig::default() };
+        assert!(raw.check().unwrap_err()[0].to_string().contains("GAVEL_ADMIN_TOKEN"));
     }
 }

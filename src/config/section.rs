@@ -63,6 +63,16 @@ impl<'t, 's, 'f> Section<'t, 's, 'f> {
         self.table.and_then(|t| t.get(key))
     }
 
+    /// Whether the table is there at all.
+    pub fn is_given(&self) -> bool {
+        self.table.is_some()
+    }
+
+    /// Whether the table has the key, whatever stands there.
+    pub fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|t| t.contains_key(key))
+    }
+
     fn path(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }

@@ -98,7 +98,8 @@ pub trait Follower: Send {
     /// Called for each event once it is durable, in log order.
     fn apply(&mut self, stamped: &Stamped, out: &mut Vec<Event>);
     /// Called before each commit, at least about every 5 ms, with the log's own time; no event applied later is
-    /// stamped earlier. Pauses while a full disk keeps the follower's own events from being written.
+    /// stamped earlier. What it pushes to `out` is written before anything that was not applied by then. Pauses while
+    /// a full disk keeps earlier events from being written.
     fn tick(&mut self, now: UnixMs, out: &mut Vec<Event>);
 }
 

@@ -7,7 +7,7 @@ mod threads;
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -32,6 +32,7 @@ fn large_event(lane: usize, n: u32, fill: usize, with: u8) -> Event {
         currency: Currency::USD,
         total: Nanos(i64::from(n)),
         daily: None,
+        day: None,
         json: Some(String::from_utf8(vec![with; fill]).unwrap()),
     })
 }
@@ -50,6 +51,8 @@ struct Recorder {
     ticked: Arc<AtomicI64>,
     /// Appended by the follower itself at the next tick.
     own: Arc<Mutex<Vec<Event>>>,
+    /// What was applied when it did.
+    asked_after: Arc<AtomicUsize>,
 }
 
 impl Follower for Recorder {
@@ -60,7 +63,11 @@ impl Follower for Recorder {
     fn tick(&mut self, now: UnixMs, out: &mut Vec<Event>) {
         let before = self.ticked.swap(now.0, Ordering::Relaxed);
         assert!(now.0 >= before, "time went back");
-        out.append(&mut self.own.lock().unwrap());
+        let mut own = self.own.lock().unwrap();
+        if !own.is_empty() {
+            self.asked_after.store(self.applied.lock().unwrap().len(), Ordering::Relaxed);
+        }
+        out.append(&mut own);
     }
 }
 

@@ -93,7 +93,8 @@ impl Writer {
     }
 
     fn tick_and_commit(&mut self, stop: Stop) -> io::Result<Step> {
-        if stop == Stop::No && self.own.bytes() < self.shared.config.lane_bytes {
+        // Only on top of all that was taken before: what the follower asks for then comes before anything it has not seen.
+        if stop == Stop::No && self.cut.is_written() {
             let now = self.now();
             self.follower.tick(now, &mut self.out);
             self.keep_own()?;

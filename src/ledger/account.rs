@@ -152,10 +152,8 @@ impl SlotAccount {
         self.low_water.store(low_water.0, Ordering::Relaxed);
     }
 
-    /// Adds leased money.
-    pub(super) fn grant(&self, amount: Nanos, lease_seq: u32) {
+    pub(super) fn set_lease_seq(&self, lease_seq: u32) {
         self.lease_seq.store(lease_seq, Ordering::Relaxed);
-        self.available.0.fetch_add(amount.0, Ordering::AcqRel);
     }
 
     /// Takes up to `most` out of what is available.
@@ -221,7 +219,7 @@ mod tests {
     fn reserves_until_nothing_is_left_and_not_a_nano_more() {
         let (grids, now) = grids();
         let slot = SlotAccount::new(Slot::Whole);
-        slot.grant(Nanos(10), 1);
+        slot.give_back(Nanos(10));
         let until = UnixMs(now.0 + i64::from(grids.lifetimes(now, LIFE).0));
         assert_eq!(slot.try_reserve(&grids, Ring::Auction, until, Nanos(4)), Some(Nanos(6)));
         assert_eq!(slot.try_reserve(&grids, Ring::Auction, until, Nanos(6)), Some(Nanos(0)));
@@ -240,7 +238,7 @@ mod tests {
     fn two_threads_never_reserve_more_than_there_is() {
         let (grids, now) = grids();
         let slot = SlotAccount::new(Slot::Whole);
-        slot.grant(Nanos(100_000), 1);
+        slot.give_back(Nanos(100_000));
         let until = UnixMs(now.0 + i64::from(grids.lifetimes(now, LIFE).0));
         let reserve =
             || (0..80_000).filter(|_| slot.try_reserve(&grids, Ring::Auction, until, Nanos(1)).is_some()).count();

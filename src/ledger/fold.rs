@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashSet};
 
 use foldhash::HashMap;
 
+use super::daily::DailyBudgets;
 use super::reservation::{Bits, Outcome, PageKey, State, step};
 use crate::clock::Day;
 use crate::event::{CampaignSet, Event, Notice, Offset, Slot, Stamped};
@@ -29,7 +30,11 @@ pub struct Books {
 pub struct Dirty {
     pub campaigns: HashSet<CampaignNo>,
     pub days: HashSet<(CampaignNo, Day)>,
+    /// Campaigns whose daily budgets changed.
+    pub budgets: HashSet<CampaignNo>,
     pub pages: HashSet<PageKey>,
+    /// Reservations were forgotten.
+    pub forgot: bool,
     /// Hours of the day.
     pub hours: HashSet<usize>,
     /// Events were folded: the offset at least has moved.
@@ -70,6 +75,7 @@ pub struct CampaignBook {
     pub wins: u64,
     pub billed: u64,
     pub days: BTreeMap<Day, DayBook>,
+    pub daily_budgets: DailyBudgets,
     /// Leased and neither returned nor spent, per start and slot. Never zero.
     pub leases: BTreeMap<(Epoch, Slot), Nanos>,
 }
@@ -98,8 +104,27 @@ impl CampaignBook {
             wins: 0,
             billed: 0,
             days: BTreeMap::new(),
+            daily_budgets: DailyBudgets::default(),
             leases: BTreeMap::new(),
         }
+    }
+
+    /// Takes over what an edit says; true when a daily budget is new.
+    fn set(&mut self, set: &CampaignSet) -> bool {
+        (self.total, self.daily, self.json) = (set.total, set.daily, set.json.clone());
+        self.deleted = false;
+        self.over_at_set = (self.spent + self.outstanding() - self.total).max(Nanos::ZERO);
+        let Some(day) = set.day else { return self.daily_budgets.clear() };
+        let mut budgets = std::mem::take(&mut self.daily_budgets);
+        let leased = self.leases.keys().filter_map(|(_, slot)| match slot {
+            Slot::Day(day) => Some(*day),
+            Slot::Whole => None,
+        });
+        let known = self.days.range(day..).map(|(day, _)| *day).chain(leased);
+        let promised = |day| self.spent_on(day) + self.outstanding_on(day);
+        let is_new = budgets.set(day, set.daily, known, promised);
+        self.daily_budgets = budgets;
+        is_new
     }
 
     /// Leased and neither returned nor spent.
@@ -110,8 +135,11 @@ impl CampaignBook {
     /// The part of it that may be spent on `day`: what was leased for it, and what was leased while there was no daily
     /// cap, for a bid belongs to its day whatever it was reserved from.
     fn outstanding_on(&self, day: Day) -> Nanos {
-        let counts = |slot: Slot| slot == Slot::Day(day) || slot == Slot::Whole;
-        self.leases.iter().filter(|((_, slot), _)| counts(*slot)).map(|(_, n)| *n).sum()
+        self.leases_of(Slot::Day(day)) + self.leases_of(Slot::Whole)
+    }
+
+    pub(super) fn leases_of(&self, of: Slot) -> Nanos {
+        self.leases.iter().filter(|((_, slot), _)| *slot == of).map(|(_, n)| *n).sum()
     }
 
     /// Budget less spent: all of it, or on a day with a cap the less of that and of what the day has left.
@@ -123,8 +151,14 @@ impl CampaignBook {
         }
     }
 
-    fn spent_on(&self, day: Day) -> Nanos {
+    pub(super) fn spent_on(&self, day: Day) -> Nanos {
         self.days.get(&day).map_or(Nanos::ZERO, |d| d.spent)
+    }
+
+    /// What was spent on `day` above the daily budget that held then.
+    pub fn overspend_on(&self, day: Day) -> Nanos {
+        let budget = self.daily_budgets.on(day).budget;
+        budget.map_or(Nanos::ZERO, |budget| self.spent_on(day) - budget).max(Nanos::ZERO)
     }
 
     /// The part of it from starts before `epoch`.
@@ -189,9 +223,9 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
         Event::EpochStarted { epoch, .. } => books.epoch = books.epoch.max(*epoch),
         Event::CampaignSet(set) => {
             let book = books.campaigns.entry(set.campaign).or_insert_with(|| CampaignBook::new(set));
-            (book.total, book.daily, book.json) = (set.total, set.daily, set.json.clone());
-            book.deleted = false;
-            book.over_at_set = (book.spent + book.outstanding() - book.total).max(Nanos::ZERO);
+            if book.set(set) {
+                books.dirty.budgets.insert(set.campaign);
+            }
             books.dirty.campaigns.insert(set.campaign);
         }
         Event::CampaignDeleted { campaign } => books.change(*campaign, |book| {
@@ -215,6 +249,7 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
             });
             books.dirty.hours.insert(hour);
         }
+        Event::ReservationsForgotten { before } => books.forget_before(*before),
         Event::Track { .. } | Event::Correction { .. } | Event::Traffic { .. } => {}
     }
     Folded::Done
@@ -230,7 +265,9 @@ impl Books {
 
     fn fold_notice(&mut self, notice: &Notice, stamped: &Stamped) -> Folded {
         let facts = &notice.facts;
-        let from = self.bits.get(facts.reservation);
+        let Some(from) = self.bits.get(facts.reservation) else {
+            return Folded::Notice { from: State::Released, outcome: Outcome::Forgotten };
+        };
         let Some(book) = self.campaigns.get_mut(&facts.campaign) else {
             return Folded::Notice { from, outcome: Outcome::UnknownCampaign };
         };
@@ -277,10 +314,11 @@ impl Books {
     pub fn part(&self, dirty: &Dirty) -> Books {
         let campaign = |no: &CampaignNo| Some((*no, self.campaigns.get(no)?.clone()));
         let days = dirty.days.iter().map(|(no, _)| no);
+        let campaigns = dirty.campaigns.iter().chain(&dirty.budgets).chain(days);
         Books {
             next: self.next,
             epoch: self.epoch,
-            campaigns: dirty.campaigns.iter().chain(days).filter_map(campaign).collect(),
+            campaigns: campaigns.filter_map(campaign).collect(),
             bits: self.bits.part(&dirty.pages),
             traffic: self.traffic,
             dirty: Dirty::default(),
@@ -291,15 +329,17 @@ impl Books {
     pub fn put_back(&mut self, dirty: Dirty) {
         self.dirty.campaigns.extend(dirty.campaigns);
         self.dirty.days.extend(dirty.days);
+        self.dirty.budgets.extend(dirty.budgets);
+        self.dirty.forgot |= dirty.forgot;
         self.dirty.pages.extend(dirty.pages);
         self.dirty.hours.extend(dirty.hours);
         self.dirty.moved |= dirty.moved;
     }
 
-    /// Forgets reservations whose tokens have expired: those of minutes before `bucket`.
-    pub fn forget_before(&mut self, bucket: u32) {
+    fn forget_before(&mut self, bucket: u32) {
         self.bits.forget_before(bucket);
         self.dirty.pages.retain(|key| key.bucket >= bucket);
+        self.dirty.forgot = true;
     }
 }
 
@@ -345,6 +385,7 @@ pub(crate) mod tests {
             currency: Currency::USD,
             total: Nanos(total),
             daily: daily.map(Nanos),
+            day: Some(facts(0).day),
             json: None,
         })
     }

@@ -97,6 +97,20 @@ pub struct AccountView {
     pub bids: u64,
     pub wins: u64,
     pub billed: u64,
+    /// Of a campaign with a daily budget.
+    pub today: Option<DayView>,
+}
+
+/// The campaign-local day of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DayView {
+    pub day: Day,
+    pub budget: Nanos,
+    pub spent: Nanos,
+    /// The day's budget less what of it is spent, reserved and withheld, and at most what the campaign has available.
+    pub available: Nanos,
+    /// What of `spent` is above the day's budget.
+    pub overspend: Nanos,
 }
 
 impl Hot {
@@ -191,7 +205,7 @@ impl Hot {
                 self.take_back_excess(set.campaign, out);
             }
             (Event::LeaseGranted { campaign, lease, slot, amount }, _) if lease.epoch == self.epoch => {
-                self.granted(*campaign, *lease, *slot, *amount);
+                self.granted(*campaign, *lease, *slot, *amount, out);
                 self.take_back_excess(*campaign, out);
             }
             (Event::LeaseReturned { campaign, epoch, slot, amount, .. }, _) if *epoch == self.epoch => {
@@ -212,9 +226,10 @@ impl Hot {
         folded
     }
 
-    fn granted(&mut self, campaign: CampaignNo, lease: LeaseId, slot: Slot, amount: Nanos) {
-        let daily = self.books.campaigns.get(&campaign).is_some_and(|book| book.daily.is_some());
-        let c = self.add(campaign);
+    fn granted(&mut self, campaign: CampaignNo, lease: LeaseId, slot: Slot, amount: Nanos, out: &mut Vec<Event>) {
+        self.add(campaign);
+        let (epoch, book, c) = (self.epoch, self.books.campaigns.get(&campaign), self.campaigns.get_mut(&campaign));
+        let (Some(book), Some(c)) = (book, c) else { return };
         c.granting = (c.granting - amount).max(Nanos::ZERO);
         let at = c.slots.iter().position(|s| s.account.slot == slot).unwrap_or_else(|| {
             let account = Arc::new(SlotAccount::new(slot));
@@ -223,10 +238,12 @@ impl Hot {
         });
         let s = &mut c.slots[at];
         s.leased += amount;
-        s.account.grant(amount, lease.seq);
+        s.account.set_lease_seq(lease.seq);
+        // Not all of it when a late bill or a cut came before it: bids must not even see that.
+        give_back(campaign, epoch, Some(book), &mut c.slots, at, amount, out);
         c.demand.last_available += amount;
-        if daily == (slot != Slot::Whole) {
-            c.account.set_open(Some(s.account.clone()));
+        if book.daily.is_some() == (slot != Slot::Whole) {
+            c.account.set_open(Some(c.slots[at].account.clone()));
         }
     }
 
@@ -436,10 +453,11 @@ impl Hot {
         let slots = self.campaigns.get(&campaign).map(|c| c.slots.as_slice()).unwrap_or_default();
         let reserved = slots.iter().map(|s| s.account.reserved()).sum();
         let withheld = book.withheld(self.epoch);
+        let available = (book.total - book.spent - reserved - withheld).max(Nanos::ZERO);
         Some(AccountView {
             currency: book.currency,
             budget: book.total,
-            available: (book.total - book.spent - reserved - withheld).max(Nanos::ZERO),
+            available,
             reserved,
             withheld,
             spent: book.spent,
@@ -448,6 +466,25 @@ impl Hot {
             bids: book.bids,
             wins: book.wins,
             billed: book.billed,
+            today: self.today(campaign, book, available),
+        })
+    }
+
+    fn today(&self, campaign: CampaignNo, book: &CampaignBook, available: Nanos) -> Option<DayView> {
+        let (budget, c) = (book.daily?, self.campaigns.get(&campaign)?);
+        let day = c.plan.as_ref()?.0.zone.local_hour(self.now).day;
+        // As in `CampaignBook::free`: what was set aside while there was no daily budget may be of this day.
+        let counts = |slot: Slot| slot == Slot::Whole || slot == Slot::Day(day);
+        let reserved: Nanos = c.slots.iter().filter(|s| counts(s.account.slot)).map(|s| s.account.reserved()).sum();
+        let earlier = book.leases.iter().filter(|((epoch, slot), _)| *epoch < self.epoch && counts(*slot));
+        let withheld: Nanos = earlier.map(|(_, n)| *n).sum();
+        let spent = book.spent_on(day);
+        Some(DayView {
+            day,
+            budget,
+            spent,
+            available: (budget - spent - reserved - withheld).max(Nanos::ZERO).min(available),
+            overspend: (spent - budget).max(Nanos::ZERO),
         })
     }
 
@@ -458,9 +495,13 @@ impl Hot {
         }
     }
 
-    /// Forgets reservations whose tokens have expired.
-    pub fn forget_before(&mut self, bucket: u32) {
-        self.books.forget_before(bucket);
+    /// Has the log say that reservations of minutes before `bucket` are forgotten, if it does not say so yet. False
+    /// before this start is in the log.
+    pub fn forget_before(&self, bucket: u32, out: &mut Vec<Event>) -> bool {
+        if self.started && bucket > self.books.bits.forgotten_before() {
+            out.push(Event::ReservationsForgotten { before: bucket });
+        }
+        self.started
     }
 
     /// Drops the list of changes that only a book store needs.

@@ -10,6 +10,7 @@
 //! | `flow` | what notices tell of a campaign's spend, for the pacer |
 //! | `sequence` | ids for reservations |
 //! | `wanted` | which campaigns need a lease |
+//! | `daily` | the daily budgets a campaign has had |
 //! | `lease` | how much a node takes from a budget before it may spend |
 //! | `reconcile` | books against hot state |
 //! | `sync` | the atomics of all these, exchanged for those of a model checker by `tests/loom` |
@@ -20,6 +21,7 @@
 
 pub mod account;
 pub mod bucket;
+pub mod daily;
 pub mod flow;
 pub mod fold;
 pub mod hot;

@@ -60,6 +60,8 @@ pub enum Outcome {
     Test,
     /// For a campaign the log does not know: no effect.
     UnknownCampaign,
+    /// For a reservation whose tokens expired so long ago that it is forgotten: no effect.
+    Forgotten,
 }
 
 impl Outcome {
@@ -76,6 +78,7 @@ impl Outcome {
             Outcome::UnusablePrice => "unusable_price",
             Outcome::Test => "test",
             Outcome::UnknownCampaign => "unknown_campaign",
+            Outcome::Forgotten => "forgotten",
         }
     }
 }
@@ -133,22 +136,44 @@ pub struct PageKey {
     pub page: u32,
 }
 
-/// The bits of all reservations that had a notice. A page that was never written is all `Pending`.
+impl PageKey {
+    /// The reservation at a place within the page.
+    pub fn reservation(&self, within: u32) -> ReservationId {
+        let seq = self.page.saturating_mul(PAGE).saturating_add(within);
+        ReservationId { node: self.node, epoch: self.epoch, bucket: self.bucket, seq }
+    }
+}
+
+/// The states in a page's bytes, in the order of its reservations.
+pub fn states(bytes: &[u8]) -> impl Iterator<Item = State> + '_ {
+    bytes.iter().flat_map(|byte| (0..4).map(move |place| State::from_bits(byte >> (2 * place))))
+}
+
+/// The bits of all reservations that had a notice. A page that was never written is all `Pending`; one that was is not,
+/// for no state goes back to that.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bits {
     pages: HashMap<PageKey, Box<[u8; PAGE_BYTES]>>,
+    /// Reservations of minutes before this one are forgotten.
+    forgotten_before: u32,
 }
 
 impl Bits {
+    pub fn new(forgotten_before: u32) -> Bits {
+        Bits { pages: HashMap::default(), forgotten_before }
+    }
+
     fn place(id: ReservationId) -> (PageKey, usize, u32) {
         let key = PageKey { node: id.node, epoch: id.epoch, bucket: id.bucket, page: id.seq / PAGE };
         let within = id.seq % PAGE;
         (key, within as usize / 4, (within % 4) * 2)
     }
 
-    pub fn get(&self, id: ReservationId) -> State {
+    /// Where a reservation is; `None` when that is forgotten.
+    pub fn get(&self, id: ReservationId) -> Option<State> {
         let (key, byte, shift) = Bits::place(id);
-        State::from_bits(self.pages.get(&key).map_or(0, |page| page[byte] >> shift))
+        let state = || State::from_bits(self.pages.get(&key).map_or(0, |page| page[byte] >> shift));
+        (id.bucket >= self.forgotten_before).then(state)
     }
 
     /// Returns the page that changed.
@@ -159,15 +184,20 @@ impl Bits {
         key
     }
 
-    /// Forgets reservations of minutes before `bucket`: their tokens have expired.
+    pub fn forgotten_before(&self) -> u32 {
+        self.forgotten_before
+    }
+
+    /// Forgets reservations of minutes before `bucket`, for good.
     pub fn forget_before(&mut self, bucket: u32) {
+        self.forgotten_before = self.forgotten_before.max(bucket);
         self.pages.retain(|key, _| key.bucket >= bucket);
     }
 
     /// A copy of some pages.
     pub fn part<'a>(&self, keys: impl IntoIterator<Item = &'a PageKey>) -> Bits {
         let page = |key: &PageKey| Some((*key, self.pages.get(key)?.clone()));
-        Bits { pages: keys.into_iter().filter_map(page).collect() }
+        Bits { pages: keys.into_iter().filter_map(page).collect(), ..*self }
     }
 
     pub fn page(&self, key: &PageKey) -> Option<&[u8]> {
@@ -179,26 +209,6 @@ impl Bits {
         let Ok(page) = <[u8; PAGE_BYTES]>::try_from(bytes) else { return false };
         self.pages.insert(key, Box::new(page));
         true
-    }
-
-    /// Reservations whose states differ from `stored`'s. Minutes before its first page were forgotten there.
-    pub fn differing(&self, stored: &Bits) -> Vec<(ReservationId, State, State)> {
-        let from = stored.pages.keys().map(|key| key.bucket).min().unwrap_or(u32::MAX);
-        let mut keys: Vec<&PageKey> = self.pages.keys().chain(stored.pages.keys()).collect();
-        keys.retain(|key| key.bucket >= from && self.pages.get(key) != stored.pages.get(key));
-        keys.sort_unstable();
-        keys.dedup();
-        let mut differing = Vec::new();
-        for key in keys {
-            for within in 0..PAGE {
-                let seq = key.page * PAGE + within;
-                let id = ReservationId { node: key.node, epoch: key.epoch, bucket: key.bucket, seq };
-                if self.get(id) != stored.get(id) {
-                    differing.push((id, self.get(id), stored.get(id)));
-                }
-            }
-        }
-        differing
     }
 
     pub fn bytes(&self) -> usize {
@@ -294,15 +304,18 @@ mod tests {
             bits.set(id(seq), states[seq as usize % 4]);
         }
         for seq in 0..10_000 {
-            assert_eq!(bits.get(id(seq)), states[seq as usize % 4]);
+            assert_eq!(bits.get(id(seq)), Some(states[seq as usize % 4]));
         }
         let mut copy = Bits::default();
         for key in bits.pages.keys() {
             assert!(copy.restore(*key, bits.page(key).unwrap()));
         }
         assert_eq!(copy, bits);
+        bits.forget_before(id(0).bucket);
+        assert_eq!(bits.get(id(0)), Some(State::Billed));
         bits.forget_before(id(0).bucket + 1);
-        assert_eq!(bits.bytes(), 0);
+        bits.forget_before(1);
+        assert_eq!((bits.bytes(), bits.get(id(0)), bits.forgotten_before()), (0, None, id(0).bucket + 1));
         assert!(!copy.restore(PageKey { node: NodeId(1), epoch: Epoch(1), bucket: 0, page: 0 }, &[0; 3]));
     }
 }

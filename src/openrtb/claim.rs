@@ -21,13 +21,6 @@ pub enum PriceScheme {
     Google(Box<GoogleKeys>),
 }
 
-impl PriceScheme {
-    /// Google's scheme with the account's keys in base64; `None` unless both are 32 bytes.
-    pub fn google(encryption_key: &str, integrity_key: &str) -> Option<PriceScheme> {
-        GoogleKeys::from_base64(encryption_key, integrity_key).map(Box::new).map(PriceScheme::Google)
-    }
-}
-
 /// What was odd about a price, for counting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum PriceNote {

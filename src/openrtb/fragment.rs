@@ -1,6 +1,6 @@
 //! A creative's part of every bid for it, rendered once when the creative is loaded (OpenRTB 2.6 section 4.2.3).
 
-use super::codes::{MarkupType, Protocol};
+use super::codes::MarkupType;
 use super::escape::{escape_json, write_string};
 use super::response::write_uint;
 
@@ -11,9 +11,12 @@ pub const TOKEN_MACRO: &str = "${GAVEL_TOKEN}";
 /// What a bid says about its creative. Absent and empty members are left out.
 #[derive(Clone, Copy, Debug)]
 pub struct CreativeParts<'a> {
-    /// Markup: HTML or VAST. None for a native creative: its assets carry the request's ids, so each bid writes its own.
+    /// Markup: HTML or VAST. None where each bid writes its own: a native creative's assets carry the request's ids, and
+    /// built VAST the files that fit.
     pub adm: Option<&'a str>,
     pub adomain: &'a [Box<str>],
+    /// The app that is advertised.
+    pub bundle: Option<&'a str>,
     pub cat: &'a [Box<str>],
     /// Taxonomy of `cat`.
     pub cattax: Option<u32>,
@@ -25,7 +28,6 @@ pub struct CreativeParts<'a> {
     /// Seconds.
     pub dur: Option<u32>,
     pub apis: &'a [u16],
-    pub protocol: Option<Protocol>,
     pub language: Option<&'a str>,
 }
 
@@ -52,6 +54,7 @@ impl Fragment {
         }
         string("\"crid\":", Some(creative.crid), &mut out);
         string_list(",\"adomain\":", creative.adomain, &mut out);
+        string(",\"bundle\":", creative.bundle, &mut out);
         string_list(",\"cat\":", creative.cat, &mut out);
         if !creative.cat.is_empty() {
             uint(",\"cattax\":", creative.cattax, &mut out);
@@ -63,7 +66,6 @@ impl Fragment {
         uint(",\"mtype\":", Some(creative.mtype.code().into()), &mut out);
         uint(",\"dur\":", creative.dur, &mut out);
         uint_list(",\"apis\":", creative.apis, &mut out);
-        uint(",\"protocol\":", creative.protocol.map(|protocol| protocol.code().into()), &mut out);
         string(",\"language\":", creative.language, &mut out);
         Fragment { bytes: out.into_boxed_slice(), token_slots: token_slots.into_boxed_slice() }
     }

@@ -1,7 +1,8 @@
 //! Google Authorized Buyers' encrypted winning price ("Decrypt Price Confirmations").
 //!
 //! 28 bytes: an initialization vector of 16, the price in micros of a CPM as 8 big-endian bytes XORed with the first
-//! 8 of HMAC-SHA1(encryption key, vector), and the first 4 of HMAC-SHA1(integrity key, price || vector).
+//! 8 of HMAC-SHA1(encryption key, vector), and the first 4 of HMAC-SHA1(integrity key, price || vector). Web-safe base64,
+//! without padding or with it.
 
 use std::fmt;
 
@@ -27,20 +28,18 @@ pub enum GooglePriceError {
 /// Base64 characters of 28 bytes.
 const TEXT_LEN: usize = 38;
 
+/// A key as Google shows it: 32 bytes in base64, of either alphabet, padded or not.
+pub fn key(text: &str) -> Option<[u8; 32]> {
+    let text = text.trim().trim_end_matches('=');
+    let bytes = STANDARD_NO_PAD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text)).ok()?;
+    bytes.try_into().ok()
+}
+
 impl GoogleKeys {
     /// `None` for a key that is not 32 bytes.
     pub fn new(encryption_key: &[u8], integrity_key: &[u8]) -> Option<GoogleKeys> {
         let expand = |key: &[u8]| (key.len() == 32).then(|| Hmac::new_from_slice(key).ok()).flatten();
         Some(GoogleKeys { encryption: expand(encryption_key)?, integrity: expand(integrity_key)? })
-    }
-
-    /// The keys as Google shows them: base64, of either alphabet, padded or not.
-    pub fn from_base64(encryption_key: &str, integrity_key: &str) -> Option<GoogleKeys> {
-        let decode = |text: &str| {
-            let text = text.trim().trim_end_matches('=');
-            STANDARD_NO_PAD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text)).ok()
-        };
-        GoogleKeys::new(&decode(encryption_key)?, &decode(integrity_key)?)
     }
 
     /// The price in micros of a CPM.
@@ -58,6 +57,7 @@ impl GoogleKeys {
             *price = hidden ^ pad;
         }
         let check = self.integrity.clone().chain_update(price).chain_update(vector);
+        // In constant time: how much of a guess was right is not to be learned.
         check.verify_truncated_left(signature).map_err(|_| GooglePriceError::Forged)?;
         Ok(u64::from_be_bytes(price))
     }
@@ -77,9 +77,22 @@ pub(super) mod tests {
     const PRICE: &str = "OG46wAAMCggBI0VniavN7-mNy0VTKPbB3o5CMQ==";
 
     pub fn published() -> GoogleKeys {
-        let encryption = "sIxwz7yw62yrfoLGt12lIHKuYrK/S5kLuApI2BQe7Ac=";
-        let integrity = "v3fsVcMBMMHYzRhi7SpM0sdqwzvAxM6KPTu9OtVod5I=";
-        GoogleKeys::from_base64(encryption, integrity).unwrap()
+        let encryption = key("sIxwz7yw62yrfoLGt12lIHKuYrK/S5kLuApI2BQe7Ac=").unwrap();
+        let integrity = key("v3fsVcMBMMHYzRhi7SpM0sdqwzvAxM6KPTu9OtVod5I=").unwrap();
+        GoogleKeys::new(&encryption, &integrity).unwrap()
+    }
+
+    #[test]
+    fn keys_are_read_as_google_shows_them() {
+        let [standard, web_safe] = ["+/8A", "-_8A"].map(|start| format!("{start}{}", "A".repeat(39)));
+        let bytes = key(&standard).unwrap();
+        assert_eq!(bytes[..4], [0xfb, 0xff, 0, 0]);
+        for text in [web_safe.clone(), format!("{web_safe}="), format!("{standard}=\n")] {
+            assert_eq!(key(&text), Some(bytes), "{text:?}");
+        }
+        for text in ["", "AAAA", &standard[1..], &format!("{standard}AA"), &format!("+_{}", &standard[2..])] {
+            assert_eq!(key(text), None, "{text:?}");
+        }
     }
 
     #[test]

@@ -102,6 +102,8 @@ pub struct Deal<'a> {
     pub bidfloor: f64,
     /// USD when absent.
     pub bidfloorcur: Option<Cow<'a, str>>,
+    /// CPM per second of a video or audio spot: a floor that comes before `bidfloor`.
+    pub mincpmpersec: f64,
     /// 1 first price, 2 second price plus, 3 `bidfloor` is the price; absent: the request's.
     pub at: Option<i64>,
     pub wseat: StrList<'a>,
@@ -223,6 +225,7 @@ fn deal<'a>(s: &mut Scanner<'a>) -> Result<Option<Deal<'a>>, RequestError> {
         "id" => deal.id, id;
         "bidfloor" => deal.bidfloor, price;
         "bidfloorcur" => deal.bidfloorcur, text;
+        "mincpmpersec" => deal.mincpmpersec, price;
         "at" => deal.at, lenient(int);
         "wseat" => deal.wseat, strings;
         "wadomain" => deal.wadomain, strings;

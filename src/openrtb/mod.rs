@@ -6,8 +6,9 @@
 //! - [`value`], [`list`]: one value or list as the type its field has, tolerantly.
 //! - [`imp`], [`audio_video`], [`native`], [`inventory`], [`device_user`], [`request`]: the objects; [`request::parse`]
 //!   is the way in.
+//! - [`supply_chain`]: who sells it.
 //! - [`error`]: why a request is refused.
-//! - [`consent`]: whether its user data may be used.
+//! - [`consent`] and the files below it: whether its user data may be used.
 //!
 //! The rest of an auction:
 //! - [`codes`]: the enumerated lists.
@@ -36,6 +37,7 @@ pub mod request;
 pub mod response;
 pub mod scan;
 mod skip;
+pub mod supply_chain;
 pub mod token;
 pub mod value;
 

@@ -56,6 +56,7 @@ pub enum AssetKind {
         h: u32,
         wmin: u32,
         hmin: u32,
+        mimes: ImageTypes,
     },
     /// Type as in list 7.4; `len` 0 means any length.
     Data {
@@ -63,6 +64,35 @@ pub enum AssetKind {
         len: u32,
     },
     Video,
+}
+
+/// Types of images, one bit each; none means any.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImageTypes(u8);
+
+impl ImageTypes {
+    /// Names in media types and in file names.
+    const NAMES: [&'static [&'static str]; 6] =
+        [&["jpeg", "jpg"], &["png"], &["gif"], &["webp"], &["svg+xml", "svg"], &["avif"]];
+    /// Some other type.
+    const OTHER: u8 = 1 << 7;
+
+    fn named(name: &str) -> Option<u8> {
+        let known = |names: &&[&str]| names.iter().any(|n| n.eq_ignore_ascii_case(name));
+        Self::NAMES.iter().position(known).map(|bit| 1 << bit)
+    }
+
+    fn of(mimes: StrList) -> ImageTypes {
+        let bit = |mime: &str| mime.strip_prefix("image/").and_then(Self::named).unwrap_or(Self::OTHER);
+        ImageTypes(mimes.iter().fold(0, |bits, mime| bits | bit(&mime.to_ascii_lowercase())))
+    }
+
+    /// Whether the image at `url` is of one of them, by the end of its path.
+    pub fn allow(self, url: &str) -> bool {
+        let path = url.split(['?', '#']).next().unwrap_or_default();
+        let kind = path.rsplit_once('.').and_then(|(_, end)| Self::named(end));
+        self.0 == 0 || kind.is_some_and(|bit| self.0 & bit != 0)
+    }
 }
 
 /// Why a markup request cannot be answered. Not a fault of the bid request: its other impressions may be bid on.
@@ -250,6 +280,7 @@ fn title_asset(s: &mut Scanner) -> Result<Option<AssetKind>, RequestError> {
 
 fn img_asset(s: &mut Scanner) -> Result<Option<AssetKind>, RequestError> {
     let (mut img_type, mut w, mut h, mut wmin, mut hmin) = (None, None, None, None, None);
+    let mut mimes = StrList::default();
     if !is_object(s)? {
         return Ok(None);
     }
@@ -259,9 +290,11 @@ fn img_asset(s: &mut Scanner) -> Result<Option<AssetKind>, RequestError> {
         "h" => h, count;
         "wmin" => wmin, count;
         "hmin" => hmin, count;
+        "mimes" => mimes, lenient(strings);
     });
+    let mimes = ImageTypes::of(mimes);
     let size = |side: Option<u32>| side.unwrap_or(0);
-    Ok(Some(AssetKind::Img { img_type, w: size(w), h: size(h), wmin: size(wmin), hmin: size(hmin) }))
+    Ok(Some(AssetKind::Img { img_type, w: size(w), h: size(h), wmin: size(wmin), hmin: size(hmin), mimes }))
 }
 
 fn data_asset(s: &mut Scanner) -> Result<Option<AssetKind>, RequestError> {

@@ -90,6 +90,8 @@ fn strip_suffix_any<'a>(text: &'a [u8], suffixes: &[&str]) -> Option<&'a [u8]> {
 /// The notice URLs of one server, up to the token; JSON-escaped once so that a bid only copies them.
 #[derive(Clone, Debug)]
 pub struct NoticeUrls {
+    /// `{public_url}/t/i/`, unescaped: what markup that is built reports its impression to, with the token behind it.
+    pub impression: String,
     win: Box<[u8]>,
     bill: Box<[u8]>,
     loss: Box<[u8]>,
@@ -108,7 +110,13 @@ impl NoticeUrls {
             escape_json(&format!("{base}/n/{}/", kind.as_str()), &mut out);
             out.into_boxed_slice()
         };
-        NoticeUrls { win: prefix(NoticeKind::Win), bill: prefix(NoticeKind::Bill), loss: prefix(NoticeKind::Loss) }
+        let impression = format!("{base}/t/i/");
+        NoticeUrls {
+            impression,
+            win: prefix(NoticeKind::Win),
+            bill: prefix(NoticeKind::Bill),
+            loss: prefix(NoticeKind::Loss),
+        }
     }
 
     /// Appends the inside of a JSON string. `token` is base64url, so it needs no escape. `multiplied` asks the

@@ -51,9 +51,9 @@ impl<'a> NoticeQuery<'a> {
         found
     }
 
-    /// OpenRTB LossReason; 0 when none was given or it is no number.
-    pub fn loss_reason(&self) -> u16 {
-        self.loss.as_deref().and_then(|text| text.parse().ok()).unwrap_or(0)
+    /// OpenRTB LossReason; `None` when none was given or it is no number.
+    pub fn loss_reason(&self) -> Option<u16> {
+        self.loss.as_deref().and_then(|text| text.parse().ok())
     }
 
     /// `${AUCTION_MIN_TO_WIN}` per impression in the bid's currency; -1 when none was given (section 4.4.1 allows an
@@ -100,12 +100,12 @@ mod tests {
         assert_eq!(query.price.as_deref(), Some("1.25"));
         assert_eq!(query.currency.as_deref(), Some("USD"));
         assert_eq!(query.multiplier.as_deref(), Some("2.5"));
-        assert_eq!((query.loss_reason(), query.min_to_win()), (102, Nanos(1_400_000)));
+        assert_eq!((query.loss_reason(), query.min_to_win()), (Some(102), Nanos(1_400_000)));
         let odd = NoticeQuery::parse("p=%24%7BAUCTION_PRICE%7D&c&l=abc&m=%ff%4");
         assert_eq!(odd.price.as_deref(), Some("${AUCTION_PRICE}"));
         assert_eq!(odd.currency.as_deref(), Some(""));
         assert_eq!(odd.min_to_win.as_deref(), Some("\u{fffd}%4"));
-        assert_eq!((odd.loss_reason(), odd.min_to_win()), (0, Nanos(-1)));
+        assert_eq!((odd.loss_reason(), odd.min_to_win()), (None, Nanos(-1)));
         assert_eq!(NoticeQuery::parse(""), NoticeQuery::default());
         assert_eq!(NoticeQuery::parse("").min_to_win(), Nanos(-1));
         assert_eq!(NoticeQuery::parse("l=70000&p=1e+3").price.as_deref(), Some("1e+3"));

@@ -1,10 +1,12 @@
 //! Requests: what is read from where, what is tolerated, what is refused.
 
+use super::RequestError;
+use super::consent::{Cache, Privacy};
 use super::imp::Format;
 use super::inventory::Channel;
-use super::native::{Asset, AssetKind, NativeError};
+use super::native::{Asset, AssetKind, ImageTypes, NativeError};
 use super::request::{BidRequest, MAX_IMPS, parse};
-use super::{Privacy, RequestError};
+use super::scan::MAX_DEPTH;
 
 const BANNER: &str = include_str!("../../tests/fixtures/openrtb/banner.json");
 
@@ -49,7 +51,7 @@ fn a_banner_request_is_read_whole() {
     assert_eq!(request.cur.iter().collect::<Vec<_>>(), ["USD", "EUR"]);
     assert_eq!((request.bcat.len(), request.tmax), (6, Some(120)));
     assert!(request.source.schain.unwrap().starts_with(r#"{"ver":"1.0""#));
-    assert!(Privacy::of(&request).personal);
+    assert!(Privacy::of(&request, None, &mut Cache::default()).personal);
 }
 
 #[test]
@@ -124,7 +126,7 @@ fn a_later_duplicate_wins_and_escaped_keys_are_keys() {
 #[test]
 fn broken_rules_are_refused_by_name() {
     let many = format!(r#"{{"id":"r","imp":[{}{{"id":"x"}}]}}"#, r#"{"id":"x"},"#.repeat(MAX_IMPS));
-    let deep = with(&format!(r#""ext":{}{}"#, "[".repeat(600), "]".repeat(600)));
+    let deep = with(&format!(r#""ext":{}{}"#, "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH)));
     for (body, label) in [
         ("", "malformed"),
         ("{", "malformed"),
@@ -219,7 +221,10 @@ fn native_markup_is_read_in_every_wrapping() {
         assert_eq!(markup.plcmtcnt, 2);
         let kinds: Vec<_> = markup.assets.iter().map(|asset| asset.kind).collect();
         assert_eq!(markup.assets[0], Asset { id: Some(1), required: true, kind: Some(AssetKind::Title { len: 90 }) });
-        assert_eq!(kinds[1], Some(AssetKind::Img { img_type: Some(3), w: 0, h: 0, wmin: 300, hmin: 200 }));
+        assert_eq!(
+            kinds[1],
+            Some(AssetKind::Img { img_type: Some(3), w: 0, h: 0, wmin: 300, hmin: 200, mimes: ImageTypes::default() })
+        );
         assert_eq!(kinds[2..], [Some(AssetKind::Data { data_type: 2, len: 140 }), Some(AssetKind::Video), None]);
     }
     for (request, want) in [
@@ -258,28 +263,6 @@ fn native_codes_of_an_exchanges_own_are_read() {
     }
 }
 
-#[test]
-fn privacy_signals_forbid_user_data() {
-    for (extra, personal) in [
-        ("", true),
-        (r#""regs":[],"user":[],"device":[ ],"ext":[]"#, true),
-        (r#""regs":{"coppa":1}"#, false),
-        (r#""regs":{"coppa":0,"gdpr":0,"us_privacy":"1YNN"}"#, true),
-        (r#""regs":{"gdpr":1},"user":{"consent":"CPXxRfA"}"#, false),
-        (r#""regs":{"us_privacy":"1YYN"}"#, false),
-        (r#""regs":{"us_privacy":"1---"}"#, true),
-        (r#""regs":{"us_privacy":"?"}"#, false),
-        (r#""regs":{"gpp":"DBABMA~1YNN","gpp_sid":[6]}"#, false),
-        (r#""regs":{"gpp":"DBABMA~1YNN"}"#, false),
-        (r#""regs":{"gpp":"DBABMA~1YNN","gpp_sid":[-1]}"#, true),
-        (r#""regs":{"ext":{"gpc":"1"}}"#, false),
-        (r#""device":{"lmt":1}"#, false),
-        (r#""device":{"dnt":1}"#, false),
-    ] {
-        assert_eq!(Privacy::of(&ok(&with(extra))).personal, personal, "{extra}");
-    }
-}
-
 /// Requests as real exchanges and the specification's authors wrote them, where they are at hand.
 #[test]
 fn real_requests_are_accepted() {
@@ -301,7 +284,7 @@ fn real_requests_are_accepted() {
                 native.markup().unwrap_or_else(|e| panic!("{}: {e}", path.display()));
             }
         }
-        Privacy::of(&request);
+        Privacy::of(&request, None, &mut Cache::default());
         read += 1;
     }
     for file in invalid {
@@ -310,7 +293,7 @@ fn real_requests_are_accepted() {
         // Refused, or read and then not bid on: what counts is that nothing breaks.
         if let Ok(request) = parse(&body) {
             request.imp.iter().filter_map(|imp| imp.native.as_ref()).for_each(|native| drop(native.markup()));
-            Privacy::of(&request);
+            Privacy::of(&request, None, &mut Cache::default());
         }
     }
     println!("{read} valid requests read");

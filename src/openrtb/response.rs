@@ -32,6 +32,8 @@ pub struct BidParts<'a> {
     pub exp: Option<u32>,
     /// For creatives that fit several sizes: then `fragment` has none.
     pub size: Option<(u32, u32)>,
+    /// [`super::codes::Protocol`] that a spot is served as.
+    pub protocol: Option<u16>,
 }
 
 /// The bids of one seat.
@@ -146,6 +148,11 @@ fn write_bid(out: &mut Vec<u8>, bid: &BidParts) {
     if let Some(exp) = bid.exp {
         out.extend_from_slice(b"\"exp\":");
         write_uint(u64::from(exp), out);
+        out.push(b',');
+    }
+    if let Some(protocol) = bid.protocol {
+        out.extend_from_slice(b"\"protocol\":");
+        write_uint(u64::from(protocol), out);
         out.push(b',');
     }
     if let Some((w, h)) = bid.size {

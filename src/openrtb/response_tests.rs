@@ -15,6 +15,7 @@ fn creative(adm: &str) -> CreativeParts<'_> {
     CreativeParts {
         adm: Some(adm),
         adomain: &[],
+        bundle: None,
         cat: &[],
         cattax: None,
         attr: &[],
@@ -24,7 +25,6 @@ fn creative(adm: &str) -> CreativeParts<'_> {
         mtype: MarkupType::Banner,
         dur: None,
         apis: &[],
-        protocol: None,
         language: None,
     }
 }
@@ -47,7 +47,6 @@ fn a_bid_holds_what_the_exchange_needs() {
         size: None,
         dur: Some(15),
         apis: &[7],
-        protocol: Some(Protocol::Vast42),
         language: Some("en"),
         ..creative(&adm)
     });
@@ -63,6 +62,7 @@ fn a_bid_holds_what_the_exchange_needs() {
         dealid: Some(&imp.pmp.as_ref().unwrap().deals[0].id),
         exp: Some(120),
         size: Some((300, 250)),
+        protocol: Some(Protocol::Vast42.code().into()),
     };
     let mut out = b"before".to_vec();
     let seats = [SeatBid { seat: "empty", bids: &[] }, SeatBid { seat: "gavel", bids: &[bid, bid] }];
@@ -112,7 +112,7 @@ proptest! {
         let fragment = Fragment::render(&CreativeParts { crid: &crid, size: None, ..creative(&adm) });
         let bid = BidParts {
             id: "b", impid: &request.imp[0].id, price: Nanos(price), token: b"T", quantity: Quantity::ONE, urls: &urls,
-            fragment: &fragment.bytes, token_slots: &fragment.token_slots, dealid: None, exp, size,
+            fragment: &fragment.bytes, token_slots: &fragment.token_slots, dealid: None, exp, size, protocol: None,
         };
         let bids: Vec<Vec<BidParts>> = seats.iter().map(|(_, count)| vec![bid; *count]).collect();
         let seats: Vec<SeatBid> = seats.iter().zip(&bids).map(|((seat, _), bids)| SeatBid { seat, bids }).collect();

@@ -9,9 +9,9 @@ use std::borrow::Cow;
 use super::error::RequestError;
 use super::escape;
 
-/// Arrays and objects within each other; real requests nest less than 20 deep, and the bound keeps the stack of
-/// open containers a fixed 64 bytes.
-pub const MAX_DEPTH: usize = 512;
+/// Arrays and objects within each other. Real requests nest less than 20 deep; what is in `ext` is anyone's, and the bound
+/// keeps what must be remembered of it at 8 KiB.
+pub const MAX_DEPTH: usize = 1 << 16;
 
 /// A number longer than this may lie beyond f64 even without an exponent (the largest f64 has 309 digits).
 const SURELY_FINITE_LEN: usize = 300;

@@ -165,6 +165,19 @@ proptest! {
         agree(format!("{open}{text}{close}").as_bytes())?;
     }
 
+    /// Deeper than serde_json goes: what is open is told from its kind at every level.
+    #[test]
+    fn deep_containers_close_as_they_opened(kinds in prop::collection::vec(any::<bool>(), 1..700), wrong: prop::sample::Index) {
+        let open: String = kinds.iter().map(|object| if *object { "{\"a\":1,\"b\":" } else { "[0," }).collect();
+        let close: Vec<&str> = kinds.iter().rev().map(|object| if *object { "}" } else { "]" }).collect();
+        let reads = |close: &[&str]| skips(&format!("{open}null{}", close.concat()));
+        prop_assert!(reads(&close));
+        let wrong = wrong.index(close.len());
+        let mut other = close.clone();
+        other[wrong] = if other[wrong] == "}" { "]" } else { "}" };
+        prop_assert!(!reads(&other) && !reads(&close[1..]));
+    }
+
     #[test]
     fn real_json(value in json(), pretty in any::<bool>()) {
         let text = if pretty { serde_json::to_string_pretty(&value) } else { serde_json::to_string(&value) };

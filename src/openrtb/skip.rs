@@ -1,6 +1,6 @@
 //! Passing over values that nobody asked for, as strictly as if someone had.
 
-use super::scan::{MAX_DEPTH, ScanError, Scanner};
+use super::scan::{ScanError, Scanner};
 
 impl Scanner<'_> {
     /// Skips one value, checking it.
@@ -35,34 +35,28 @@ impl Scanner<'_> {
     }
 
     fn skip_container(&mut self) -> Result<(), ScanError> {
-        // One bit per open container: set for an object. A loop, since the input chooses the depth.
-        let mut is_object = [0u64; MAX_DEPTH / 64];
         let base = self.depth;
-        let mut in_object = false;
+        let mut open = Open::default();
+        // A loop, since the input chooses the depth.
         loop {
             let opened = self.next_byte();
             if matches!(opened, b'{' | b'[') {
                 self.open(opened)?;
-                in_object = opened == b'{';
-                let (word, bit) = ((self.depth - 1) / 64, 1u64 << ((self.depth - 1) % 64));
-                if in_object {
-                    is_object[word] |= bit;
+                open.push(opened == b'{', self.depth - base);
+                if opened == b'{' {
                     if self.next_byte() != b'}' {
                         self.skip_key()?;
                         continue;
                     }
-                } else {
-                    is_object[word] &= !bit;
-                    if self.next_byte() != b']' {
-                        continue;
-                    }
+                } else if self.next_byte() != b']' {
+                    continue;
                 }
             } else {
                 self.skip_scalar()?;
             }
             // A value is complete, or an empty container is about to close: close what ends here.
             loop {
-                match (self.next_byte(), in_object) {
+                match (self.next_byte(), open.is_object()) {
                     (b',', true) => {
                         self.pos += 1;
                         self.skip_key()?;
@@ -78,11 +72,45 @@ impl Scanner<'_> {
                         if self.depth == base {
                             return Ok(());
                         }
-                        in_object = is_object[(self.depth - 1) / 64] & (1 << ((self.depth - 1) % 64)) != 0;
+                        open.pop(self.depth - base);
                     }
                     _ => return self.fail(self.pos),
                 }
             }
+        }
+    }
+}
+
+/// The containers that are open, a bit for each: set for an object. Beyond 64 the outer ones are on the heap, which only
+/// what nobody means to send gets to.
+#[derive(Default)]
+struct Open {
+    inner: u64,
+    outer: Vec<u64>,
+}
+
+impl Open {
+    #[inline]
+    fn is_object(&self) -> bool {
+        self.inner & 1 == 1
+    }
+
+    /// `count` is how many are open then.
+    #[inline]
+    fn push(&mut self, is_object: bool, count: usize) {
+        if count % 64 == 1 && count > 64 {
+            self.outer.push(self.inner);
+        }
+        self.inner = self.inner << 1 | u64::from(is_object);
+    }
+
+    #[inline]
+    fn pop(&mut self, count: usize) {
+        self.inner >>= 1;
+        if count.is_multiple_of(64)
+            && let Some(inner) = self.outer.pop()
+        {
+            self.inner = inner;
         }
     }
 }

@@ -1,17 +1,22 @@
 //! `POST /openrtb2/{exchange}`.
 
+use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::header::{CONTENT_TYPE, HeaderName, HeaderValue};
+use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
 
+use super::body::Unread;
+use super::codecs::{Bound, Refused};
+use super::connection::Connection;
+use super::encoding::Coding;
 use super::routes::{Answer, status};
 use super::traffic::{Exchange, Worker};
-use super::{body, native};
-use crate::bidding::{BidDecision, Reason, decide};
+use super::{body, encoding, markup};
+use crate::bidding::{BidDecision, Reason, Served, decide, vast};
 use crate::event::Event;
 use crate::eventlog::{AppendError, LogState};
 use crate::openrtb::inventory::Inventory;
@@ -23,51 +28,139 @@ const OPENRTB_VERSION: HeaderName = HeaderName::from_static("x-openrtb-version")
 const VERSION: HeaderValue = HeaderValue::from_static("2.6");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// A request that is being answered.
+struct Call<'a> {
+    worker: &'a Rc<Worker>,
+    exchange: &'a Exchange,
+    headers: &'a HeaderMap,
+    arrived: Instant,
+    /// Its connection is one too many.
+    crowded: bool,
+}
+
 pub async fn answer(
-    worker: &Worker,
+    connection: &Connection,
     exchange: &Exchange,
     headers: &HeaderMap,
     incoming: Incoming,
     arrived: Instant,
 ) -> Answer {
+    let worker = &connection.worker;
     let stats = worker.stats();
     stats.bid_requests.add(1);
-    let mut response = match body::read(headers, incoming, &worker.traffic.limits).await {
-        Ok(body) => from_body(worker, exchange, &body, arrived),
-        Err(code) => {
-            bad_request(worker, code.canonical_reason().unwrap_or("unreadable"));
-            status(code)
+    let call = Call { worker, exchange, headers, arrived, crowded: connection.is_crowded() };
+    let response = match encoding::of_body(headers) {
+        Ok(coding) => match body::read(worker, headers, incoming).await {
+            Ok(body) => match coding {
+                None => call.answer_plain(&body),
+                Some(coding) => call.answer_encoded(coding, body),
+            },
+            Err(unread) => call.unread(unread),
+        },
+        Err(encoding::Unsupported) => {
+            body::leave(worker, headers, incoming);
+            call.refused("content_encoding", StatusCode::UNSUPPORTED_MEDIA_TYPE)
         }
     };
-    response.headers_mut().insert(OPENRTB_VERSION, VERSION);
     stats.bid_latency.record(arrived.elapsed());
     response
 }
 
-fn bad_request(worker: &Worker, rule: &'static str) {
-    worker.traffic.metrics.counters.bad_requests.get_or_create(&[("rule", rule)]).inc();
+/// Says which version is implemented.
+pub fn tell_version(response: &mut Answer) {
+    response.headers_mut().insert(OPENRTB_VERSION, VERSION);
 }
 
-fn from_body(worker: &Worker, exchange: &Exchange, body: &[u8], arrived: Instant) -> Answer {
-    let request = match parse(body) {
-        Ok(request) => request,
-        Err(error) => {
-            bad_request(worker, error.as_str());
-            return status(StatusCode::BAD_REQUEST);
+impl Call<'_> {
+    fn refused(&self, rule: &'static str, code: StatusCode) -> Answer {
+        self.worker.traffic.metrics.counters.bad_requests.get_or_create(&[("rule", rule)]).inc();
+        let mut response = status(code);
+        if code == StatusCode::UNSUPPORTED_MEDIA_TYPE {
+            response.headers_mut().insert(ACCEPT_ENCODING, HeaderValue::from_static(encoding::OFFERED));
         }
-    };
-    match bids(worker, exchange, &request, arrived) {
-        Ok(body) => json(body),
-        Err(reason) => {
-            worker.count_no_bid(reason);
-            if !exchange.body_no_bid {
-                return status(StatusCode::NO_CONTENT);
-            }
-            let mut body = Vec::new();
-            write_no_bid(&mut body, &request.id, reason.nbr());
-            json(body)
+        response
+    }
+
+    #[cold]
+    fn unread(&self, why: Unread) -> Answer {
+        match why {
+            Unread::TooLarge => self.refused("too_large", StatusCode::PAYLOAD_TOO_LARGE),
+            Unread::TooSlow => self.refused("too_slow", StatusCode::REQUEST_TIMEOUT),
+            Unread::BrokenOff => self.refused("broken_off", StatusCode::BAD_REQUEST),
+            Unread::Overload => self.overloaded(),
         }
     }
+
+    #[cold]
+    fn overloaded(&self) -> Answer {
+        self.worker.count_no_bid(Reason::Overload);
+        status(StatusCode::NO_CONTENT)
+    }
+
+    #[cold]
+    fn answer_encoded(&self, coding: Coding, body: Bytes) -> Answer {
+        let mut inflated = self.worker.inflated.take();
+        let bound = Bound::of(self.worker.traffic.limits.max_body_bytes);
+        let undone = self.worker.codecs.borrow_mut().inflate(coding, body, bound, &mut inflated);
+        let response = match undone {
+            Ok(()) => self.answer_plain(inflated.bytes()),
+            Err(Refused::TooLarge) => self.refused("too_large", StatusCode::PAYLOAD_TOO_LARGE),
+            Err(Refused::Malformed) => self.refused(coding.as_str(), StatusCode::BAD_REQUEST),
+        };
+        self.worker.inflated.set(inflated);
+        response
+    }
+
+    fn answer_plain(&self, body: &[u8]) -> Answer {
+        let (worker, exchange) = (self.worker, self.exchange);
+        let (lag_ms, left_ms) = (worker.lag_ms.get(), exchange.tmax_default_ms - exchange.network_ms);
+        if lag_ms > 0 && i64::from(lag_ms) >= left_ms && !exchange.body_no_bid {
+            // Too late for almost all: the time that reading it takes is better spent on the next.
+            return self.overloaded();
+        }
+        let request = match parse(body) {
+            Ok(request) => request,
+            Err(error) => {
+                let rule = if foreign_version(self.headers) { "version" } else { error.as_str() };
+                return self.refused(rule, StatusCode::BAD_REQUEST);
+            }
+        };
+        match bids(self, &request) {
+            Ok(body) => self.json(body),
+            Err(reason) => {
+                worker.count_no_bid(reason);
+                if !exchange.body_no_bid {
+                    return status(StatusCode::NO_CONTENT);
+                }
+                let mut body = Vec::new();
+                write_no_bid(&mut body, &request.id, reason.nbr());
+                self.json(body)
+            }
+        }
+    }
+
+    fn json(&self, body: Vec<u8>) -> Answer {
+        match encoding::for_answer(self.headers) {
+            None => json(body),
+            Some(coding) => self.encoded(coding, body),
+        }
+    }
+
+    #[cold]
+    fn encoded(&self, coding: Coding, body: Vec<u8>) -> Answer {
+        let Some(encoded) = self.worker.codecs.borrow_mut().deflate(coding, &body) else { return json(body) };
+        let mut response = json(encoded);
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
+        response
+    }
+}
+
+/// Whether the request says that it is of another major version. That is for information (OpenRTB 2.6 section 2.5): what
+/// can be read is answered, and what cannot is told apart.
+#[cold]
+fn foreign_version(headers: &HeaderMap) -> bool {
+    let version = headers.get(OPENRTB_VERSION).and_then(|v| v.to_str().ok()).unwrap_or("");
+    version.split('.').next().and_then(|major| major.trim().parse::<u32>().ok()).is_some_and(|major| major != 2)
 }
 
 fn json(body: Vec<u8>) -> Answer {
@@ -77,7 +170,11 @@ fn json(body: Vec<u8>) -> Answer {
 }
 
 /// Whether the log takes what a bid would write, the request says where it is shown, and there is time left.
-fn may_bid(worker: &Worker, exchange: &Exchange, request: &BidRequest, arrived: Instant) -> Result<(), Reason> {
+fn may_bid(call: &Call, request: &BidRequest) -> Result<(), Reason> {
+    let (worker, exchange) = (call.worker, call.exchange);
+    if call.crowded {
+        return Err(Reason::Overload);
+    }
     if !worker.is_ready() {
         return Err(Reason::NotReady);
     }
@@ -91,15 +188,21 @@ fn may_bid(worker: &Worker, exchange: &Exchange, request: &BidRequest, arrived: 
     let tmax_ms = request.tmax.filter(|ms| *ms > 0).unwrap_or(exchange.tmax_default_ms);
     // A body that came slowly has used up some of it.
     let left_ms = tmax_ms.saturating_sub(exchange.network_ms);
-    if i128::from(left_ms) <= arrived.elapsed().as_millis() as i128 {
+    let used_ms = call.arrived.elapsed().as_millis() as i64;
+    if left_ms <= used_ms {
         return Err(Reason::InsufficientTime);
+    }
+    // So has the time that it waited before it was seen.
+    if left_ms <= used_ms + i64::from(worker.lag_ms.get()) {
+        return Err(Reason::Overload);
     }
     Ok(())
 }
 
 /// Decides, writes the bids to the log, and renders them.
-fn bids(worker: &Worker, exchange: &Exchange, request: &BidRequest, arrived: Instant) -> Result<Vec<u8>, Reason> {
-    may_bid(worker, exchange, request, arrived)?;
+fn bids(call: &Call, request: &BidRequest) -> Result<Vec<u8>, Reason> {
+    may_bid(call, request)?;
+    let (worker, exchange) = (call.worker, call.exchange);
     let traffic = &*worker.traffic;
     let now = traffic.clock.now();
     let decision = {
@@ -146,7 +249,7 @@ fn render(
     let mut out = Vec::with_capacity(worker.response_hint.get());
     let mut writer = ResponseWriter::new(&mut out, &request.id);
     let mut token = Vec::with_capacity(256);
-    let mut native_fragment = Vec::new();
+    let mut own_fragment = Vec::new();
     for (i, bid) in decision.bids.iter().enumerate() {
         let imp = &request.imp[bid.imp];
         let facts = &bid.facts;
@@ -154,15 +257,24 @@ fn render(
         token.clear();
         traffic.keys.sign_into(facts, facts.bid_at.plus(exchange.token_lifetime_ms), &mut token);
         let creative = &bid.campaign.creatives[usize::from(bid.creative)];
-        let fragment: &[u8] = match &bid.markup {
-            Some(markup) => {
-                let source = &bid.campaign.campaign.creatives[usize::from(bid.creative)];
-                native_fragment.clear();
-                native::write_adm(source, markup, &mut native_fragment);
-                native_fragment.extend_from_slice(&creative.fragment.bytes);
-                &native_fragment
+        let source = &bid.campaign.campaign.creatives[usize::from(bid.creative)];
+        own_fragment.clear();
+        let (size, protocol) = match &bid.served {
+            Served::AsIs => (None, None),
+            Served::Native(request) => {
+                markup::write_native(source, request, &mut own_fragment);
+                (None, None)
             }
-            None => &creative.fragment.bytes,
+            Served::Spot(choice) => {
+                markup::write_vast(source, choice, &traffic.urls, &token, &mut own_fragment);
+                (vast::size(source, choice), choice.protocol)
+            }
+        };
+        let fragment: &[u8] = if own_fragment.is_empty() {
+            &creative.fragment.bytes
+        } else {
+            own_fragment.extend_from_slice(&creative.fragment.bytes);
+            &own_fragment
         };
         // Not longer than the exchange waits, nor than the money stays set aside (OpenRTB 2.6 section 4.2.3, exp).
         let bill_s = exchange.terms.lifetimes.bill_ms / 1_000;
@@ -178,7 +290,8 @@ fn render(
             token_slots: &creative.fragment.token_slots,
             dealid: bid.deal.and_then(|d| imp.pmp.as_ref().and_then(|p| p.deals.get(d))).map(|d| &d.id),
             exp: u32::try_from(exp).ok().filter(|exp| *exp > 0),
-            size: None,
+            size,
+            protocol,
         };
         if i == 0 {
             writer.seat(&exchange.terms.seat, &parts);

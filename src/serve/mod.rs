@@ -5,12 +5,19 @@
 
 pub mod bid;
 pub mod body;
+pub mod codecs;
+pub mod connection;
+pub mod encoding;
+pub mod handshake;
 pub mod keys;
+pub mod lag;
 pub mod listener;
-pub mod native;
+pub mod markup;
 pub mod notice;
 pub mod repeats;
 pub mod routes;
+pub mod stream;
+pub mod tls;
 pub mod track;
 pub mod traffic;
 pub mod workers;

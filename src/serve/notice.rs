@@ -49,10 +49,16 @@ pub async fn answer(worker: &Worker, kind: NoticeKind, token: &str, query: Optio
     }
     let loss_reason = query.loss_reason();
     if kind == NoticeKind::Loss {
-        // Reasons of an exchange's own (1000 and up) are one class: a label must not grow without bound.
-        let code = if loss_reason < 1_000 { loss_reason.to_string() } else { "1000+".to_owned() };
+        // Reasons of an exchange's own (1000 and up) are one class: a label must not grow without bound. 0 is a reason
+        // too, so a text that says none is not.
+        let code = match loss_reason {
+            None => "none".to_owned(),
+            Some(code @ ..1_000) => code.to_string(),
+            Some(_) => "1000+".to_owned(),
+        };
         traffic.metrics.counters.losses.get_or_create(&vec![("reason", code)]).inc();
     }
+    let loss_reason = loss_reason.unwrap_or(0);
     let notice = Notice { kind, facts, price, loss_reason, min_to_win: query.min_to_win() };
     let durable = traffic.log.append_durable(worker.lane, &[Event::Notice(notice)]).await;
     worker.stats().notice_latency.record(arrived.elapsed());

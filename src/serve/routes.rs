@@ -1,6 +1,5 @@
 //! Paths of the traffic listener.
 
-use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -10,6 +9,7 @@ use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
+use super::connection::Connection;
 use super::traffic::Worker;
 use super::{bid, body, notice, track};
 use crate::event::{NoticeKind, Track};
@@ -17,22 +17,32 @@ use crate::event::{NoticeKind, Track};
 pub type Answer = Response<Full<Bytes>>;
 
 /// Answers one request.
-pub async fn answer(worker: Rc<Worker>, request: Request<Incoming>) -> Answer {
+pub async fn answer(connection: &Connection, request: Request<Incoming>) -> Answer {
     let arrived = Instant::now();
+    let worker = &connection.worker;
     let (head, body) = request.into_parts();
-    if headers_bytes(&head.headers) > worker.traffic.limits.max_header_bytes {
-        return status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE);
-    }
-    let answer = match head.uri.path().strip_prefix("/openrtb2/") {
-        Some(exchange) => match worker.traffic.exchanges.get(exchange) {
-            None => status(StatusCode::NOT_FOUND),
-            Some(_) if head.method != Method::POST => not_allowed("POST"),
-            Some(exchange) => return bid::answer(&worker, exchange, &head.headers, body, arrived).await,
-        },
-        None => bodyless(&worker, &head, arrived).await,
+    let exchange = head.uri.path().strip_prefix("/openrtb2/");
+    let mut answer = if headers_bytes(&head.headers) > worker.traffic.limits.max_header_bytes {
+        body::leave(worker, &head.headers, body);
+        status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+    } else {
+        match exchange.and_then(|name| worker.traffic.exchanges.get(name)) {
+            Some(exchange) if head.method == Method::POST => {
+                bid::answer(connection, exchange, &head.headers, body, arrived).await
+            }
+            known => {
+                let answer = match known {
+                    Some(_) => not_allowed("POST"),
+                    None => bodyless(worker, &head, arrived).await,
+                };
+                body::discard(body, &worker.traffic.limits).await;
+                answer
+            }
+        }
     };
-    // Nobody wants it, but left unread it would cost the client its connection.
-    body::discard(body, &worker.traffic.limits).await;
+    if exchange.is_some() {
+        bid::tell_version(&mut answer);
+    }
     answer
 }
 

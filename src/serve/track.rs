@@ -41,12 +41,20 @@ pub fn answer(worker: &Worker, what: Track, token: &str) -> Answer {
     }
 }
 
-/// To where the creative's ad leads, as long as the catalog has it. Never to anywhere a request names.
+/// To where the creative's ad leads, as long as the catalog has it. If it is gone, or its token is of an earlier build,
+/// only one place is certainly right: where all ads of the campaign lead. Never to anywhere a request names.
 fn redirect(worker: &Worker, facts: &Facts) -> Option<Answer> {
     let catalog = worker.snapshot().catalog;
-    let entry = catalog.find(facts.campaign)?;
-    let creative = entry.compiled.campaign.creatives.get(usize::from(facts.creative))?;
-    let location = HeaderValue::from_str(creative.click_url()?).ok()?;
+    let compiled = &catalog.find(facts.campaign)?.compiled;
+    let with_hash = || compiled.campaign.creatives.iter().zip(&compiled.creatives);
+    let is_there = with_hash().any(|(_, known)| known.hash == facts.creative);
+    let mut places =
+        with_hash().filter(|(_, known)| !is_there || known.hash == facts.creative).map(|(c, _)| c.click_url());
+    let to = places.next()??;
+    if places.any(|other| other != Some(to)) {
+        return None;
+    }
+    let location = HeaderValue::from_str(to).ok()?;
     let mut response = status(StatusCode::FOUND);
     response.headers_mut().insert(LOCATION, location);
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use arc_swap::{ArcSwap, Cache};
 use foldhash::HashMap;
 
+use super::codecs::{Codecs, Inflated};
 use super::repeats::Repeats;
 use crate::bidding::{Catalog, ExchangeTerms, Reason, Scratch, Shared, Snapshot};
 use crate::clock::SystemClock;
@@ -65,13 +66,34 @@ pub struct Worker {
     pub response_hint: Cell<usize>,
     /// Tracking events that it logged lately.
     pub repeats: RefCell<Repeats>,
+    pub codecs: RefCell<Codecs>,
+    /// Where encoded bodies are inflated to.
+    pub inflated: Cell<Inflated>,
+    /// Open connections.
+    pub open: Cell<usize>,
+    /// Bytes of bodies that are coming in pieces.
+    pub collected_bytes: Cell<usize>,
+    /// How long what is ready has waited for its turn lately; 0 when that is nothing to speak of.
+    pub lag_ms: Cell<u32>,
 }
 
 impl Worker {
     pub fn new(lane: usize, seed: u64, traffic: Arc<Traffic>) -> Worker {
         let catalog = RefCell::new(Cache::new(traffic.catalog.clone()));
         let scratch = RefCell::new(Scratch::new(seed));
-        Worker { lane, scratch, catalog, response_hint: Cell::new(1_024), repeats: RefCell::default(), traffic }
+        Worker {
+            lane,
+            traffic,
+            scratch,
+            catalog,
+            response_hint: Cell::new(1_024),
+            repeats: RefCell::default(),
+            codecs: RefCell::default(),
+            inflated: Cell::default(),
+            open: Cell::default(),
+            collected_bytes: Cell::default(),
+            lag_ms: Cell::default(),
+        }
     }
 
     pub fn stats(&self) -> &WorkerStats {

@@ -17,7 +17,7 @@ use crate::window::impressions::ImpressionStore;
 /// written by catalog edits.
 pub type CapMemory = DashMap<CampaignNo, (u32, i64)>;
 
-/// How often expired reservation bits are dropped.
+/// How often expired reservations are forgotten.
 const FORGET_INTERVAL_MS: i64 = 60_000;
 
 pub struct LedgerFollower {
@@ -25,11 +25,9 @@ pub struct LedgerFollower {
     pub impressions: Arc<ImpressionStore>,
     pub caps: Arc<CapMemory>,
     pub counters: Counters,
+    /// How long reservations are remembered.
     pub token_lifetime_ms: i64,
     pub forget_at: UnixMs,
-    /// Time of the last event. Reservations are forgotten by it: the clock of a start is never behind it, so no token
-    /// of what was forgotten can live again.
-    pub applied_at: UnixMs,
 }
 
 /// The hot ledger, also after a panic elsewhere: its state is only changed by events that are in the log.
@@ -52,7 +50,6 @@ pub fn note_impression(impressions: &ImpressionStore, caps: &CapMemory, stamped:
 
 impl Follower for LedgerFollower {
     fn apply(&mut self, stamped: &Stamped, out: &mut Vec<Event>) {
-        self.applied_at = stamped.at;
         let folded = lock(&self.hot).apply(stamped, out);
         match (&stamped.event, folded) {
             (Event::Notice(notice), Folded::Notice { outcome, .. }) => {
@@ -69,9 +66,8 @@ impl Follower for LedgerFollower {
         let mut hot = lock(&self.hot);
         hot.tick(now, out);
         hot.forget_dirty();
-        if now >= self.forget_at {
+        if now >= self.forget_at && hot.forget_before(now.plus(-self.token_lifetime_ms).minutes(), out) {
             self.forget_at = now.plus(FORGET_INTERVAL_MS);
-            hot.forget_before(self.applied_at.plus(-self.token_lifetime_ms).minutes());
         }
     }
 }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 
 use super::follower::lock;
 use crate::bookstore::BookStore;
-use crate::clock::UnixMs;
 use crate::event::Event;
 use crate::eventlog::{EventLog, LogReader, ReadError};
 use crate::ids::CampaignNo;
@@ -22,8 +21,6 @@ const INTERVAL: Duration = Duration::from_millis(100);
 const BATCH: usize = 20_000;
 /// Between two comparisons of every campaign.
 const COMPARE_ALL_INTERVAL: Duration = Duration::from_secs(60);
-/// Between two removals of expired reservation bits.
-const FORGET_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The books, shared with the admin API.
 pub type SharedBooks = Arc<Mutex<Books>>;
@@ -39,9 +36,6 @@ pub struct Reconciler {
     pub books: SharedBooks,
     pub hot: Arc<Mutex<Hot>>,
     pub gauges: Arc<Gauges>,
-    /// Time of the last event in the books.
-    pub folded_at: UnixMs,
-    pub token_lifetime_ms: i64,
     /// Campaigns that changed since they were last compared.
     pub changed: HashSet<CampaignNo>,
 }
@@ -74,7 +68,6 @@ impl Reconciler {
     fn run(mut self, stopped: &AtomicBool) {
         let mut reader = None;
         let mut level_at = Instant::now();
-        let mut forgot_at = Instant::now();
         let mut compared_all_at = Instant::now();
         loop {
             let last_round = stopped.load(Ordering::Relaxed);
@@ -97,9 +90,6 @@ impl Reconciler {
             }
             self.gauges.lag_events.store(behind, Ordering::Relaxed);
             self.gauges.lag_ms.store(level_at.elapsed().as_millis() as i64, Ordering::Relaxed);
-            if forgot_at.elapsed() >= FORGET_INTERVAL && self.forget() {
-                forgot_at = Instant::now();
-            }
             if last_round {
                 return;
             }
@@ -116,7 +106,7 @@ impl Reconciler {
                     Some(reader) => reader,
                     None => reader.insert(self.log.read(books.next)?),
                 };
-                fold_batch(books, &mut **reader, &mut self.folded_at)
+                fold_batch(books, &mut **reader)
             };
             self.save()?;
             result?;
@@ -170,34 +160,13 @@ impl Reconciler {
             tracing::error!(%error, "the corrections are not in the log");
         }
     }
-
-    /// Forgets expired reservations, unless the books or what was saved of them are behind the log: what is still to
-    /// be folded, now or after a restart, may be a second bill for one of them. Goes by the log's time: the clock of a
-    /// start is never behind it, so no token of what was forgotten can live again.
-    fn forget(&mut self) -> bool {
-        let bucket = self.folded_at.plus(-self.token_lifetime_ms).minutes();
-        {
-            let mut books = lock_books(&self.books);
-            if books.next < self.log.durable_end() || !books.dirty.is_empty() {
-                return false;
-            }
-            books.forget_before(bucket);
-        }
-        if let Err(error) = self.store.forget_before(bucket) {
-            tracing::warn!(%error, "expired reservation bits stay in the books for now");
-        }
-        true
-    }
 }
 
-/// Folds up to [`BATCH`] events; returns how many, and what stopped it. `at` becomes the time of the last one.
-fn fold_batch(books: &mut Books, reader: &mut dyn LogReader, at: &mut UnixMs) -> (usize, Result<(), ReadError>) {
+/// Folds up to [`BATCH`] events; returns how many, and what stopped it.
+fn fold_batch(books: &mut Books, reader: &mut dyn LogReader) -> (usize, Result<(), ReadError>) {
     for folded in 0..BATCH {
         match reader.next_event() {
-            Ok(Some(stamped)) => {
-                fold(books, &stamped);
-                *at = stamped.at;
-            }
+            Ok(Some(stamped)) => drop(fold(books, &stamped)),
             Ok(None) => return (folded, Ok(())),
             Err(error) => return (folded, Err(error)),
         }
@@ -208,62 +177,21 @@ fn fold_batch(books: &mut Books, reader: &mut dyn LogReader, at: &mut UnixMs) ->
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bookstore::{BookError, SqliteBooks};
+    use crate::bookstore::BookError;
+    use crate::clock::UnixMs;
     use crate::event::{NoticeKind, Offset, Stamped};
     use crate::eventlog::mem::MemStorage;
     use crate::eventlog::{Follower, LogConfig, SegmentLog};
-    use crate::ids::{Epoch, NodeId, ReservationId};
+    use crate::ids::NodeId;
     use crate::ledger::bucket::Grids;
     use crate::ledger::fold::Dirty;
     use crate::ledger::fold::tests::{START, facts, notice, set};
-    use crate::ledger::reservation::State;
 
     struct Nobody;
 
     impl Follower for Nobody {
         fn apply(&mut self, _: &Stamped, _: &mut Vec<Event>) {}
         fn tick(&mut self, _: UnixMs, _: &mut Vec<Event>) {}
-    }
-
-    #[test]
-    fn books_that_are_behind_forget_no_reservation() {
-        let config = LogConfig { segment_bytes: 4_096, ..LogConfig::default() };
-        let opened = SegmentLog::open(Arc::new(MemStorage::default()), config, &mut |_, _| {}).unwrap();
-        let clock = Box::new(|| UnixMs(1_700_000_000_000));
-        let (log, mut writer, _preparer) = opened.start_stepped(clock, Box::new(Nobody), Box::new(|_| {})).unwrap();
-        log.append(0, &Event::CampaignDeleted { campaign: CampaignNo(1) }).unwrap();
-        writer.step();
-        assert_eq!(log.durable_end(), Offset(1));
-
-        let mut books = Books::default();
-        let billed = ReservationId { node: NodeId(1), epoch: Epoch(1), bucket: 5, seq: 0 };
-        books.bits.set(billed, State::Billed);
-        let hot = Hot::new(Books::default(), NodeId(1), Arc::new(Grids::new(&[])), 1_000);
-        let mut reconciler = Reconciler {
-            log: Arc::new(log),
-            store: Box::new(SqliteBooks::open(std::path::Path::new(":memory:")).unwrap()),
-            books: Arc::new(Mutex::new(books)),
-            hot: Arc::new(Mutex::new(hot)),
-            gauges: Arc::default(),
-            folded_at: UnixMs(0),
-            token_lifetime_ms: 1_000,
-            changed: HashSet::new(),
-        };
-        let state = |reconciler: &Reconciler| lock_books(&reconciler.books).bits.get(billed);
-        assert!(!reconciler.forget());
-        assert_eq!(state(&reconciler), State::Billed);
-        let mut reader = reconciler.log.read(Offset(0)).unwrap();
-        let books = reconciler.books.clone();
-        assert_eq!(fold_batch(&mut lock_books(&books), &mut *reader, &mut reconciler.folded_at).0, 1);
-        assert!(!reconciler.forget(), "folded, but not saved");
-        reconciler.save().unwrap();
-        // By the log's time, whatever the clock says.
-        reconciler.token_lifetime_ms = reconciler.folded_at.0 - 300_000;
-        assert!(reconciler.forget());
-        assert_eq!(state(&reconciler), State::Billed);
-        reconciler.token_lifetime_ms -= 60_000;
-        assert!(reconciler.forget());
-        assert_eq!(state(&reconciler), State::Pending);
     }
 
     /// Fails once, and looks whether the books can be read meanwhile.
@@ -289,10 +217,6 @@ mod tests {
             *self.saved.lock().unwrap() = part.clone();
             Ok(())
         }
-
-        fn forget_before(&mut self, _: u32) -> Result<(), BookError> {
-            Ok(())
-        }
     }
 
     #[test]
@@ -311,8 +235,6 @@ mod tests {
             books: books.clone(),
             hot: Arc::new(Mutex::new(Hot::new(Books::default(), NodeId(1), Arc::new(Grids::new(&[])), 1_000))),
             gauges: Arc::default(),
-            folded_at: UnixMs(0),
-            token_lifetime_ms: 1_000,
             changed: HashSet::new(),
         };
         assert!(reconciler.save().is_err() && !lock_books(&books).dirty.is_empty() && reconciler.changed.is_empty());

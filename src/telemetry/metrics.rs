@@ -27,7 +27,7 @@ type NoticeLabels = [(&'static str, &'static str); 2];
 /// What is counted outside the workers. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub struct Counters {
-    /// By `rule`: bid requests refused with 400.
+    /// By `rule`: bid requests refused with 4xx.
     pub bad_requests: Family<Labels, Counter>,
     /// By `kind` and `outcome`: notices once they are durable.
     pub notices: Family<NoticeLabels, Counter>,
@@ -78,11 +78,7 @@ impl Metrics {
         let mut registry = Registry::default();
         let counters = Counters::default();
         let c = &counters;
-        registry.register(
-            "gavel_bad_requests",
-            "Bid requests refused with 400, by the rule they break",
-            c.bad_requests.clone(),
-        );
+        registry.register("gavel_bad_requests", "Bid requests refused, by the rule they break", c.bad_requests.clone());
         registry.register("gavel_notices", "Durable notices, by kind and by what they did", c.notices.clone());
         registry.register(
             "gavel_odd_notices",
@@ -173,6 +169,12 @@ impl Collector for Workers {
             "gavel_connections_refused",
             "Traffic connections closed at once: too many are open",
             self.sum(|w| &w.connections_refused),
+        )?;
+        counter(
+            e,
+            "gavel_tls_handshakes_failed",
+            "TLS handshakes that were no good or took too long",
+            self.sum(|w| &w.handshakes_failed),
         )?;
         counter(e, "gavel_bid_requests", "Bid requests received", self.sum(|w| &w.bid_requests))?;
         counter(e, "gavel_bid_responses", "Bid requests answered with a bid", self.sum(|w| &w.bid_responses))?;

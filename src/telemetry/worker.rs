@@ -26,6 +26,8 @@ pub struct WorkerStats {
     pub connections_opened: Count,
     pub connections_closed: Count,
     pub connections_refused: Count,
+    /// TLS handshakes that were no good or took too long.
+    pub handshakes_failed: Count,
     pub bid_requests: Count,
     /// Requests answered with at least one bid.
     pub bid_responses: Count,
@@ -42,6 +44,7 @@ impl Default for WorkerStats {
             connections_opened: Count::default(),
             connections_closed: Count::default(),
             connections_refused: Count::default(),
+            handshakes_failed: Count::default(),
             bid_requests: Count::default(),
             bid_responses: Count::default(),
             bids: Count::default(),

@@ -79,32 +79,81 @@ fn floors() {
     }
 }
 
+/// (cid, dealid) of each bid, as they come.
+fn bought(server: &Server, pmp: Value) -> Vec<(String, Option<String>)> {
+    let Some(response) = server.response(&with_imp(request(), json!({"pmp": pmp}))) else { return Vec::new() };
+    let bids = response["seatbid"][0]["bid"].as_array().unwrap().iter();
+    bids.map(|bid| (bid["cid"].as_str().unwrap().to_owned(), bid["dealid"].as_str().map(str::to_owned))).collect()
+}
+
+fn of(cid: &str, deal: Option<&str>) -> (String, Option<String>) {
+    (cid.to_owned(), deal.map(str::to_owned))
+}
+
 #[test]
-fn deals_are_bid_with_their_id_at_their_floor() {
+fn each_deal_gets_its_best_bid_beside_the_open_one() {
     let dealt = with(campaign("dealt"), json!({"targeting": {"deals": ["d1", "d2"]}}));
-    let server = Server::start("", &[dealt, with(campaign("open"), json!({"bid": {"price": "1.00"}}))]);
-    let ask = |pmp: Value| server.bid(&with_imp(request(), json!({"pmp": pmp})));
-    let deals = |list: Value| ask(json!({"deals": list}));
-    let bid = deals(json!([{"id": "d1"}])).unwrap();
-    assert_eq!((&bid["cid"], &bid["dealid"]), (&json!("dealt"), &json!("d1")));
-    let bid = deals(json!([{"id": "d1", "bidfloor": 1}, {"id": "d2", "bidfloor": 2.5}, {"id": "d3"}])).unwrap();
-    assert_eq!(bid["dealid"], "d2");
+    let better = with(campaign("better"), json!({"targeting": {"deals": ["d2"]}, "bid": {"price": "3.00"}}));
+    let server = Server::start(
+        "",
+        &[dealt, better, with(campaign("open"), json!({"bid": {"price": "1.00"}})), campaign("best")],
+    );
+    let deals = |list: Value| bought(&server, json!({"deals": list}));
+    let open = of("best", None);
+    assert_eq!(deals(json!([{"id": "d1"}])), [of("dealt", Some("d1")), open.clone()]);
+    assert_eq!(
+        deals(json!([{"id": "d1", "bidfloor": 1}, {"id": "d2", "bidfloor": 2.5}, {"id": "d3"}])),
+        [of("dealt", Some("d1")), of("better", Some("d2")), open.clone()]
+    );
     // Above the deal's floor, for another seat, or for other advertisers there is only the open bid.
     for list in [
         json!([{"id": "d1", "bidfloor": 2.6}]),
+        json!([{"id": "d2", "bidfloor": 3.1}]),
         json!([{"id": "other"}]),
         json!([{"id": "d1", "wseat": ["other"]}]),
         json!([{"id": "d1", "wadomain": ["other.example"]}]),
         json!([]),
     ] {
-        let bid = deals(list.clone()).unwrap();
-        assert!(bid["cid"] == "open" && bid.get("dealid").is_none(), "{list}: {bid}");
+        assert_eq!(deals(list.clone()), std::slice::from_ref(&open), "{list}");
     }
-    let bid = deals(json!([{"id": "d1", "wseat": ["gavel"], "wadomain": ["acme.example"]}])).unwrap();
-    assert_eq!(bid["dealid"], "d1");
+    let named = json!([{"id": "d1", "wseat": ["gavel"], "wadomain": ["acme.example"]}]);
+    assert_eq!(deals(named)[0], of("dealt", Some("d1")));
     // A deal's floor counts instead of the impression's.
     let asked = with_imp(request(), json!({"bidfloor": 9, "pmp": {"deals": [{"id": "d1", "bidfloor": 2}]}}));
     assert_eq!(server.bid(&asked).unwrap()["dealid"], "d1");
+}
+
+#[test]
+fn every_bid_of_an_impression_is_a_reservation_of_its_own() {
+    let dealt = with(campaign("dealt"), json!({"targeting": {"deals": ["d1", "d2"]}}));
+    let server = Server::start("[exchanges.demo]\nopen_bids = 3\n", &[dealt, campaign("x"), campaign("y")]);
+    let asked = with_imp(request(), json!({"pmp": {"deals": [{"id": "d1"}, {"id": "d2"}]}}));
+    let response = server.response(&asked).unwrap();
+    let bids = response["seatbid"][0]["bid"].as_array().unwrap();
+    assert_eq!(bids.len(), 4);
+    let reserved = |id: &str| server.account(id).reserved;
+    assert_eq!((reserved("dealt"), reserved("x"), reserved("y")), (5_000_000, 2_500_000, 2_500_000));
+    server.bill(&bids[0], "2.00");
+    bids[1..].iter().for_each(|bid| server.lose(bid));
+    let a = server.is_sound("dealt");
+    assert_eq!((a.reserved, a.spent, a.billed, a.bids), (0, 2_000_000, 1, 2));
+    assert_eq!((reserved("x"), reserved("y")), (0, 0));
+}
+
+#[test]
+fn a_fixed_price_is_bid_and_set_aside() {
+    let dealt = with(campaign("dealt"), json!({"targeting": {"deals": ["d1"]}}));
+    let server = Server::start("", &[dealt]);
+    let fixed = |floor: f64| {
+        let deal = json!({"id": "d1", "at": 3, "bidfloor": floor});
+        server.bid(&with_imp(request(), json!({"pmp": {"private_auction": 1, "deals": [deal]}})))
+    };
+    assert_eq!(fixed(1.5).unwrap()["price"].as_f64(), Some(1.5));
+    assert_eq!(server.account("dealt").reserved, 1_500_000);
+    assert_eq!(fixed(2.5).unwrap()["price"].as_f64(), Some(2.5));
+    assert!(fixed(2.51).is_none());
+    // Where no price is agreed upon, the campaign's is bid.
+    assert_eq!(fixed(0.0).unwrap()["price"].as_f64(), Some(2.5));
 }
 
 #[test]

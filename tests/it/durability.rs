@@ -119,6 +119,26 @@ fn on_a_full_disk_bids_stop_notices_go_on_and_then_ask_to_be_sent_again() {
         client.post("/openrtb2/demo", request().to_string().as_bytes()).is_empty(204);
     }
     assert!(server.metric("gavel_no_bids_total{reason=\"log_full\"}") >= 20.0);
+    // The reserve is for notices alone: no edit takes of it, not even one that would cost nothing.
+    let paused = with(campaign("a"), json!({"status": "paused"}));
+    for (method, path, body) in [
+        ("PUT", "/v1/campaigns/b", campaign("b").to_string()),
+        ("PUT", "/v1/campaigns/a", paused.to_string()),
+        ("DELETE", "/v1/campaigns/a", String::new()),
+    ] {
+        let answer = server.ask(method, path, body.as_bytes());
+        assert_eq!(
+            (answer.status, answer.header("content-type")),
+            (503, Some("application/problem+json")),
+            "{method} {path}"
+        );
+        assert!(answer.header("retry-after").is_some());
+        let problem = answer.json();
+        let detail = problem["detail"].as_str().unwrap();
+        assert!(problem["status"] == 503 && detail.contains("nothing was changed: the disk is full"), "{problem}");
+    }
+    assert_eq!(server.ask("GET", "/v1/campaigns/b", b"").status, 404);
+    assert_eq!(server.ask("GET", "/v1/campaigns/a", b"").json().get("status"), None);
     // Notices, until the reserve is full: 64 at a time, so that it goes quickly.
     let mut next = paths.iter();
     let (mut booked, mut refused) = (0, Vec::new());
@@ -144,8 +164,6 @@ fn on_a_full_disk_bids_stop_notices_go_on_and_then_ask_to_be_sent_again() {
     let a = server.is_sound("a");
     assert_eq!((a.spent, a.billed, a.late), (booked * 1_000_007, booked as u64, 0));
     client.post("/openrtb2/demo", request().to_string().as_bytes()).is_empty(204);
-    let put = server.ask("PUT", "/v1/campaigns/b", campaign("b").to_string().as_bytes());
-    assert_eq!((put.status, put.json()["status"].as_u64()), (503, Some(503)));
 
     // With more room it goes on, and what was refused is booked when it is sent again.
     drop(client);
@@ -159,4 +177,5 @@ fn on_a_full_disk_bids_stop_notices_go_on_and_then_ask_to_be_sent_again() {
     wait_for(Duration::from_secs(2), "all are booked", || server.account("a").billed == all as u64);
     assert_eq!(server.is_sound("a").spent, all * 1_000_007);
     server.bid_soon(&request());
+    server.put(&paused);
 }

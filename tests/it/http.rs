@@ -1,6 +1,6 @@
 //! A small HTTP/1.1 client that sends whatever bytes it is given, so that malformed things can be sent too.
 
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
@@ -63,10 +63,24 @@ impl Client {
         self.stream.get_ref().shutdown(std::net::Shutdown::Write).unwrap();
     }
 
+    /// The next bytes, whatever they are.
+    pub fn bytes(&mut self, count: usize) -> Vec<u8> {
+        let mut bytes = vec![0; count];
+        self.stream.read_exact(&mut bytes).unwrap();
+        bytes
+    }
+
+    /// Waits until the server ends the connection; by force is an end, too.
+    pub fn wait_ended(&mut self) {
+        if let Err(error) = std::io::copy(&mut self.stream, &mut std::io::sink()) {
+            assert!(!matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut), "it is still open");
+        }
+    }
+
     fn line(&mut self) -> std::io::Result<String> {
         let mut line = String::new();
         if self.stream.read_line(&mut line)? == 0 {
-            return Err(std::io::ErrorKind::UnexpectedEof.into());
+            return Err(ErrorKind::UnexpectedEof.into());
         }
         Ok(line.trim_end().to_owned())
     }
@@ -75,14 +89,14 @@ impl Client {
     fn head(&mut self) -> std::io::Result<Answer> {
         let line = self.line()?;
         let status = line.split(' ').nth(1).and_then(|s| s.parse().ok());
-        let status = status.unwrap_or_else(|| panic!("not a status line: {line:?}"));
+        let status = status.ok_or_else(|| std::io::Error::other(format!("not a status line: {line:?}")))?;
         let mut headers = Vec::new();
         loop {
             let line = self.line()?;
             match line.split_once(": ") {
                 Some((name, value)) => headers.push((name.to_owned(), value.to_owned())),
                 None if line.is_empty() => return Ok(Answer { status, headers, body: Vec::new() }),
-                None => panic!("not a header: {line:?}"),
+                None => return Err(std::io::Error::other(format!("not a header: {line:?}"))),
             }
         }
     }
@@ -91,16 +105,19 @@ impl Client {
     pub fn try_answer(&mut self, has_body: bool) -> std::io::Result<Answer> {
         let mut answer = self.head()?;
         if has_body && answer.status >= 200 && answer.status != 204 {
-            let length = answer.header("content-length").unwrap_or_else(|| panic!("no Content-Length: {answer:?}"));
-            let mut body = vec![0; length.parse().unwrap()];
+            let length = answer.header("content-length").and_then(|length| length.parse().ok());
+            let length = length.ok_or_else(|| std::io::Error::other(format!("no Content-Length: {answer:?}")))?;
+            let mut body = vec![0; length];
             self.stream.read_exact(&mut body)?;
             answer.body = body;
         }
         Ok(answer)
     }
 
+    /// The next answer, which has to be one.
+    #[track_caller]
     pub fn answer(&mut self) -> Answer {
-        self.try_answer(true).unwrap()
+        self.try_answer(true).unwrap_or_else(|e| panic!("{e}"))
     }
 
     pub fn request(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Answer {

@@ -1,20 +1,29 @@
 //! The server from outside: real sockets on free ports, and its contracts.
 //!
-//! `http`, `make`, `server` and `process` are the tools; every other file is one subject.
+//! `caller`, `http`, `make`, `consent_strings`, `server` and `process` are the tools; every other file is one subject.
 
+mod caller;
+mod consent_strings;
 mod http;
 mod make;
 mod process;
 mod server;
 
 mod admin;
+mod audit;
 mod blocks;
 mod budget;
 mod caps;
 mod check;
+mod compression;
+mod conformance;
+mod connections;
+mod consent;
 mod currency;
 mod durability;
 mod formats;
+mod http2;
+mod keys;
 mod lifetimes;
 mod main_path;
 mod money;
@@ -24,5 +33,8 @@ mod response;
 mod rest;
 mod restart;
 mod samples;
+mod supply;
 mod targeting;
+mod tls;
+mod tolerance;
 mod transport;

@@ -30,6 +30,18 @@ pub fn request() -> Value {
     })
 }
 
+/// [`request`] of an exchange that waits, also for a busy machine.
+pub fn patient() -> Value {
+    with(request(), json!({"tmax": 60_000}))
+}
+
+/// [`patient`] filled up to so many bytes.
+pub fn filled(bytes: usize) -> String {
+    let with_text = |text: String| with(patient(), json!({"ext": {"text": text}})).to_string();
+    let empty_bytes = with_text(String::new()).len();
+    with_text("x".repeat(bytes - empty_bytes))
+}
+
 /// A JSON merge patch (RFC 7396): objects are merged, null removes, anything else replaces.
 pub fn with(mut value: Value, patch: Value) -> Value {
     merge(&mut value, patch);

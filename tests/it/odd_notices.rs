@@ -1,5 +1,13 @@
 //! Notices that are odd, forged or expired: one outcome each, and never money that was not owed.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gavel::event::{Event, NoticeKind, Offset};
+use gavel::eventlog::{DirStorage, ReadOnlyLog};
+use gavel::openrtb::notice::Macro;
 use serde_json::{Value, json};
 
 use crate::make::{campaign, request, substitute, with};
@@ -140,19 +148,65 @@ fn a_forged_altered_or_foreign_token_changes_nothing() {
 }
 
 #[test]
-fn a_loss_says_why_and_is_counted() {
-    let server = server();
-    for (reason, label) in [("102", "102"), ("1001", "1000+"), ("x", "0"), ("", "0"), ("-5", "0"), ("99999999999", "0")]
-    {
+fn a_loss_says_why_and_is_counted_and_kept() {
+    let mut server = server();
+    let odd = ["x", "", "-5", "99999999999", "AUDIT", "${AUCTION_LOSS}"];
+    let known = [("0", "0"), ("1", "1"), ("102", "102"), ("999", "999"), ("1000", "1000+"), ("65535", "1000+")];
+    for (reason, label) in known.into_iter().chain(odd.map(|reason| (reason, "none"))) {
         let bid = server.bid(&request()).unwrap();
         let name = format!("gavel_losses_total{{reason=\"{label}\"}}");
         let before = server.metric(&name);
         let values = [("AUCTION_LOSS", reason), ("AUCTION_MIN_TO_WIN", "3.10"), ("AUCTION_PRICE", "2.9")];
         server.notice(&substitute(bid["lurl"].as_str().unwrap(), &values)).is_empty(204);
-        assert!(server.metric(&name) > before || reason.len() > 5, "{reason}");
+        assert_eq!(server.metric(&name), before + 1.0, "{reason}");
+    }
+    for min_to_win in ["", "AUDIT", "${AUCTION_MIN_TO_WIN}", "-1", "dear"] {
+        let bid = server.bid(&request()).unwrap();
+        let values = [("AUCTION_LOSS", "102"), ("AUCTION_MIN_TO_WIN", min_to_win)];
+        server.notice(&substitute(bid["lurl"].as_str().unwrap(), &values)).is_empty(204);
     }
     let a = server.is_sound("a");
     assert_eq!((a.reserved, a.spent, a.wins), (0, 0, 0));
+    server.stop();
+    // The log has each with the least price that would have won, per impression; -1 where none was said.
+    let kept = losses(&server.dir.path().join("data/log"));
+    let reasons = [0, 1, 102, 999, 1_000, 65_535, 0, 0, 0, 0, 0, 0].map(|reason| (reason, 3_100_000));
+    assert_eq!(kept, [&reasons[..], &[(102, -1); 5]].concat());
+}
+
+/// Reason and least winning price of every loss in a log.
+fn losses(dir: &Path) -> Vec<(u16, i64)> {
+    let log = ReadOnlyLog::open(Arc::new(DirStorage::new(dir).unwrap()), &mut |_, _| {}).unwrap();
+    let mut events = log.read(Offset(0)).unwrap();
+    let next = || events.next_event().unwrap();
+    std::iter::from_fn(next)
+        .filter_map(|stamped| match stamped.event {
+            Event::Notice(notice) if notice.kind == NoticeKind::Loss => Some((notice.loss_reason, notice.min_to_win.0)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn no_macro_left_in_a_notice_spends() {
+    let server = server();
+    let bid = server.bid(&request()).unwrap();
+    let before = server.settled("a", 1);
+    for found in Macro::ALL {
+        let name = found.name();
+        for value in [format!("${{{name}}}"), format!("${{{name}:B64}}"), format!("%24%7B{name}%7D")] {
+            for kind in ["win", "bill"] {
+                let path = format!("/n/{kind}/{}?p={value}&c={value}&x={value}&l={value}&m={value}", token(&bid));
+                server.call("GET", &path, b"").is_empty(204);
+            }
+        }
+    }
+    assert_eq!(server.account("a"), before);
+    // Beside a price that is one they say nothing, wherever they stand.
+    let others =
+        "c=${AUCTION_CURRENCY}&x=${AUCTION_MULTIPLIER}&l=${AUCTION_LOSS}&m=${AUCTION_MIN_TO_WIN}&y=${AUCTION_ID}";
+    server.call("GET", &format!("/n/bill/{}?p=2.00&{others}", token(&bid)), b"").is_empty(204);
+    assert_eq!(server.is_sound("a").spent, 2_000_000);
 }
 
 #[test]
@@ -179,16 +233,24 @@ fn where_the_win_is_paid_the_bill_books_nothing() {
 #[test]
 fn googles_encrypted_prices_are_read_and_forged_ones_spend_nothing() {
     let config = "[exchanges.g]\nprice = \"google\"\n\
-        google_encryption_key = \"sIxwz7yw62yrfoLGt12lIHKuYrK/S5kLuApI2BQe7Ac=\"\n\
-        google_integrity_key = \"v3fsVcMBMMHYzRhi7SpM0sdqwzvAxM6KPTu9OtVod5I=\"\n";
+        google_encryption_key = \"sIxwz7yw62yrfoLGt12lIHKuYrK_S5kLuApI2BQe7Ac=\"\n\
+        google_integrity_key = \"v3fsVcMBMMHYzRhi7SpM0sdqwzvAxM6KPTu9OtVod5I\"\n";
     let server = Server::start(config, &[campaign("a")]);
     let bid = server.bid_of("g", &request()).unwrap();
     let reserved = server.settled("a", 1);
-    // The published price with one bit flipped, cut, a plain number.
-    for price in ["OG46wAAMCggBI0VniavN7-mNy0VTKPbB3o5CMA==", "OG46wAAMCggBI0VniavN7-mNy0VTKPbB3o5CM", "2.00"] {
-        server.bill(&bid, price);
-        assert_eq!((price, server.account("a")), (price, reserved.clone()));
+    // The published price with any one bit flipped, cut, a plain number.
+    let published = URL_SAFE_NO_PAD.decode("OG46wAAMCggBI0VniavN7-mNy0VTKPbB3o5CMQ").unwrap();
+    assert_eq!(published.len(), 28);
+    for bit in 0..28 * 8 {
+        let mut flipped = published.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        server.bill(&bid, &URL_SAFE_NO_PAD.encode(flipped));
     }
+    assert_eq!(server.metric("gavel_odd_notices_total{kind=\"bill\",fault=\"forged_price\"}"), 224.0);
+    for price in ["OG46wAAMCggBI0VniavN7-mNy0VTKPbB3o5CM", "2.00", "", "AUDIT", "${AUCTION_PRICE}"] {
+        server.bill(&bid, price);
+    }
+    assert_eq!(server.account("a"), reserved);
     // 1,200,000 micros are a CPM of 1.20.
     server.bill(&bid, "OG46wAAMCggBI0VniavN7-mNy0VTKPbB3o5CMQ==");
     assert_eq!(server.is_sound("a").spent, 1_200_000);

@@ -50,11 +50,11 @@ impl Process {
             }
         }
         let address = |name: &str| {
-            let line = printed.iter().find_map(|line| line.strip_prefix(name));
-            let line = line.unwrap_or_else(|| panic!("no {name}: {printed:?}, {}", read(&errors)));
-            line.parse().unwrap()
+            let line = printed.iter().find_map(|line| line.strip_prefix(name)?.split_once("://"));
+            let (_, address) = line.unwrap_or_else(|| panic!("no {name}: {printed:?}, {}", read(&errors)));
+            address.parse().unwrap()
         };
-        Process { traffic: address("traffic http://"), admin: address("admin http://"), child, printed, errors }
+        Process { traffic: address("traffic "), admin: address("admin "), child, printed, errors }
     }
 
     pub fn connect(&self) -> Client {

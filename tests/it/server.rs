@@ -81,8 +81,14 @@ pub fn wait_for(at_most: Duration, what: &str, mut holds: impl FnMut() -> bool) 
 
 impl Server {
     pub fn start(config: &str, campaigns: &[Value]) -> Server {
+        Server::start_with(config, campaigns, |_| {})
+    }
+
+    /// With more files in its directory.
+    pub fn start_with(config: &str, campaigns: &[Value], write_more: impl FnOnce(&Path)) -> Server {
         let dir = tempfile::tempdir().unwrap();
         write_files(dir.path(), config, campaigns);
+        write_more(dir.path());
         let mut server = Server { dir, app: Mutex::new(None), addresses: None, clients: Mutex::new(None) };
         server.run();
         server
@@ -106,6 +112,13 @@ impl Server {
         // Connections first: an open one is waited for.
         *self.clients.lock().unwrap() = None;
         self.app.lock().unwrap().take().unwrap().stop().unwrap();
+    }
+
+    /// Stops it while connections are open, as a signal does.
+    pub fn stop_at_once(&self) {
+        *self.clients.lock().unwrap() = None;
+        let app = self.app.lock().unwrap().take();
+        app.unwrap().stop().unwrap();
     }
 
     pub fn restart(&mut self) {

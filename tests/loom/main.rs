@@ -111,14 +111,29 @@ fn bidders_and_a_void() {
 fn two_bidders_a_grant_and_a_take_back() {
     explore("two bidders, a grant and a take-back", Some(3), || {
         let mut world = World::new(10);
+        world.set_budget(15);
         let (a, b) = (world.bid_in_thread(6), world.bid_in_thread(6));
         world.grant(5);
         // What is promised above the new budget is taken out of what is available.
-        world.cut_budget(8);
+        world.set_budget(8);
         let reserved = [a, b].map(|bid| if bid.join().unwrap() { 6 } else { 0 }).iter().sum();
         let (available, still, _) = world.check();
         assert_eq!((available + still, still), (world.outstanding(), reserved));
         assert!(reserved <= 15 && (8..=15).contains(&world.outstanding()));
+        world.end(0);
+    });
+}
+
+#[test]
+fn a_grant_above_the_budget_is_never_there_to_bid_from() {
+    explore("a bidder and a grant that comes after a cut", None, || {
+        let mut world = World::new(10);
+        assert!(world.bidder().bid(7));
+        world.set_budget(9);
+        let bid = world.bid_in_thread(3);
+        world.grant(5);
+        assert!(!bid.join().unwrap());
+        assert_eq!(world.check(), (2, 7, 0));
         world.end(0);
     });
 }

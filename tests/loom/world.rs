@@ -56,7 +56,7 @@ impl World {
         let bidder = Bidder { account: hot.account(NO), grids };
         let mut world = World { hot, bidder, next: 0 };
         world.apply(START, Event::EpochStarted { node: NodeId(1), epoch: Epoch(1) });
-        world.cut_budget(leased);
+        world.set_budget(leased);
         world.hot.set_plan(NO, Plan { zone: Zone::utc(), active: true, highest_bid: Nanos(1) });
         world.grant(leased);
         // Makes the rings.
@@ -83,13 +83,14 @@ impl World {
     }
 
     /// Sets the budget; what is promised above it is taken back at once.
-    pub fn cut_budget(&mut self, total: i64) {
+    pub fn set_budget(&mut self, total: i64) {
         let set = CampaignSet {
             campaign: NO,
             id: "c-1".into(),
             currency: Currency::USD,
             total: Nanos(total),
             daily: None,
+            day: None,
             json: None,
         };
         self.apply(START, Event::CampaignSet(set));

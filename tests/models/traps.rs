@@ -85,9 +85,12 @@ const LIGHTGBM: &[Trap] = &[
     SumInReverse,
 ];
 
+/// A row's raw scores and predictions.
+type Score = Box<dyn Fn(&[f64]) -> (Vec<f64>, Vec<f64>)>;
+
 /// Rows in which a plain evaluator differs from the library.
 fn differing(case: &Case, trap: Trap) -> usize {
-    let score: Box<dyn Fn(&[f64]) -> (Vec<f64>, Vec<f64>)> = if case.is_lightgbm() {
+    let score: Score = if case.is_lightgbm() {
         let model = lightgbm::Model::read(std::str::from_utf8(&case.file).unwrap());
         Box::new(move |row| model.score(row, trap))
     } else {

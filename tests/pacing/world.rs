@@ -7,7 +7,7 @@ use std::sync::Arc;
 use fastrand::Rng;
 use gavel::admin::campaigns::{Present, Registry, set_event};
 use gavel::bidding::campaign::parse as parse_campaign;
-use gavel::bidding::key::key;
+use gavel::bidding::key::{UserKey, key};
 use gavel::bidding::pacing::curve::Curve;
 use gavel::bidding::pacing::pace::{ONE, Order};
 use gavel::bidding::pacing::plan::Budget;
@@ -86,14 +86,17 @@ impl World {
         let grids = Arc::new(Grids::new(&[LIFETIMES]));
         let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), 0);
         let config = Config::default_for_demo().unwrap();
-        let (registry, events) = Registry::start(&config, &Books::default(), vec![campaign], &mut hot);
+        let (registry, events) = Registry::start(&config, &Books::default(), vec![campaign], &mut hot, start);
         let present = registry.present.values().next().unwrap().clone();
         let shared = Arc::new(Shared {
             rates: [(Currency::USD, Rate::USD)].into_iter().collect(),
             grids,
             sequencer: Sequencer::new(NodeId(1), Epoch(1)),
             impressions: Arc::new(ImpressionStore::new(1 << 16)),
+            users: UserKey::new(&[0; 32]),
             bid_for_unknown: false,
+            supply: None,
+            vendor: None,
         });
         let exchange = ExchangeTerms {
             number: 1,
@@ -102,6 +105,8 @@ impl World {
             currency: Currency::USD,
             lifetimes: LIFETIMES,
             spend_on_win: false,
+            open_bids: 1,
+            ad_system: None,
         };
         let mut world = World {
             now: start,
@@ -144,7 +149,7 @@ impl World {
         self.hot = Hot::new(books.clone(), NodeId(1), self.shared.grids.clone(), 0);
         let campaign = parse_campaign(&campaign.to_string()).unwrap_or_else(|faults| panic!("{}", faults[0]));
         let config = Config::default_for_demo().unwrap();
-        let (registry, events) = Registry::start(&config, &books, vec![campaign], &mut self.hot);
+        let (registry, events) = Registry::start(&config, &books, vec![campaign], &mut self.hot, self.now);
         self.present = registry.present.values().next().unwrap().clone();
         self.registry = registry;
         let epoch = self.hot.epoch();
@@ -153,7 +158,10 @@ impl World {
             grids: self.shared.grids.clone(),
             sequencer: Sequencer::new(NodeId(1), epoch),
             impressions: Arc::new(ImpressionStore::new(1 << 16)),
+            users: UserKey::new(&[0; 32]),
             bid_for_unknown: false,
+            supply: None,
+            vendor: None,
         });
         self.pacing = Pacing::new(&self.present.compiled.campaign, self.now);
         self.apply(Event::EpochStarted { node: NodeId(1), epoch });
@@ -170,7 +178,8 @@ impl World {
     /// As `PUT /v1/campaigns/{id}` does it.
     pub fn put(&mut self, campaign: &Value) {
         let campaign = parse_campaign(&campaign.to_string()).unwrap_or_else(|faults| panic!("{}", faults[0]));
-        self.apply(Event::CampaignSet(set_event(NO, &campaign, None)));
+        let day = campaign.zone.local_hour(self.now).day;
+        self.apply(Event::CampaignSet(set_event(NO, &campaign, None, day)));
         self.present = self.registry.put(NO, campaign, true, &mut self.hot);
         let mut out = Vec::new();
         self.hot.look_after_lease_now(NO, &mut out);
@@ -227,7 +236,9 @@ impl World {
         self.tick();
         self.look();
         if self.now.0 % 600_000 == 0 {
-            self.hot.forget_before(self.now.plus(-8 * 3_600_000).minutes());
+            let mut out = Vec::new();
+            self.hot.forget_before(self.now.plus(-8 * 3_600_000).minutes(), &mut out);
+            out.into_iter().for_each(|event| self.apply(event));
         }
     }
 

@@ -1,13 +1,11 @@
-//! The reconciler, as `tasks::reconciler` goes about it: it lags, folds what is durable, saves, compares, forgets.
+//! The reconciler, as `tasks::reconciler` goes about it: it lags, folds what is durable, saves, compares.
 
 use gavel::eventlog::EventLog;
 use gavel::ledger::reconcile::reconcile;
 use gavel::ledger::{fold, invariants};
 
 use crate::count::Kind;
-use crate::world::{BITS_GRACE_MS, TOKEN_LIFETIME_MS, World};
-
-const FORGET_INTERVAL_MS: i64 = 60_000;
+use crate::world::World;
 
 impl World {
     pub fn reconcile(&mut self) {
@@ -18,7 +16,6 @@ impl World {
             self.save_books();
         }
         self.compare();
-        self.forget();
     }
 
     pub fn reconcile_all(&mut self) {
@@ -36,7 +33,6 @@ impl World {
         for _ in 0..most {
             let Some(stamped) = reader.next_event().expect("the log can be read") else { break };
             fold(&mut life.books, &stamped);
-            life.folded_at = stamped.at;
         }
     }
 
@@ -59,24 +55,5 @@ impl World {
             eprintln!("hot state:\n{hot:?}\nbooks:\n{own:?}");
         }
         assert_eq!(drift, [], "hot state differs from the books");
-    }
-
-    pub fn forget(&mut self) {
-        let Some(life) = &mut self.life else { return };
-        let now = life.now();
-        // Books that are behind, or will be after a restart, may still have to fold a second bill.
-        let level = life.books.next == life.log.durable_end() && self.stored.next == life.books.next;
-        if now < life.forget_at || !level {
-            return;
-        }
-        life.forget_at = now.plus(FORGET_INTERVAL_MS);
-        let bucket = life.folded_at.plus(-TOKEN_LIFETIME_MS - BITS_GRACE_MS).minutes();
-        let before = life.books.bits.bytes();
-        life.books.forget_before(bucket);
-        let forgot = life.books.bits.bytes() < before;
-        self.stored.forget_before(bucket);
-        if forgot {
-            self.note(Kind::Forget);
-        }
     }
 }

@@ -209,7 +209,7 @@ impl World {
                 &PriceScheme::Plain,
             ),
         };
-        let (loss_reason, min_to_win) = (query.loss_reason(), query.min_to_win());
+        let (loss_reason, min_to_win) = (query.loss_reason().unwrap_or(0), query.min_to_win());
         assert_eq!(min_to_win.0 as usize, serial);
         let notice = Notice { kind: packet.kind, facts, price, loss_reason, min_to_win };
         let (kind, expect) = (packet.kind, packet.expect);

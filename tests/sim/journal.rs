@@ -76,6 +76,8 @@ pub struct Journal {
     /// The latest time that anything was given back at.
     pub now: UnixMs,
     pub epoch: u32,
+    /// Reservations of earlier minutes are forgotten.
+    forgotten_before: u32,
     lease_ids: HashSet<LeaseId>,
 }
 
@@ -155,6 +157,11 @@ impl Journal {
                 assert!(!std::mem::replace(&mut self.made[at].in_log, true), "a bid twice in the log");
             }
             Event::Notice(notice) => self.notice(notice, stamped.at, counts),
+            Event::ReservationsForgotten { before } => {
+                assert!(*before > self.forgotten_before, "forgotten already");
+                self.forgotten_before = *before;
+                counts.note(Kind::Forget);
+            }
             other => panic!("nobody wrote {other:?}"),
         }
         self.tick(stamped.at);
@@ -180,6 +187,8 @@ impl Journal {
         if facts.test {
             return;
         }
+        // Expired tokens do not come that far.
+        assert!(facts.reservation.bucket >= self.forgotten_before, "a notice for what is forgotten");
         let reservation = *self.by_id.get(&facts.reservation).expect("a notice for a bid that nobody made");
         let m = &mut self.made[reservation];
         let over = at >= m.until();

@@ -74,8 +74,6 @@ pub struct Life {
     /// The reconciler's books.
     pub books: Books,
     pub reader: Option<Box<dyn LogReader>>,
-    pub forget_at: UnixMs,
-    pub folded_at: UnixMs,
     pub waiting: Vec<(Waits, Durable)>,
     pub ready: bool,
     seen: Arc<Mutex<Seen>>,
@@ -105,7 +103,6 @@ impl Life {
             counters: Counters::default(),
             token_lifetime_ms: TOKEN_LIFETIME_MS + BITS_GRACE_MS,
             forget_at: UnixMs(0),
-            applied_at: UnixMs(0),
         };
         let clock = Arc::new(AtomicI64::new(now + ahead_ms));
         let (read, fail) = (clock.clone(), failed.clone());
@@ -127,8 +124,6 @@ impl Life {
             keys,
             books,
             reader: None,
-            forget_at: UnixMs(0),
-            folded_at: UnixMs(0),
             waiting: Vec::new(),
             ready: false,
             seen,

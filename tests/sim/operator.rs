@@ -45,6 +45,7 @@ impl World {
         if busy || !life.ready {
             return;
         }
+        let day = self.terms[at].zone.local_hour(life.now()).day;
         let (mut total, mut daily, mut active) = (book.total.0, book.daily.map(|n| n.0), life.active[at]);
         if what == 0 && !book.deleted {
             self.note(Kind::Delete);
@@ -83,6 +84,7 @@ impl World {
             currency: book.currency,
             total: Nanos(total),
             daily: daily.map(Nanos),
+            day: Some(day),
             json: Some(json(active, serial)),
         };
         let edit = Edit { at, active, serial: Some(serial) };

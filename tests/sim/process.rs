@@ -108,6 +108,7 @@ impl World {
             currency: self.terms[at].currency,
             total: Nanos(total),
             daily,
+            day: Some(self.terms[at].zone.local_hour(self.wall()).day),
             json: None,
         }
     }

@@ -243,7 +243,6 @@ impl World {
         self.jump();
         self.write();
         self.reconcile_all();
-        self.forget();
         let power = self.chance(500);
         self.note(Kind::QuietNight);
         self.crash(power);

@@ -153,3 +153,23 @@ fn when_the_reserve_ends_who_waits_is_refused_and_nothing_of_it_is_kept() {
     }
     assert!((0..300).step_by(3).all(|n| found.contains(&n)), "what nobody waited for stays");
 }
+
+#[test]
+fn what_a_tick_asks_for_comes_before_all_that_it_has_not_seen() {
+    let disk = MemStorage::default();
+    let mut rig = Rig::open(&disk, &tiny()).unwrap();
+    for n in 0..6 {
+        assert_eq!(rig.log.append(n as usize % 2, &large_event(n as usize % 2, n, 1_000, 7)), Ok(()));
+    }
+    // The segment is full, and no other is there yet.
+    assert_eq!((rig.writer.step(), rig.writer.step()), (Step::Idle, Step::Idle));
+    let applied = rig.recorder.applied.lock().unwrap().len();
+    assert!((1..6).contains(&applied), "{applied}");
+    rig.recorder.own.lock().unwrap().push(event(0, 99));
+    assert_eq!((rig.writer.step(), rig.writer.step()), (Step::Idle, Step::Idle));
+    assert_eq!(rig.log.append(0, &event(0, 6)), Ok(()));
+    rig.settle();
+    let applied = rig.recorder.applied.lock().unwrap();
+    let at = applied.iter().position(|s| lane_and_number(&s.event).1 == 99).unwrap();
+    assert_eq!((at, applied.len()), (rig.recorder.asked_after.load(Ordering::Relaxed), 8));
+}

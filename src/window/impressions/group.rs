@@ -1,31 +1,31 @@
 //! One group of slots: a small table with its own memory, searched by one-byte tags.
 //!
-//! A slot is 30 bytes and a tag. The first slot of an entry holds its key and its 3 newest times, the slots that
-//! follow 5 more each. Times are the low 40 bits of their milliseconds, read back relative to the present: exact for
+//! A slot is 24 bytes and a tag. The first slot of an entry holds its key and its 3 newest times, the slots that
+//! follow 4 more each. Times are the low 40 bits of their milliseconds, read back relative to the present: exact for
 //! anything within 17 years of it.
+//!
+//! A key is a hash of 64 bits. Its lowest 8 are the tag (less the two values that are no tags), the next 48 stand in the
+//! slot, and the upper ones chose the group: of 256 groups or more, keys that agree in all else are in different ones.
 
-use super::{Key, MAX_KEEP};
+use super::{MAX_KEEP, Seen};
 
-/// Slots of one group.
-pub const SLOTS: usize = 128;
-const SLOT_BYTES: usize = 30;
+/// Slots of one group: the more, the more evenly groups fill. A link must fit into a byte, and tags are searched by 16.
+pub const SLOTS: usize = 240;
+const SLOT_BYTES: usize = 24;
 const TIME_BYTES: usize = 5;
-const HEAD_TIMES: usize = 3;
-const MORE_TIMES: usize = 5;
 
 /// Tags: a free slot, a slot that continues an entry, and from here on the first slot of an entry.
 const FREE: u8 = 0;
 const MORE: u8 = 1;
 const FIRST_TAG: u8 = 2;
 
-// The first slot: campaign, user, how long it counts and whether it is complete, link, times.
-const USER: usize = 4;
-const MEMORY: usize = 12;
-const LINK: usize = 14;
-const TIMES: usize = 15;
-// A continuing slot: link, times.
-const MORE_LINK: usize = 0;
-const MORE_START: usize = 1;
+// Every slot: link, and times up to its end. Before them the first one has how long the entry counts and whether it is
+// complete, and its key.
+const LINK: usize = 0;
+const MEMORY: usize = 1;
+const KEY: usize = 3;
+const HEAD_TIMES: usize = 9;
+const MORE_TIMES: usize = 4;
 
 /// A link below [`SLOTS`] is the next slot, and this one is full; from [`SLOTS`] on it is the number of times in it.
 const LAST: u8 = SLOTS as u8;
@@ -39,17 +39,16 @@ const MAX_MEMORY_UNITS: i64 = (1 << 15) - 1;
 pub struct Group {
     tags: [u8; SLOTS],
     slots: [[u8; SLOT_BYTES]; SLOTS],
-    /// The newest impression that was evicted while it counted, and the latest end of such an impression's window.
+    /// The newest impression that was evicted while it counted, and when the last such one stops counting.
     lost_newest: i64,
     lost_until: i64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Outcome {
     pub inserted: bool,
     pub evicted_live: u64,
     pub evicted_expired: u64,
-    pub lost_until: i64,
 }
 
 impl Outcome {
@@ -69,29 +68,27 @@ impl Group {
         Group { tags: [FREE; SLOTS], slots: [[0; SLOT_BYTES]; SLOTS], lost_newest: i64::MIN, lost_until: i64::MIN }
     }
 
-    pub fn seen(&self, key: Key, hash: u64, now: i64, per_ms: i64, n: u32) -> super::Seen {
-        use super::Seen::{Below, Reached, Unknown};
+    pub fn seen(&self, key: u64, now: i64, per_ms: i64, n: u32) -> Seen {
         let from = now.saturating_sub(per_ms);
-        let head = self.find(key, hash);
-        if let Some(head) = head {
+        if let Some(head) = self.find(key) {
             if self.nth(head, n as usize - 1, now).is_some_and(|time| time > from) {
-                return Reached;
+                return Seen::Reached;
             }
             if self.memory(head) & INCOMPLETE == 0 {
-                return Below;
+                return Seen::Below;
             }
         }
-        if now < self.lost_until && from < self.lost_newest { Unknown } else { Below }
+        if now < self.lost_until && from < self.lost_newest { Seen::Unknown } else { Seen::Below }
     }
 
-    pub fn record(&mut self, key: Key, hash: u64, at: i64, keep: usize, keep_ms: i64) -> Outcome {
-        let mut outcome = Outcome { inserted: false, evicted_live: 0, evicted_expired: 0, lost_until: i64::MIN };
+    pub fn record(&mut self, key: u64, at: i64, keep: usize, keep_ms: i64) -> Outcome {
+        let mut outcome = Outcome::default();
         let mut times = Times { list: [0; MAX_KEEP as usize + 1], len: 0 };
         let units = keep_ms / MEMORY_UNIT_MS + i64::from(keep_ms % MEMORY_UNIT_MS != 0);
         let units = units.clamp(1, MAX_MEMORY_UNITS) as u16;
         // A loss whose window has ended takes nothing from any count any more.
         let lossy = at < self.lost_until;
-        let (head, incomplete) = match self.find(key, hash) {
+        let (head, incomplete) = match self.find(key) {
             Some(head) => {
                 self.read(head, at, &mut times);
                 (head, lossy && self.memory(head) & INCOMPLETE != 0)
@@ -105,39 +102,29 @@ impl Group {
             }
         };
         times.insert(at, keep);
-        self.tags[head] = tag(hash);
+        self.tags[head] = tag(key);
         let slot = &mut self.slots[head];
-        slot[..USER].copy_from_slice(&key.campaign.to_le_bytes());
-        slot[USER..MEMORY].copy_from_slice(&key.user.to_le_bytes());
-        slot[MEMORY..LINK].copy_from_slice(&(units | if incomplete { INCOMPLETE } else { 0 }).to_le_bytes());
+        slot[MEMORY..KEY].copy_from_slice(&(units | if incomplete { INCOMPLETE } else { 0 }).to_le_bytes());
+        slot[KEY..HEAD_TIMES].copy_from_slice(&stored(key));
         self.write(head, &times.list[..times.len], at, &mut outcome);
         outcome
     }
 
     /// The first slot of a key's entry.
-    fn find(&self, key: Key, hash: u64) -> Option<usize> {
-        let wanted = u64::from_ne_bytes([tag(hash); 8]);
-        for (word, tags) in self.tags.as_chunks::<8>().0.iter().enumerate() {
-            // The high bit of each byte that equals the tag; a false one only above a true one.
-            let differs = u64::from_le_bytes(*tags) ^ wanted;
-            let mut equal = differs.wrapping_sub(0x0101_0101_0101_0101) & !differs & 0x8080_8080_8080_8080;
-            while equal != 0 {
-                let index = word * 8 + equal.trailing_zeros() as usize / 8;
-                if self.tags[index] == tag(hash) && self.key(index) == key {
+    fn find(&self, key: u64) -> Option<usize> {
+        let wanted = tag(key);
+        for (part, tags) in self.tags.as_chunks::<16>().0.iter().enumerate() {
+            // Without a branch, so that all are compared at once.
+            if tags.iter().fold(0, |equal, &tag| equal | u8::from(tag == wanted)) == 0 {
+                continue;
+            }
+            for (index, &tag) in (part * 16..).zip(tags) {
+                if tag == wanted && self.slots[index][KEY..HEAD_TIMES] == stored(key) {
                     return Some(index);
                 }
-                equal &= equal - 1;
             }
         }
         None
-    }
-
-    fn key(&self, head: usize) -> Key {
-        let slot = &self.slots[head];
-        let (mut campaign, mut user) = ([0; 4], [0; 8]);
-        campaign.copy_from_slice(&slot[..USER]);
-        user.copy_from_slice(&slot[USER..MEMORY]);
-        Key { campaign: u32::from_le_bytes(campaign), user: u64::from_le_bytes(user) }
     }
 
     fn memory(&self, head: usize) -> u16 {
@@ -148,10 +135,11 @@ impl Group {
     /// The times of one slot and the slot that follows.
     fn part(&self, index: usize, is_head: bool) -> (&[[u8; TIME_BYTES]], Option<usize>) {
         let slot = &self.slots[index];
-        let (link, start, full) =
-            if is_head { (slot[LINK], TIMES, HEAD_TIMES) } else { (slot[MORE_LINK], MORE_START, MORE_TIMES) };
-        let (times, _) = slot[start..].as_chunks();
-        if link < LAST { (&times[..full], Some(link.into())) } else { (&times[..usize::from(link - LAST)], None) }
+        let (times, _) = slot[times_start(is_head)..].as_chunks();
+        match slot[LINK] {
+            next if next < LAST => (times, Some(next.into())),
+            link => (&times[..usize::from(link - LAST)], None),
+        }
     }
 
     fn nth(&self, head: usize, mut n: usize, now: i64) -> Option<i64> {
@@ -180,14 +168,14 @@ impl Group {
         let mut spare = self.part(head, true).1;
         let (mut index, mut is_head, mut rest) = (head, true, times);
         loop {
-            let (link, start, room) =
-                if is_head { (LINK, TIMES, HEAD_TIMES) } else { (MORE_LINK, MORE_START, MORE_TIMES) };
-            let (here, after) = rest.split_at(room.min(rest.len()));
-            for (place, time) in self.slots[index][start..].as_chunks_mut().0.iter_mut().zip(here) {
+            let room = self.slots[index][times_start(is_head)..].as_chunks_mut().0;
+            let (here, after) = rest.split_at(room.len().min(rest.len()));
+            for (place, time) in room.iter_mut().zip(here) {
                 *place = pack(*time);
             }
+            // Until the chain is whole again, this slot is its end: evicting walks it.
+            self.slots[index][LINK] = LAST + here.len() as u8;
             if after.is_empty() {
-                self.slots[index][link] = LAST + here.len() as u8;
                 break;
             }
             let next = match spare {
@@ -196,15 +184,13 @@ impl Group {
                     next
                 }
                 None => {
-                    // Until the chain is whole again, this slot is its end: evicting walks it.
-                    self.slots[index][link] = LAST + here.len() as u8;
                     let next = self.take(head, at, outcome);
                     self.tags[next] = MORE;
-                    self.slots[next][MORE_LINK] = LAST;
+                    self.slots[next][LINK] = LAST;
                     next
                 }
             };
-            self.slots[index][link] = next as u8;
+            self.slots[index][LINK] = next as u8;
             (index, is_head, rest) = (next, false, after);
         }
         while let Some(index) = spare {
@@ -245,7 +231,6 @@ impl Group {
         {
             self.lost_newest = self.lost_newest.max(newest);
             self.lost_until = self.lost_until.max(newest.saturating_add(self.memory_ms(head)));
-            outcome.lost_until = self.lost_until;
             outcome.evicted_live += 1;
             self.free(head);
         }
@@ -274,9 +259,18 @@ impl Times {
     }
 }
 
-/// Low bits of the hash choose the tag, high bits the group.
-fn tag(hash: u64) -> u8 {
-    (hash as u8).max(FIRST_TAG)
+fn tag(key: u64) -> u8 {
+    (key as u8).max(FIRST_TAG)
+}
+
+/// What of a key stands in its slot.
+fn stored(key: u64) -> [u8; HEAD_TIMES - KEY] {
+    let [_, a, b, c, d, e, f, _] = key.to_le_bytes();
+    [a, b, c, d, e, f]
+}
+
+fn times_start(is_head: bool) -> usize {
+    if is_head { HEAD_TIMES } else { MORE_TIMES }
 }
 
 fn pack(time: i64) -> [u8; TIME_BYTES] {

@@ -9,6 +9,9 @@ pub struct Model {
     average: bool,
 }
 
+/// A linear leaf: its constant, and features with their factors.
+type Linear = (f64, Vec<(usize, f64)>);
+
 struct Tree {
     left: Vec<i32>,
     right: Vec<i32>,
@@ -18,7 +21,7 @@ struct Tree {
     value: Vec<f64>,
     boundaries: Vec<usize>,
     words: Vec<u32>,
-    linear: Option<Vec<(f64, Vec<(usize, f64)>)>>,
+    linear: Option<Vec<Linear>>,
 }
 
 fn field<'t>(text: &'t str, key: &str) -> Option<&'t str> {

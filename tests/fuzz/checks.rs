@@ -1,0 +1,8 @@
+//! What must hold for any bytes from outside. Each check panics where it does not; the fuzz targets and the plain test
+//! call the same ones.
+
+pub mod consent;
+mod node;
+pub mod notice_token;
+mod oracle;
+pub mod request;

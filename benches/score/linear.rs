@@ -50,7 +50,8 @@ fn texts(sources: &Sources, varies: bool) -> Vec<usize> {
 pub fn run() {
     let sources = Sources::bid();
     let artifact = artifact(&sources);
-    let words: Vec<String> = (0..5_000u64).map(|i| format!("{:x}", i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (i % 40))).collect();
+    let words: Vec<String> =
+        (0..5_000u64).map(|i| format!("{:x}", i.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> (i % 40))).collect();
     let value = |row: usize, place: usize| Value::Text(&words[(row * 61 + place * 7) % words.len()]);
     let (mut scratch, mut sum) = (Scratch::default(), 0.0);
     let mut values = vec![Value::Missing; sources.len()];

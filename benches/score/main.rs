@@ -105,7 +105,9 @@ fn race(dir: &Path, name: &str, library: &str, batch: usize) {
 }
 
 fn main() {
-    println!("| model | rows | who | CPU ns per row | times gavel | raw scores that differ |\n|---|---|---|---|---|---|");
+    println!(
+        "| model | rows | who | CPU ns per row | times gavel | raw scores that differ |\n|---|---|---|---|---|---|"
+    );
     linear::run();
     let Some(dir) = std::env::var_os("SCORE_BENCH").map(PathBuf::from) else {
         println!("only the linear model: benches/score/run sets up the others");

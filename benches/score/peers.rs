@@ -61,8 +61,7 @@ const RAW: c_int = 1;
 impl LightGbm {
     pub fn open(library: &Path, model: &Path) -> Option<LightGbm> {
         type Create = unsafe extern "C" fn(*const c_char, *mut c_int, *mut Handle) -> c_int;
-        type Init =
-            unsafe extern "C" fn(Handle, c_int, c_int, c_int, c_int, i32, *const c_char, *mut Handle) -> c_int;
+        type Init = unsafe extern "C" fn(Handle, c_int, c_int, c_int, c_int, i32, *const c_char, *mut Handle) -> c_int;
         let library = Library::open(library)?;
         let create: Create = library.function("LGBM_BoosterCreateFromModelfile")?;
         let init: Init = library.function("LGBM_BoosterPredictForMatSingleRowFastInit")?;
@@ -71,8 +70,7 @@ impl LightGbm {
         // SAFETY: the types are those of LightGBM's c_api.h; every pointer lives for the call.
         let made = unsafe { create(file.as_ptr(), &raw mut iterations, &raw mut handle) };
         // SAFETY: as above.
-        let ready =
-            unsafe { init(handle, RAW, 0, -1, F64, WIDTH as i32, PARAMETERS.as_ptr(), &raw mut fast) };
+        let ready = unsafe { init(handle, RAW, 0, -1, F64, WIDTH as i32, PARAMETERS.as_ptr(), &raw mut fast) };
         let one = library.function("LGBM_BoosterPredictForMatSingleRowFast")?;
         let many = library.function("LGBM_BoosterPredictForMat")?;
         (made == 0 && ready == 0).then_some(LightGbm { model: handle, fast, one, many })

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::admin::campaigns::{CapMemory, Registry};
 use crate::admin::catalogs::Catalogs;
 use crate::admin::listener::Listener;
+use crate::admin::models::ModelApi;
 use crate::admin::{Admin, Campaigns, catalog_files, supply_files};
 use crate::bidding::{Catalog, ExchangeTerms, Shared, key};
 use crate::bookstore::{BookStore, SqliteBooks};
@@ -19,11 +20,14 @@ use crate::ledger::bucket::{Grids, Lifetimes};
 use crate::ledger::reservation::{Bits, step};
 use crate::ledger::sequence::Sequencer;
 use crate::ledger::{Books, Hot, fold};
+use crate::modelstore::ModelStore;
 use crate::openrtb::notice::NoticeUrls;
+use crate::scoring::Sources;
 use crate::serve::tls::Certificate;
 use crate::serve::traffic::Limits;
 use crate::serve::{self, Traffic, Workers};
 use crate::tasks::follower::{LedgerFollower, lock, note_impression};
+use crate::tasks::model_watcher;
 use crate::tasks::pacer::{self, Pacer};
 use crate::tasks::reconciler::{self, Reconciler};
 use crate::telemetry::Metrics;
@@ -49,6 +53,7 @@ pub struct App {
     admin_listener: Listener,
     reconciler: reconciler::Running,
     pacer: pacer::Running,
+    model_watcher: model_watcher::Running,
     log: Arc<dyn EventLog>,
     hot: Arc<Mutex<Hot>>,
     metrics: Arc<Metrics>,
@@ -59,6 +64,9 @@ pub struct App {
 const FIRST_LEASES: Duration = Duration::from_secs(5);
 /// Reservation bits outlive their tokens by this: a notice that came in time may wait for a slow disk.
 const BITS_GRACE_MS: i64 = 600_000;
+
+/// The model of the fraud path; all others predict clicks.
+const FRAUD_MODEL: &str = "fraud";
 
 impl App {
     /// Starts everything and returns when bids are made.
@@ -96,6 +104,7 @@ impl App {
         let mut store = SqliteBooks::open(&config.data_dir.join("books.sqlite")).map_err(because("books"))?;
         let books = catch_up(&mut store, &opened)?;
 
+        let in_force = books.models.clone();
         let mut metrics = Metrics::new(lanes);
         let impressions = Arc::new(ImpressionStore::new(config.caps.max_bytes));
         let lifetimes: Vec<Lifetimes> = config.exchanges.iter().map(|e| e.lifetimes).collect();
@@ -182,6 +191,10 @@ impl App {
             workers: metrics.workers.clone(),
             gauges: metrics.gauges.clone(),
         };
+        let models = ModelStore::start(config.models.clone(), Box::new(sources), &in_force, log.clone(), 0)
+            .and_then(|store| if config.catalog.is_none() { store.install_demo().map(|()| store) } else { Ok(store) })
+            .map_err(because("models"))?;
+        let models = Arc::new(models);
         let shared = Arc::new(Shared {
             rates: config.rates.all().clone(),
             grids,
@@ -194,6 +207,7 @@ impl App {
         });
         let traffic = Arc::new(Traffic {
             catalog,
+            models: models.registry().clone(),
             shared,
             exchanges: config.exchanges.iter().map(|e| (e.name.clone(), exchange(e))).collect(),
             token_lifetime_ms: config.token_lifetime_ms(),
@@ -208,7 +222,8 @@ impl App {
         });
         let seed = u64::from(epoch.0) << 32 | clock.now().0 as u64 & 0xffff_ffff;
         let workers = Workers::start(traffic, listeners, acceptor, seed).map_err(because("traffic listener"))?;
-        let admin = Arc::new(Admin { campaigns, books, ready: ready.clone(), token: config.admin_token.clone() });
+        let api = ModelApi::new(models.clone(), metrics.clone());
+        let admin = Arc::new(Admin { campaigns, models: api, books, ready: ready.clone(), token: config.admin_token.clone() });
         let admin_listener = Listener::start(admin, admin_socket).map_err(because("admin listener"))?;
 
         let waited = Instant::now();
@@ -217,6 +232,7 @@ impl App {
         }
         // Not before the first leases: without one a plan would be anchored again and again.
         let pacer = pacer.start().map_err(because("pacer"))?;
+        let model_watcher = model_watcher::start(models).map_err(because("model watcher"))?;
         ready.store(true, Ordering::Relaxed);
         metrics.gauges.ready.store(1, Ordering::Relaxed);
         Ok(App {
@@ -228,6 +244,7 @@ impl App {
             admin_listener,
             reconciler,
             pacer,
+            model_watcher,
             log,
             hot,
             metrics,
@@ -246,6 +263,7 @@ impl App {
         self.metrics.gauges.ready.store(0, Ordering::Relaxed);
         self.workers.stop();
         self.pacer.stop();
+        self.model_watcher.stop();
         let mut events = Vec::new();
         lock(&self.hot).return_all(&mut events);
         let returned = events.chunks(1_000).try_for_each(|chunk| self.log.append_durable(0, chunk).wait());
@@ -363,9 +381,15 @@ impl Progress {
     }
 }
 
+/// What a model of that name may be made of. The fraud path has its own.
+fn sources(name: &str) -> Sources {
+    if name == FRAUD_MODEL { Sources::fraud().with_any_window() } else { Sources::bid() }
+}
+
 fn exchange(e: &config::Exchange) -> serve::Exchange {
     serve::Exchange {
         terms: ExchangeTerms {
+            name: e.name.clone(),
             number: e.number,
             key: key::key(&e.name),
             seat: e.seat.clone(),

@@ -3,6 +3,10 @@
 //! An event is encoded as one kind byte, one version byte and its fields. Its offset and its time of writing belong
 //! to the log ([`Stamped`]). Decoding refuses unknown kinds and versions: an old binary must not fold a newer log.
 
+mod models;
+
+pub use models::{ModelVersion, ModelsSet};
+
 use crate::clock::{Day, UnixMs};
 use crate::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId, ReservationId};
 use crate::money::{Nanos, Quantity, Rate};
@@ -46,6 +50,8 @@ pub enum Event {
     /// Reservations of minutes before `before` are forgotten: their tokens have expired, and a notice that comes for one
     /// all the same has no effect.
     ReservationsForgotten { before: u32 },
+    /// Versions of a model are in force from here on.
+    ModelsSet(ModelsSet),
 }
 
 /// Which budget a lease was cut from: the whole budget, or one day's part of it for a campaign with a daily cap.
@@ -113,6 +119,9 @@ pub struct Facts {
     pub spend_on_win: bool,
     /// The request said `test: 1`: nothing was reserved and nothing is ever booked.
     pub test: bool,
+    /// The version of the model that the price came from, as [`crate::ids::name_hash`] of `name/version`; 0 where there
+    /// was none.
+    pub model: u32,
 }
 
 impl Facts {
@@ -180,6 +189,7 @@ const VERSION: u8 = 1;
 /// Of [`Event::CampaignSet`], which once had no day.
 const SET_VERSION: u8 = 2;
 const SET: u8 = 2;
+const MODELS: u8 = 20;
 const NO_DAY: i32 = i32::MIN;
 
 impl Event {
@@ -197,6 +207,7 @@ impl Event {
             Event::Correction { .. } => 9,
             Event::Traffic { .. } => 10,
             Event::ReservationsForgotten { .. } => 11,
+            Event::ModelsSet(_) => MODELS,
         };
         out.put(&[kind, if kind == SET { SET_VERSION } else { VERSION }]);
         match self {
@@ -269,6 +280,7 @@ impl Event {
                 out.put_u64(*requests);
             }
             Event::ReservationsForgotten { before } => out.put_u32(*before),
+            Event::ModelsSet(set) => set.encode(out),
         }
     }
 
@@ -348,6 +360,7 @@ impl Event {
             9 => Event::Correction { campaign: CampaignNo(t.u32()?), drift: Nanos(t.i64()?) },
             10 => Event::Traffic { hour: t.u32()?, seconds: t.u16()?, requests: t.u64()? },
             11 => Event::ReservationsForgotten { before: t.u32()? },
+            MODELS => Event::ModelsSet(ModelsSet::decode(&mut t)?),
             _ => return None,
         };
         t.end()?;
@@ -361,16 +374,19 @@ const TEST: u8 = 4;
 /// The creative stands as the hash of its id. Earlier builds wrote its position in two bytes, which says nothing once
 /// the campaign is edited.
 const HASHED_CREATIVE: u8 = 8;
+/// The price came from a model; earlier builds had none.
+const MODEL: u8 = 16;
 
 impl Facts {
     /// Bytes of the longest encoding.
-    pub const MAX_LEN: usize = 118;
+    pub const MAX_LEN: usize = 122;
 
     pub fn encode(&self, out: &mut impl Put) {
         let mut flags = HASHED_CREATIVE;
         flags |= if self.daily { DAILY } else { 0 };
         flags |= if self.spend_on_win { SPEND_ON_WIN } else { 0 };
         flags |= if self.test { TEST } else { 0 };
+        flags |= if self.model != 0 { MODEL } else { 0 };
         out.put_u8(flags);
         out.put_u16(self.reservation.node.0);
         out.put_u32(self.reservation.epoch.0);
@@ -392,11 +408,14 @@ impl Facts {
         out.put_i64(self.campaign_rate.0);
         out.put_u32(self.quantity.0);
         out.put_u64(self.user);
+        if self.model != 0 {
+            out.put_u32(self.model);
+        }
     }
 
     pub fn decode(t: &mut Take) -> Option<Facts> {
         let flags = t.u8()?;
-        if flags & !(DAILY | SPEND_ON_WIN | TEST | HASHED_CREATIVE) != 0 {
+        if flags & !(DAILY | SPEND_ON_WIN | TEST | HASHED_CREATIVE | MODEL) != 0 {
             return None;
         }
         Some(Facts {
@@ -425,6 +444,7 @@ impl Facts {
             user: t.u64()?,
             spend_on_win: flags & SPEND_ON_WIN != 0,
             test: flags & TEST != 0,
+            model: if flags & MODEL != 0 { t.u32()? } else { 0 },
         })
     }
 }
@@ -469,6 +489,7 @@ mod tests {
             user: 99,
             spend_on_win: false,
             test: true,
+            model: crate::ids::name_hash("ctr/1"),
         }
     }
 
@@ -495,6 +516,7 @@ mod tests {
             Event::LeaseGranted { campaign, lease: LeaseId { epoch, seq: 9 }, slot: Slot::Whole, amount },
             Event::LeaseReturned { campaign, epoch, slot: Slot::Day(Day(-1)), amount, why: ReturnReason::Reclaimed },
             Event::Bid(facts()),
+            Event::Bid(Facts { model: 0, ..facts() }),
             notice(NoticeKind::Win, PriceClaim::Unusable),
             notice(NoticeKind::Bill, PriceClaim::Amount { amount, excess: Nanos(3) }),
             notice(NoticeKind::Loss, PriceClaim::NoRate { amount }),
@@ -502,6 +524,12 @@ mod tests {
             Event::Correction { campaign, drift: Nanos(-4) },
             Event::Traffic { hour: 500_000, seconds: 3_600, requests: u64::MAX },
             Event::ReservationsForgotten { before: u32::MAX },
+            Event::ModelsSet(ModelsSet {
+                name: "ctr".into(),
+                active: Some(ModelVersion { version: "2".into(), digest: [7; 32] }),
+                shadow: None,
+                previous: Some(ModelVersion { version: "1".into(), digest: [9; 32] }),
+            }),
         ];
         for event in events {
             let mut bytes = Vec::new();
@@ -537,10 +565,11 @@ mod tests {
         facts().encode(&mut bytes);
         let at = 1 + 2 + 3 * 4 + 2 * 4 + 4;
         assert_eq!(bytes[at..at + 4], facts().creative.to_le_bytes());
-        bytes[0] &= !HASHED_CREATIVE;
+        bytes[0] &= !(HASHED_CREATIVE | MODEL);
         bytes.drain(at..at + 2);
+        bytes.truncate(bytes.len() - 4);
         let mut t = Take(&bytes);
-        assert_eq!(Facts::decode(&mut t), Some(Facts { creative: 0, ..facts() }));
+        assert_eq!(Facts::decode(&mut t), Some(Facts { creative: 0, model: 0, ..facts() }));
         assert_eq!(t.end(), Some(()));
     }
 

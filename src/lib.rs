@@ -12,6 +12,7 @@ pub mod event;
 pub mod eventlog;
 pub mod ids;
 pub mod ledger;
+pub mod modelstore;
 pub mod money;
 pub mod openrtb;
 pub mod scoring;

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use super::campaigns::Campaigns;
 use super::edit;
+use super::models::{self, ModelApi};
 use super::problem::{Answer, Problem, with_body};
 use crate::bidding::pacing::pace::{ONE, Order};
 use crate::ledger::Books;
@@ -28,6 +29,7 @@ const PAGE: usize = 1_000;
 /// What the admin listener answers from.
 pub struct Admin {
     pub campaigns: Arc<Campaigns>,
+    pub models: ModelApi,
     pub books: Arc<std::sync::Mutex<Books>>,
     pub ready: Arc<AtomicBool>,
     /// Required of everything but `/live` and `/ready`, when set.
@@ -70,6 +72,9 @@ async fn route(admin: &Arc<Admin>, request: Request<Incoming>) -> Result<Answer,
         "/v1/books" => return get().map(|()| books(admin)),
         "/v1/campaigns" => return get().map(|()| list(admin, request.uri().query().unwrap_or(""))),
         _ => {}
+    }
+    if let Some(rest) = path.strip_prefix("/v1/models").filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+        return models::answer(&admin.models, rest, request).await;
     }
     let Some(rest) = path.strip_prefix("/v1/campaigns/") else {
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at {path}; see /openapi.json")));

@@ -223,12 +223,12 @@ impl World {
 
     /// The winner with what it is worth, or why there is none.
     fn decide(&mut self, request: &str) -> Result<(CampaignNo, Nanos), Reason> {
-        let snapshot = Snapshot { catalog: self.editor.catalog().clone(), shared: self.shared.clone() };
+        let snapshot = Snapshot { catalog: self.editor.catalog().clone(), models: self.models.clone(), shared: self.shared.clone() };
         outcome(&snapshot, request, &mut self.scratch)
     }
 
     fn decide_at_once(&self, present: &BTreeMap<CampaignNo, (Arc<Compiled>, Arc<Live>)>, request: &str) -> Outcome {
-        let snapshot = Snapshot { catalog: Arc::new(at_once(present)), shared: self.shared.clone() };
+        let snapshot = Snapshot { catalog: Arc::new(at_once(present)), models: self.models.clone(), shared: self.shared.clone() };
         outcome(&snapshot, request, &mut Scratch::new(2))
     }
 }
@@ -242,6 +242,7 @@ fn at_once(present: &BTreeMap<CampaignNo, (Arc<Compiled>, Arc<Live>)>) -> Catalo
 
 fn outcome(snapshot: &Snapshot, request: &str, scratch: &mut Scratch) -> Outcome {
     let exchange = ExchangeTerms {
+        name: "demo".to_owned(),
         number: 1,
         key: key("demo"),
         seat: "gavel".to_owned(),

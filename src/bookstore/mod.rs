@@ -4,6 +4,7 @@
 //! is SQLite; a fleet's PostgreSQL holds the same tables. `rows` compares the tables, row by row, with what the log
 //! comes to.
 
+mod models;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -78,6 +79,9 @@ CREATE TABLE IF NOT EXISTS reservation_bits (
   node INTEGER NOT NULL, epoch INTEGER NOT NULL, bucket INTEGER NOT NULL, page INTEGER NOT NULL, bits BLOB NOT NULL,
   PRIMARY KEY (node, epoch, bucket, page)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS traffic (hour INTEGER PRIMARY KEY, requests INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS models (
+  name TEXT PRIMARY KEY, active TEXT, active_digest TEXT, shadow TEXT, shadow_digest TEXT, previous TEXT,
+  previous_digest TEXT) STRICT;
 CREATE VIEW IF NOT EXISTS spend AS
   SELECT c.id AS campaign, date(d.day * 86400, 'unixepoch') AS day, d.spent / 1e9 AS spent, d.late / 1e9 AS late,
   d.billed AS billed FROM days d JOIN campaigns c USING (no);
@@ -220,6 +224,8 @@ impl BookStore for SqliteBooks {
             let hour = usize::try_from(hour).ok().and_then(|hour| books.traffic.get_mut(hour));
             *hour.ok_or_else(|| BookError::Damaged("traffic of an hour that is none".into()))? = Some(requests as u64);
         }
+        let mut rows = self.db.prepare("SELECT * FROM models")?;
+        books.models = rows.query_map([], models::read)?.collect::<Result<_, _>>()?;
         Ok(books)
     }
 
@@ -257,6 +263,9 @@ impl BookStore for SqliteBooks {
                 if let Some(requests) = books.traffic[*hour] {
                     traffic.execute(params![*hour as i64, requests as i64])?;
                 }
+            }
+            for set in dirty.models.iter().filter_map(|name| books.models.get(name)) {
+                models::save(&tx, set)?;
             }
             let mut meta = tx.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?;
             let (next, epoch) = (books.next.0 as i64, i64::from(books.epoch.0));
@@ -319,7 +328,7 @@ fn campaign(books: &mut Books, no: CampaignNo) -> Result<&mut CampaignBook, Book
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, Facts, NoticeKind, Stamped};
+    use crate::event::{Event, Facts, ModelVersion, ModelsSet, NoticeKind, Stamped};
     use crate::ids::LeaseId;
     use crate::ledger::fold;
     use crate::ledger::fold::tests::{START, facts, notice, set};
@@ -345,6 +354,8 @@ mod tests {
             notice(NoticeKind::Bill, facts(0), 7),
             notice(NoticeKind::Win, on_day, 7),
             Event::Traffic { hour: 24 * 20_000 + 3, seconds: 3_600, requests: u64::MAX },
+            Event::ModelsSet(models("1", None)),
+            Event::ModelsSet(models("2", Some("1"))),
             set(1_000, Some(20)),
             set(1_000, None),
             Event::ReservationsForgotten { before: facts(0).reservation.bucket },
@@ -367,6 +378,16 @@ mod tests {
         assert_eq!((book.billed, books.bits.bytes()), (1, 0), "what is forgotten is not booked again");
     }
 
+    fn models(active: &str, previous: Option<&str>) -> ModelsSet {
+        let version = |version: &str| ModelVersion { version: version.into(), digest: [0xa5; 32] };
+        ModelsSet {
+            name: "ctr".into(),
+            active: Some(version(active)),
+            shadow: None,
+            previous: previous.map(version),
+        }
+    }
+
     #[test]
     fn an_offset_that_was_edited_is_not_gone_on_from() {
         let dir = tempfile::tempdir().unwrap();
@@ -383,6 +404,7 @@ mod tests {
             ("UPDATE campaigns SET currency = 'us'", "no currency"),
             ("DELETE FROM campaigns", "no row"),
             ("UPDATE days SET day = 1 << 40", "range"),
+            ("INSERT INTO models VALUES ('m', '1', 'zz', NULL, NULL, NULL, NULL)", "digest"),
             ("UPDATE reservation_bits SET bits = x'00'", "wrong size"),
         ] {
             let dirty = Dirty { campaigns: [CampaignNo(1)].into(), ..books.dirty.clone() };

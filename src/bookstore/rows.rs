@@ -29,7 +29,7 @@ const fn table(name: &'static str, keys: usize, columns: &'static [&'static str]
 
 const SCHEMA: &str = "sqlite_schema";
 const BITS: &str = "reservation_bits";
-const TABLES: [Table; 8] = [
+const TABLES: [Table; 9] = [
     table(SCHEMA, 2, &["type", "name", "sql"]),
     table("meta", 1, &["key", "value"]),
     table(
@@ -56,6 +56,11 @@ const TABLES: [Table; 8] = [
     table("leases", 3, &["no", "epoch", "day", "outstanding"]),
     table(BITS, 4, &["node", "epoch", "bucket", "page", "bits"]),
     table("traffic", 1, &["hour", "requests"]),
+    table(
+        "models",
+        1,
+        &["name", "active", "active_digest", "shadow", "shadow_digest", "previous", "previous_digest"],
+    ),
 ];
 const MONEY: &[&str] = &["total", "daily", "spent", "late", "over_at_set", "budget", "outstanding"];
 

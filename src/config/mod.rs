@@ -3,7 +3,6 @@
 //! Order: defaults, then `gavel.toml`, then environment, then flags. Unknown keys are refused. Every fault is
 //! listed, with its line. Nothing needs to be set.
 
-pub mod artifact;
 mod exchange;
 mod privacy;
 mod section;
@@ -46,6 +45,8 @@ pub struct Config {
     pub admin_token: Option<String>,
     /// Where the log, the books and the keys live. Default `data`.
     pub data_dir: PathBuf,
+    /// Where model artifacts lie, as `<name>/<version>/`. Default `models` in the data directory.
+    pub models: PathBuf,
     /// Campaign files; none serves the built-in demo.
     pub catalog: Option<Vec<PathBuf>>,
     /// Absolute https base of notice URLs. Default `https://localhost`.
@@ -174,6 +175,7 @@ impl RawConfig {
         let admin_listen = root.text("admin_listen", address);
         let admin_token = root.text("admin_token", |t| token(t).map(str::to_owned));
         let data_dir = root.text("data_dir", |t| Ok(base.join(t)));
+        let models = root.text("models", |t| Ok(base.join(t)));
         let catalog = root.texts("catalog").map(|patterns| expand(&patterns, base, "catalog", &mut root));
         let public_url = root.text("public_url", public_url).unwrap_or_else(|| "https://localhost".to_owned());
         let node = NodeId(root.number("node", 1..=65_535).unwrap_or(1) as u16);
@@ -232,11 +234,13 @@ impl RawConfig {
             );
         }
         root.end();
+        let data_dir = self.data_dir.clone().or(data_dir).unwrap_or_else(|| PathBuf::from("data"));
         Config {
+            models: models.unwrap_or_else(|| data_dir.join("models")),
             listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             admin_listen,
             admin_token,
-            data_dir: self.data_dir.clone().or(data_dir).unwrap_or_else(|| PathBuf::from("data")),
+            data_dir,
             catalog,
             public_url,
             node,
@@ -366,7 +370,7 @@ mod tests {
                 "gavel.toml:5: exchanges.a.bill_lifetime_s: must be seconds, above 0 and at most 172800",
                 "gavel.toml:6: exchanges.a.currency: XYZ has no rate; add it to [rates]",
                 "gavel.toml:10: limits.max_body_bytes: must be a whole number from 1024 to 67108864",
-                "gavel.toml:2: lissten: is not a key here; known: listen, admin_listen, admin_token, data_dir, catalog, \
+                "gavel.toml:2: lissten: is not a key here; known: listen, admin_listen, admin_token, data_dir, models, catalog, \
                  public_url, node, rates, exchanges, tls, supply, limits, ledger, log, frequency, privacy",
             ]
         );

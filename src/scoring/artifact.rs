@@ -55,7 +55,7 @@ impl Artifact {
         for spec in &manifest.features {
             columns.push(column(spec, &sources).map_err(|fault| fault.within(format!("feature `{:.60}`", spec.name)))?);
         }
-        let features = Features::new(columns);
+        let features = Features::new(columns, sources.caller);
         let loaded = load_file(manifest, file, &features, rows).map_err(|fault| fault.within(&manifest.file))?;
         check_columns(&loaded, &features)?;
         let output = match manifest.output {

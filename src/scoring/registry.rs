@@ -31,9 +31,19 @@ pub struct ModelSet {
 }
 
 impl Models {
-    /// Models are few: this looks at each name.
     pub fn get(&self, name: &str) -> Option<&ModelSet> {
-        self.sets.iter().find(|(has, _)| **has == *name).map(|(_, set)| set)
+        self.find(name).map(|(_, set)| set)
+    }
+
+    /// With its place in this snapshot. Models are few: this looks at each name.
+    pub fn find(&self, name: &str) -> Option<(usize, &ModelSet)> {
+        self.sets.iter().position(|(has, _)| **has == *name).map(|place| (place, self.at(place)))
+    }
+
+    /// # Panics
+    /// If the place is not one of [`Models::find`].
+    pub fn at(&self, place: usize) -> &ModelSet {
+        &self.sets[place].1
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (&str, &ModelSet)> {

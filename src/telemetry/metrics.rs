@@ -16,6 +16,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::latency::Merged;
+use super::models::{self, Key, ModelStats, VersionStats};
 use super::worker::{Count, WorkerStats};
 use crate::bidding::Reason;
 use crate::eventlog::{EventLog, LogState};
@@ -159,6 +160,55 @@ impl Workers {
     }
 }
 
+impl Workers {
+    fn models(&self, e: &mut DescriptorEncoder) -> Result<(), Error> {
+        let stats = ModelStats::merged(self.0.iter().map(|w| &w.models));
+        let labels = |(model, version, is_shadow): &Key| {
+            let role = if *is_shadow { "shadow" } else { "active" };
+            [("model", model.clone()), ("version", version.clone()), ("role", role.to_owned())]
+        };
+        let mut histogram = |name, help, of: fn(&VersionStats) -> (f64, u64, Vec<(f64, u64)>), shadows: bool| {
+            let mut family = e.encode_descriptor(name, help, None, MetricType::Histogram)?;
+            for (key, stats) in stats.iter().filter(|((.., is_shadow), _)| *is_shadow || !shadows) {
+                let (sum, count, buckets) = of(stats);
+                let labels = labels(key);
+                let mut metric = family.encode_family(&labels)?;
+                metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+            }
+            Ok::<(), Error>(())
+        };
+        histogram(
+            "gavel_model_scores",
+            "What a version of a model predicted, as the active one or as its shadow",
+            |s| (s.scores.sum, s.scores.count(), s.scores.buckets(&models::SCORES)),
+            false,
+        )?;
+        histogram(
+            "gavel_model_differences",
+            "By how much a shadow's prediction differs from the active version's",
+            |s| (s.differences.sum, s.differences.count(), s.differences.buckets(&models::DIFFERENCES)),
+            true,
+        )?;
+        histogram(
+            "gavel_model_batch_seconds",
+            "What a version took to score the rows of one impression",
+            |s| (s.seconds.sum, s.seconds.count(), s.seconds.buckets(&models::SECONDS)),
+            false,
+        )?;
+        let mut family = e.encode_descriptor(
+            "gavel_model_odd_scores",
+            "Predictions that are no number from 0 to 1",
+            None,
+            MetricType::Counter,
+        )?;
+        for (key, stats) in &stats {
+            let metric = ConstCounter::new(stats.odd);
+            metric.encode(family.encode_family(&labels(key))?)?;
+        }
+        Ok(())
+    }
+}
+
 impl Collector for Workers {
     fn encode(&self, mut e: DescriptorEncoder) -> Result<(), Error> {
         let e = &mut e;
@@ -187,7 +237,8 @@ impl Collector for Workers {
             |w| &w.campaigns_lost,
         )?;
         self.latency(e, "gavel_bid_seconds", "From a bid request's head to its answer", |w| &w.bid_latency)?;
-        self.latency(e, "gavel_notice_seconds", "From a notice's head to its durable answer", |w| &w.notice_latency)
+        self.latency(e, "gavel_notice_seconds", "From a notice's head to its durable answer", |w| &w.notice_latency)?;
+        self.models(e)
     }
 }
 

@@ -223,7 +223,8 @@ impl App {
         let seed = u64::from(epoch.0) << 32 | clock.now().0 as u64 & 0xffff_ffff;
         let workers = Workers::start(traffic, listeners, acceptor, seed).map_err(because("traffic listener"))?;
         let api = ModelApi::new(models.clone(), metrics.clone());
-        let admin = Arc::new(Admin { campaigns, models: api, books, ready: ready.clone(), token: config.admin_token.clone() });
+        let admin =
+            Arc::new(Admin { campaigns, models: api, books, ready: ready.clone(), token: config.admin_token.clone() });
         let admin_listener = Listener::start(admin, admin_socket).map_err(because("admin listener"))?;
 
         let waited = Instant::now();

@@ -380,12 +380,7 @@ mod tests {
 
     fn models(active: &str, previous: Option<&str>) -> ModelsSet {
         let version = |version: &str| ModelVersion { version: version.into(), digest: [0xa5; 32] };
-        ModelsSet {
-            name: "ctr".into(),
-            active: Some(version(active)),
-            shadow: None,
-            previous: previous.map(version),
-        }
+        ModelsSet { name: "ctr".into(), active: Some(version(active)), shadow: None, previous: previous.map(version) }
     }
 
     #[test]

@@ -26,9 +26,10 @@ pub fn read(row: &Row) -> Result<(String, ModelsSet), Error> {
     let version = |at: usize| -> Result<Option<ModelVersion>, Error> {
         let (version, digest): (Option<String>, Option<String>) = (row.get(at)?, row.get(at + 1)?);
         let Some(version) = version else { return Ok(None) };
-        let digest = digest.as_deref().and_then(unhex).ok_or_else(|| {
-            Error::FromSqlConversionFailure(at + 1, Type::Text, "is no digest".into())
-        })?;
+        let digest = digest
+            .as_deref()
+            .and_then(unhex)
+            .ok_or_else(|| Error::FromSqlConversionFailure(at + 1, Type::Text, "is no digest".into()))?;
         Ok(Some(ModelVersion { version, digest }))
     };
     let name: String = row.get(0)?;

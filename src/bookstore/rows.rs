@@ -56,11 +56,7 @@ const TABLES: [Table; 9] = [
     table("leases", 3, &["no", "epoch", "day", "outstanding"]),
     table(BITS, 4, &["node", "epoch", "bucket", "page", "bits"]),
     table("traffic", 1, &["hour", "requests"]),
-    table(
-        "models",
-        1,
-        &["name", "active", "active_digest", "shadow", "shadow_digest", "previous", "previous_digest"],
-    ),
+    table("models", 1, &["name", "active", "active_digest", "shadow", "shadow_digest", "previous", "previous_digest"]),
 ];
 const MONEY: &[&str] = &["total", "daily", "spent", "late", "over_at_set", "budget", "outstanding"];
 

@@ -328,7 +328,12 @@ impl Books {
             campaigns: campaigns.filter_map(campaign).collect(),
             bits: self.bits.part(&dirty.pages),
             traffic: self.traffic,
-            models: dirty.models.iter().filter_map(|m| self.models.get_key_value(m)).map(|(m, s)| (m.clone(), s.clone())).collect(),
+            models: dirty
+                .models
+                .iter()
+                .filter_map(|m| self.models.get_key_value(m))
+                .map(|(m, s)| (m.clone(), s.clone()))
+                .collect(),
             dirty: Dirty::default(),
         }
     }

@@ -142,9 +142,8 @@ impl ModelStore {
         let (text, files) = upload::unpack(tar).map_err(StoreError::Malformed)?;
         let manifest = Manifest::parse(text).map_err(|f| StoreError::Refused(f.within(folder::MANIFEST)))?;
         let file = files.iter().find(|(file, _)| *file == manifest.file);
-        let (_, file) = file.ok_or_else(|| {
-            StoreError::Refused(Fault::new("file", format!("`{}` is not in the tar", manifest.file)))
-        })?;
+        let (_, file) = file
+            .ok_or_else(|| StoreError::Refused(Fault::new("file", format!("`{}` is not in the tar", manifest.file))))?;
         if let Some((other, _)) = files.iter().find(|(other, _)| *other != manifest.file) {
             let fault = Fault::new(other.chars().take(80).collect::<String>(), "is not named by the manifest");
             return Err(StoreError::Refused(fault));

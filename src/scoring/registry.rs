@@ -93,23 +93,29 @@ impl ModelSet {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use sha2::{Digest, Sha256};
 
     use super::super::manifest::Manifest;
     use super::super::{RowsFrom, Sources};
     use super::*;
 
-    fn artifact(version: &str) -> Arc<Artifact> {
-        let file =
-            br#"{"format":"gavel-linear-1","objective":"linear","bias":0.5,"columns":[{"name":"x","weight":1}]}"#;
-        let digest: String = Sha256::digest(file).iter().map(|b| format!("{b:02x}")).collect();
+    /// A linear model of bid requests: `rest` is what its file has beside the format, `features` of its manifest.
+    pub(crate) fn linear(name: &str, version: &str, rest: &str, output: &str, features: &str) -> Arc<Artifact> {
+        let file = format!("{{\"format\":\"gavel-linear-1\",{rest}}}");
+        let digest: String = Sha256::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
         let text = format!(
-            "name = \"m\"\nversion = \"{version}\"\nkind = \"linear\"\nfile = \"weights.json\"\nsha256 = \"{digest}\"\n\
-             output = \"value\"\n[[features]]\nname = \"x\"\nsource = \"clock.hour\"\ntransform = \"numeric\"\n"
+            "name = \"{name}\"\nversion = \"{version}\"\nkind = \"linear\"\nfile = \"weights.json\"\n\
+             sha256 = \"{digest}\"\noutput = \"{output}\"\n{features}"
         );
         let manifest = Manifest::parse(&text).unwrap();
-        Arc::new(Artifact::load(&manifest, file, &Sources::bid(), RowsFrom::Transforms).unwrap())
+        Arc::new(Artifact::load(&manifest, file.as_bytes(), &Sources::bid(), RowsFrom::Transforms).unwrap())
+    }
+
+    fn artifact(version: &str) -> Arc<Artifact> {
+        let rest = r#""objective":"linear","bias":0.5,"columns":[{"name":"x","weight":1}]"#;
+        let feature = "[[features]]\nname = \"x\"\nsource = \"clock.hour\"\ntransform = \"numeric\"\n";
+        linear("m", version, rest, "value", feature)
     }
 
     fn versions(set: &ModelSet) -> [Option<&str>; 3] {

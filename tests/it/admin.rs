@@ -75,6 +75,9 @@ fn openapi_names_every_path() {
         "/v1/campaigns",
         "/v1/campaigns/{id}",
         "/v1/campaigns/{id}/account",
+        "/v1/models",
+        "/v1/models/{name}",
+        "/v1/models/{name}/{version}",
     ] {
         assert!(api["paths"][path]["get"].is_object(), "{path} is not in openapi.json");
     }
@@ -102,6 +105,9 @@ fn with_a_token_only_health_is_open() {
         ("GET", "/v1/campaigns/a/account", ""),
         ("PUT", "/v1/campaigns/b", body.as_str()),
         ("DELETE", "/v1/campaigns/b", ""),
+        ("GET", "/v1/models", ""),
+        ("PUT", "/v1/models/ctr/1", ""),
+        ("POST", "/v1/models/ctr/rollback", ""),
         ("GET", "/nothing", ""),
     ] {
         for wrong in ["", "Bearer", "Bearer ", "Bearer 0123456789abcde", "Basic 0123456789abcdef", TOKEN] {

@@ -26,6 +26,7 @@ mod http2;
 mod keys;
 mod lifetimes;
 mod main_path;
+mod models;
 mod money;
 mod odd_notices;
 mod pacing;

@@ -139,7 +139,7 @@ fn naive(no: CampaignNo, click: Nanos, model: &str, request: &str) -> Result<Nan
     }
     // Halved and doubled a float stays what it is.
     let halved = (rate * 2f64.powi(90)) as u128;
-    Ok(Nanos((click.0 as u128 * halved >> 90) as i64))
+    Ok(Nanos(((click.0 as u128 * halved) >> 90) as i64))
 }
 
 /// Every fourth is per click.

@@ -7,10 +7,13 @@ use super::folder::MANIFEST;
 /// Entries that are looked at: a manifest, a model file, and what archivers add.
 const MAX_ENTRIES: usize = 16;
 
-/// The manifest and the other files of a tar, where they stand.
-pub fn unpack(tar: &[u8]) -> Result<(&str, Vec<(String, &[u8])>), String> {
+/// A file of a tar by its name, where it stands.
+pub type File<'t> = (String, &'t [u8]);
+
+/// The manifest of a tar, and its other files.
+pub fn unpack(tar: &[u8]) -> Result<(&str, Vec<File<'_>>), String> {
     let malformed = |error: std::io::Error| format!("the body is no tar: {error}");
-    let (mut manifest, mut files) = (None, Vec::<(String, &[u8])>::new());
+    let (mut manifest, mut files) = (None, Vec::<File>::new());
     let mut archive = Archive::new(tar);
     for (number, entry) in archive.entries().map_err(malformed)?.enumerate() {
         let entry = entry.map_err(malformed)?;

@@ -167,7 +167,8 @@ impl Workers {
             let role = if *is_shadow { "shadow" } else { "active" };
             [("model", model.clone()), ("version", version.clone()), ("role", role.to_owned())]
         };
-        let mut histogram = |name, help, of: fn(&VersionStats) -> (f64, u64, Vec<(f64, u64)>), shadows: bool| {
+        type Shown = (f64, u64, Vec<(f64, u64)>);
+        let mut histogram = |name, help, of: fn(&VersionStats) -> Shown, shadows: bool| {
             let mut family = e.encode_descriptor(name, help, None, MetricType::Histogram)?;
             for (key, stats) in stats.iter().filter(|((.., is_shadow), _)| *is_shadow || !shadows) {
                 let (sum, count, buckets) = of(stats);

@@ -15,7 +15,7 @@ use crate::bookstore::{BookStore, SqliteBooks};
 use crate::clock::{SystemClock, UnixMs};
 use crate::config::{self, Config};
 use crate::event::{Event, Offset};
-use crate::eventlog::{DirStorage, EventLog, LogConfig, Opened, SegmentLog};
+use crate::eventlog::{AppendError, DirStorage, EventLog, LogConfig, Opened, SegmentLog};
 use crate::ledger::bucket::{Grids, Lifetimes};
 use crate::ledger::reservation::{Bits, step};
 use crate::ledger::sequence::Sequencer;
@@ -26,6 +26,7 @@ use crate::scoring::Sources;
 use crate::serve::tls::Certificate;
 use crate::serve::traffic::Limits;
 use crate::serve::{self, Traffic, Workers};
+use crate::tasks::OnFailed;
 use crate::tasks::follower::{LedgerFollower, lock, note_impression};
 use crate::tasks::model_watcher;
 use crate::tasks::pacer::{self, Pacer};
@@ -62,6 +63,8 @@ pub struct App {
 
 /// How long a start waits for the first leases: bids made before them would only find no budget.
 const FIRST_LEASES: Duration = Duration::from_secs(5);
+/// Events folded at a start before the books are saved: what a start that is broken off need not fold again.
+const SAVE_EVENTS: u64 = 1_000_000;
 /// Reservation bits outlive their tokens by this: a notice that came in time may wait for a slow disk.
 const BITS_GRACE_MS: i64 = 600_000;
 
@@ -109,11 +112,10 @@ impl App {
         let impressions = Arc::new(ImpressionStore::new(config.caps.max_bytes));
         let lifetimes: Vec<Lifetimes> = config.exchanges.iter().map(|e| e.lifetimes).collect();
         let grids = Arc::new(Grids::new(&lifetimes));
-        let reclaim_after_ms = config.reclaim_after_ms() + grids.widest_ms();
-        let mut hot = Hot::new(books.clone(), config.node, grids.clone(), reclaim_after_ms);
+        let mut hot = Hot::new(books.clone(), config.node, grids.clone(), config.promise());
         let epoch = hot.epoch();
         let (registry, mut events) = Registry::start(&config, &books, files, &mut hot, clock.now());
-        events.insert(0, Event::EpochStarted { node: config.node, epoch });
+        events.insert(0, hot.started());
         let caps: Arc<CapMemory> = Arc::default();
         for present in registry.present.values() {
             if let Some(memory) = present.compiled.campaign.cap_memory() {
@@ -125,9 +127,9 @@ impl App {
         let hot = Arc::new(Mutex::new(hot));
         let (fail, failed) = mpsc::channel();
         let ready = Arc::new(AtomicBool::new(false));
-        let on_failed = {
+        let on_failed: OnFailed = {
             let ready = ready.clone();
-            Box::new(move |reason: &str| {
+            Arc::new(move |reason: &str| {
                 ready.store(false, Ordering::Relaxed);
                 // Nobody listens any more once a shutdown has begun.
                 drop(fail.send(reason.to_owned()));
@@ -145,13 +147,17 @@ impl App {
                 token_lifetime_ms: config.token_lifetime_ms() + BITS_GRACE_MS,
                 forget_at: UnixMs(0),
             };
-            let log = opened.start(Box::new(move || clock.now()), Box::new(follower), on_failed);
+            let on_failed = on_failed.clone();
+            let log_failed = move |why: &str| {
+                on_failed(&format!("the log has failed and nothing can be answered safely: {why}"));
+            };
+            let log = opened.start(Box::new(move || clock.now()), Box::new(follower), Box::new(log_failed));
             let log: Arc<dyn EventLog> = Arc::new(log.map_err(because("log"))?);
-            metrics.watch(log.clone(), impressions.clone());
+            metrics.watch(log.clone(), impressions.clone(), clock);
             (log, Arc::new(metrics))
         };
         for chunk in events.chunks(1_000) {
-            log.append_durable(0, chunk).wait().map_err(because("log"))?;
+            log.append_durable(0, chunk).wait().map_err(not_begun)?;
         }
         let reconciler = Reconciler {
             log: log.clone(),
@@ -162,7 +168,7 @@ impl App {
             changed: Default::default(),
         };
         let books = reconciler.books.clone();
-        let reconciler = reconciler.start().map_err(because("reconciler"))?;
+        let reconciler = reconciler.start(on_failed.clone()).map_err(because("reconciler"))?;
 
         let started = Instant::now();
         let present: Vec<_> = registry.present.values().map(|p| (p.compiled.clone(), p.live.clone())).collect();
@@ -232,7 +238,7 @@ impl App {
             std::thread::sleep(Duration::from_millis(1));
         }
         // Not before the first leases: without one a plan would be anchored again and again.
-        let pacer = pacer.start().map_err(because("pacer"))?;
+        let pacer = pacer.start(on_failed).map_err(because("pacer"))?;
         let model_watcher = model_watcher::start(models).map_err(because("model watcher"))?;
         ready.store(true, Ordering::Relaxed);
         metrics.gauges.ready.store(1, Ordering::Relaxed);
@@ -253,7 +259,7 @@ impl App {
         })
     }
 
-    /// Why the log failed, if it has. After that nothing may be answered any more: recovery from disk is the way on.
+    /// What failed that gavel cannot do without, if something has: the log, or a task. Recovery from disk is the way on.
     pub fn failure(&self) -> Option<String> {
         self.failed.try_recv().ok()
     }
@@ -290,21 +296,39 @@ fn open_log(config: &Config) -> Result<Opened, AppError> {
         max_bytes: (config.log.max_bytes > 0).then_some(config.log.max_bytes),
     };
     let mut progress = Progress::new("checking the log");
-    SegmentLog::open(Arc::new(storage), log, &mut |done, total| progress.tell(done, total))
-        .map_err(|e| AppError(e.to_string()))
+    let opened = SegmentLog::open(Arc::new(storage), log, &mut |done, total| progress.tell(done, total))
+        .map_err(|e| AppError(e.to_string()))?;
+    opened.put_right().iter().for_each(|line| tracing::warn!("{line}"));
+    Ok(opened)
 }
 
-/// Time never goes back in the log. If the machine's clock shows less than the log's last event, for it was set back,
-/// gavel's goes on from there: with the log's time standing still no lease would be taken and no money come back.
+/// Time never goes back in the log. If the machine's clock shows less than the log's last event, for it was set back or
+/// had been far ahead, gavel's goes on from there: with the log's time standing still no lease would be taken and no money
+/// come back.
 fn go_on_from(clock: SystemClock, last_at: UnixMs) -> SystemClock {
-    let behind_ms = last_at.since(clock.now());
-    if behind_ms > 0 {
-        tracing::warn!(behind_ms, "the clock shows less than the log's last event: going on from that");
+    let ahead_ms = last_at.since(clock.now());
+    if ahead_ms > 0 {
+        tracing::warn!(
+            ahead_ms,
+            "the log's last event is ahead of the machine's clock: gavel's time goes on from it, and with it days, \
+             lifetimes and start and end dates; a start after the clock has caught up goes by the clock again"
+        );
     }
     clock.not_before(last_at)
 }
 
-/// Folds what the log has beyond the stored books.
+/// Why the first events of a start could not be written.
+fn not_begun(error: AppendError) -> AppError {
+    match error {
+        AppendError::Full => AppError(
+            "the log is full, and a start must be written to it: free disk space, or raise log.max_bytes if that is set"
+                .to_owned(),
+        ),
+        error => because("log")(error),
+    }
+}
+
+/// Folds what the log has beyond the stored books, if these are as they were written and belong to this log.
 fn catch_up(store: &mut SqliteBooks, opened: &Opened) -> Result<Books, AppError> {
     let mut books = store.load().map_err(because("books"))?;
     let (from, end) = (books.next, opened.durable_end());
@@ -315,14 +339,24 @@ fn catch_up(store: &mut SqliteBooks, opened: &Opened) -> Result<Books, AppError>
             from.0, end.0
         )));
     }
+    if from > Offset(0) {
+        let last = opened.read(Offset(from.0 - 1)).and_then(|mut log| log.next_event()).map_err(because("log"))?;
+        if last.is_none_or(|last| last.at != books.starts.at) {
+            let foreign = "books.sqlite belongs to another log. Put its own back; or delete it (and its -wal and -shm): it \
+                           is rebuilt from the log";
+            return Err(AppError(foreign.to_owned()));
+        }
+    }
     let mut progress = Progress::new("folding the log into the books");
     let mut reader = opened.read(from).map_err(because("log"))?;
     while let Some(stamped) = reader.next_event().map_err(because("log"))? {
         fold(&mut books, &stamped);
         if books.next.0 % 100_000 == 0 {
+            progress.tell(books.next.0 - from.0, end.0 - from.0);
+        }
+        if books.next.0 % SAVE_EVENTS == 0 {
             let dirty = books.take_dirty();
             store.save(&books, &dirty).map_err(because("books"))?;
-            progress.tell(books.next.0 - from.0, end.0 - from.0);
         }
     }
     let dirty = books.take_dirty();

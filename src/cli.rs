@@ -230,9 +230,7 @@ fn serve(config: Config) -> ExitCode {
     match (failure, stopped) {
         (None, Ok(())) => ExitCode::SUCCESS,
         (Some(reason), _) => {
-            eprintln!(
-                "the log has failed and nothing can be answered safely: {reason}; start again to recover from disk"
-            );
+            eprintln!("{reason}; start again to recover from disk");
             ExitCode::FAILURE
         }
         (None, Err(error)) => {
@@ -259,8 +257,8 @@ fn tell(app: &App, demo: Option<&String>) -> std::io::Result<()> {
 /// How often the TLS files are looked at.
 const LOOK_AT_FILES: Duration = Duration::from_secs(1);
 
-/// Waits for SIGINT or SIGTERM, or for the log to fail. With TLS, SIGHUP reads its files again, and so does a change of
-/// theirs; without, it ends like the others.
+/// Waits for SIGINT or SIGTERM, or for something to fail that gavel cannot do without. With TLS, SIGHUP reads its files
+/// again, and so does a change of theirs; without, it ends like the others.
 fn wait(app: &App) -> Option<String> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

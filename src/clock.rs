@@ -126,6 +126,11 @@ impl SystemClock {
     pub fn now(&self) -> UnixMs {
         self.wall_at_start.plus(self.started.elapsed().as_millis() as i64)
     }
+
+    /// By how much this clock is ahead of what the machine's shows now: put forward at the start, or that one was set since.
+    pub fn ahead_ms(&self) -> i64 {
+        self.now().since(SystemClock::start().wall_at_start)
+    }
 }
 
 /// Nanoseconds of a clock that only goes forward, since it was first asked.
@@ -137,6 +142,14 @@ pub fn monotonic_ns() -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_was_put_forward_says_by_how_much() {
+        let clock = SystemClock::start();
+        assert!(clock.ahead_ms().abs() < 60_000);
+        let ahead_ms = clock.not_before(clock.now().plus(86_400_000)).ahead_ms();
+        assert!((86_340_000..86_460_000).contains(&ahead_ms), "{ahead_ms}");
+    }
 
     #[test]
     fn local_days_follow_the_zone() {

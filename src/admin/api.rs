@@ -188,6 +188,7 @@ fn account_json(v: &AccountView) -> Value {
         "available": v.available.to_string(),
         "reserved": v.reserved.to_string(),
         "withheld": v.withheld.to_string(),
+        "withheld_for_s": (v.withheld_ms + 999) / 1_000,
         "spent": v.spent.to_string(),
         "late": v.late.to_string(),
         "overspend": v.overspend.to_string(),

@@ -14,7 +14,7 @@ use super::live::Live;
 use super::part::Entry;
 use super::{Editor, ExchangeTerms, Reason, Scratch, Shared, Snapshot, campaign, decide};
 use crate::clock::{UnixMs, Zone};
-use crate::event::{CampaignSet, Event, Offset, Stamped};
+use crate::event::{CampaignSet, Event, Offset, Promise, Stamped};
 use crate::ids::{CampaignNo, Currency, NodeId};
 use crate::ledger::bucket::{Grids, Lifetimes};
 use crate::ledger::hot::Plan;
@@ -205,8 +205,8 @@ fn requests() -> Vec<String> {
 
 /// Accounts with money.
 fn accounts(grids: Arc<Grids>) -> Vec<Arc<Account>> {
-    let mut hot = Hot::new(Books::default(), NodeId(1), grids, 0);
-    let mut events = vec![Event::EpochStarted { node: NodeId(1), epoch: hot.epoch() }];
+    let mut hot = Hot::new(Books::default(), NodeId(1), grids, Promise::default());
+    let mut events = vec![hot.started()];
     for no in (0..CAMPAIGNS).map(CampaignNo) {
         hot.set_plan(no, Plan { zone: Zone::utc(), active: true, highest_bid: Nanos(8 * 40_000_000) });
         let (id, currency, total) = (format!("c-{}", no.0), Currency::USD, Nanos(1_000_000_000_000));

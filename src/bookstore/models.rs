@@ -1,25 +1,18 @@
 //! The table of models: which versions are in force. Digests are hexadecimal digits.
 
 use rusqlite::types::Type;
-use rusqlite::{Error, Row, Transaction, params};
+use rusqlite::{Error, Row, params};
 
+use super::checksum::Rows;
 use crate::event::{ModelVersion, ModelsSet};
 
-pub fn save(tx: &Transaction, set: &ModelsSet) -> Result<(), Error> {
-    let mut row = tx.prepare_cached("INSERT OR REPLACE INTO models VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)")?;
+pub fn save(rows: &mut Rows, set: &ModelsSet) -> Result<(), Error> {
     let version = |role: &Option<ModelVersion>| role.as_ref().map(|v| v.version.clone());
     let digest = |role: &Option<ModelVersion>| role.as_ref().map(|v| hex(&v.digest));
     let ModelsSet { name, active, shadow, previous } = set;
-    row.execute(params![
-        name,
-        version(active),
-        digest(active),
-        version(shadow),
-        digest(shadow),
-        version(previous),
-        digest(previous)
-    ])?;
-    Ok(())
+    let [a, s, p] = [active, shadow, previous];
+    let (av, ad, sv, sd, pv, pd) = (version(a), digest(a), version(s), digest(s), version(p), digest(p));
+    rows.put("models", &["name"], params![name, av, ad, sv, sd, pv, pd])
 }
 
 pub fn read(row: &Row) -> Result<(String, ModelsSet), Error> {

@@ -18,7 +18,9 @@ pub use section::Fault;
 use section::{Section, Source};
 pub use supply::Supply;
 
+use crate::event::Promise;
 use crate::ids::NodeId;
+use crate::ledger::bucket::Grids;
 use crate::openrtb::consent::Vendor;
 
 /// What the user typed.
@@ -281,10 +283,12 @@ impl Config {
         RawConfig::default().check()
     }
 
-    /// How long after a start the leases of earlier starts are withheld: until no reservation of theirs can be billed.
-    pub fn reclaim_after_ms(&self) -> i64 {
-        let longest = self.exchanges.iter().map(|e| e.lifetimes.auction_ms + e.lifetimes.bill_ms).max();
-        longest.unwrap_or(0) + self.ledger.lease_grace_ms
+    /// How long something may come of bids that are made with this configuration.
+    pub fn promise(&self) -> Promise {
+        let lifetimes = || self.exchanges.iter().map(|e| e.lifetimes);
+        let longest_ms = lifetimes().map(|l| l.auction_ms + l.bill_ms).max().unwrap_or(0);
+        let widest_ms = Grids::new(&lifetimes().collect::<Vec<_>>()).widest_ms();
+        Promise { billable_ms: longest_ms + widest_ms + self.ledger.lease_grace_ms }
     }
 
     /// The longest life of a notice token.
@@ -430,6 +434,20 @@ mod tests {
         assert_eq!(raw.check().unwrap().listen.port(), 2);
         let raw = RawConfig { listen: Some("nonsense".into()), ..RawConfig::default() };
         assert!(raw.check().is_err());
+    }
+
+    #[test]
+    fn no_configuration_promises_more_than_is_thought_of_a_start_that_does_not_tell() {
+        let longest = "[exchanges.a]\nauction_lifetime_s = 86400\nbill_lifetime_s = 172800\n[exchanges.b]\n\
+                       auction_lifetime_s = 1\nbill_lifetime_s = 1\n[ledger]\nlease_grace_s = 86400\n";
+        assert_eq!(faults(longest), [""; 0]);
+        let raw = RawConfig { file: Some(("gavel.toml".into(), longest.into())), ..RawConfig::default() };
+        let promised_ms = raw.check().unwrap().promise().billable_ms;
+        assert!((4 * DAY_S * 1_000..=Promise::UNKNOWN.billable_ms).contains(&promised_ms), "{promised_ms}");
+        for more in ["auction_lifetime_s = 86401", "bill_lifetime_s = 172801"] {
+            assert_eq!(faults(&format!("[exchanges.a]\n{more}\n")).len(), 1);
+        }
+        assert_eq!(faults("[ledger]\nlease_grace_s = 86401\n").len(), 1);
     }
 
     #[test]

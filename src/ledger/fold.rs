@@ -6,6 +6,7 @@ use foldhash::HashMap;
 
 use super::daily::DailyBudgets;
 use super::reservation::{Bits, Outcome, PageKey, State, step};
+use super::starts::Starts;
 use crate::clock::Day;
 use crate::event::{CampaignSet, Event, ModelsSet, Notice, Offset, Slot, Stamped};
 use crate::ids::{CampaignNo, Currency, Epoch};
@@ -18,6 +19,7 @@ pub struct Books {
     pub next: Offset,
     /// The newest start of the node.
     pub epoch: Epoch,
+    pub starts: Starts,
     pub campaigns: HashMap<CampaignNo, CampaignBook>,
     pub bits: Bits,
     pub traffic: Traffic,
@@ -40,6 +42,7 @@ pub struct Dirty {
     /// Hours of the day.
     pub hours: HashSet<usize>,
     pub models: HashSet<String>,
+    pub starts: bool,
     /// Events were folded: the offset at least has moved.
     pub moved: bool,
 }
@@ -222,8 +225,15 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
         std::cmp::Ordering::Equal => books.next.0 += 1,
     }
     books.dirty.moved = true;
+    let last_at = std::mem::replace(&mut books.starts.at, stamped.at);
     match &stamped.event {
-        Event::EpochStarted { epoch, .. } => books.epoch = books.epoch.max(*epoch),
+        Event::EpochStarted { epoch, promise, .. } => {
+            books.epoch = books.epoch.max(*epoch);
+            let leases = books.campaigns.values().flat_map(|book| book.leases.keys());
+            let leased: HashSet<Epoch> = leases.map(|(epoch, _)| *epoch).collect();
+            books.starts.begin(*epoch, *promise, last_at, |epoch| leased.contains(&epoch));
+            books.dirty.starts = true;
+        }
         Event::CampaignSet(set) => {
             let book = books.campaigns.entry(set.campaign).or_insert_with(|| CampaignBook::new(set));
             if book.set(set) {
@@ -257,7 +267,7 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
             books.dirty.models.insert(set.name.clone());
             books.models.insert(set.name.clone(), set.clone());
         }
-        Event::Track { .. } | Event::Correction { .. } | Event::Traffic { .. } => {}
+        Event::Track { .. } | Event::Correction { .. } | Event::Traffic { .. } | Event::StillRunning => {}
     }
     Folded::Done
 }
@@ -325,6 +335,7 @@ impl Books {
         Books {
             next: self.next,
             epoch: self.epoch,
+            starts: self.starts.clone(),
             campaigns: campaigns.filter_map(campaign).collect(),
             bits: self.bits.part(&dirty.pages),
             traffic: self.traffic,
@@ -347,6 +358,7 @@ impl Books {
         self.dirty.pages.extend(dirty.pages);
         self.dirty.hours.extend(dirty.hours);
         self.dirty.models.extend(dirty.models);
+        self.dirty.starts |= dirty.starts;
         self.dirty.moved |= dirty.moved;
     }
 
@@ -361,7 +373,7 @@ impl Books {
 pub(crate) mod tests {
     use super::*;
     use crate::clock::UnixMs;
-    use crate::event::{Facts, NoticeKind, PriceClaim, ReturnReason};
+    use crate::event::{Facts, NoticeKind, PriceClaim, Promise, ReturnReason};
     use crate::ids::{LeaseId, NodeId, ReservationId};
     use crate::money::{Quantity, Rate};
 
@@ -408,6 +420,11 @@ pub(crate) mod tests {
     pub(crate) fn notice(kind: NoticeKind, facts: Facts, amount: i64) -> Event {
         let price = PriceClaim::Amount { amount: Nanos(amount), excess: Nanos::ZERO };
         Event::Notice(Notice { kind, facts, price, loss_reason: 0, min_to_win: Nanos(-1) })
+    }
+
+    pub(crate) fn started(epoch: u32) -> Event {
+        let promise = Promise { billable_ms: 20_000 };
+        Event::EpochStarted { node: NodeId(1), epoch: Epoch(epoch), promise }
     }
 
     fn granted(amount: i64, slot: Slot) -> Event {
@@ -483,11 +500,11 @@ pub(crate) mod tests {
             why: ReturnReason::Unused,
         };
         let books = fold_all(&[
-            (0, Event::EpochStarted { node: NodeId(1), epoch: Epoch(1) }),
+            (0, started(1)),
             (0, set(1_000, None)),
             (0, granted(100, Slot::Whole)),
             (0, back),
-            (1, Event::EpochStarted { node: NodeId(1), epoch: Epoch(2) }),
+            (1, started(2)),
         ]);
         let book = &books.campaigns[&CampaignNo(1)];
         assert_eq!(books.epoch, Epoch(2));
@@ -523,7 +540,7 @@ pub(crate) mod tests {
         let books = fold_all(&[
             (0, set(100, None)),
             (0, granted(100, Slot::Whole)),
-            (1, Event::EpochStarted { node: NodeId(1), epoch: Epoch(2) }),
+            (1, started(2)),
             (2, reclaimed),
             (3, again),
             (4, notice(NoticeKind::Bill, facts(0), 7)),

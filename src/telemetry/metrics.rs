@@ -19,6 +19,7 @@ use super::latency::Merged;
 use super::models::{self, Key, ModelStats, VersionStats};
 use super::worker::{Count, WorkerStats};
 use crate::bidding::Reason;
+use crate::clock::SystemClock;
 use crate::eventlog::{EventLog, LogState};
 use crate::window::impressions::ImpressionStore;
 
@@ -100,9 +101,9 @@ impl Metrics {
         Metrics { registry, counters, gauges, workers }
     }
 
-    /// Adds what the log and the frequency caps count for themselves.
-    pub fn watch(&mut self, log: Arc<dyn EventLog>, impressions: Arc<ImpressionStore>) {
-        self.registry.register_collector(Box::new(Stores { log, impressions }));
+    /// Adds what the log, the frequency caps and the clock know of themselves.
+    pub fn watch(&mut self, log: Arc<dyn EventLog>, impressions: Arc<ImpressionStore>, clock: SystemClock) {
+        self.registry.register_collector(Box::new(Stores { log, impressions, clock }));
     }
 
     /// The text that Prometheus scrapes.
@@ -301,6 +302,7 @@ impl Collector for Books {
 struct Stores {
     log: Arc<dyn EventLog>,
     impressions: Arc<ImpressionStore>,
+    clock: SystemClock,
 }
 
 impl std::fmt::Debug for Stores {
@@ -327,6 +329,12 @@ impl Collector for Stores {
             LogState::Failed => 2,
         };
         gauge(e, "gavel_log_state", "0 open, 1 disk full, 2 failed", state)?;
+        gauge(
+            e,
+            "gavel_clock_ahead_milliseconds",
+            "Gavel's time, and so the log's, less the machine's clock",
+            self.clock.ahead_ms(),
+        )?;
         gauge(e, "gavel_cap_users", "Users remembered for frequency caps", caps.entries as i64)?;
         counter(e, "gavel_cap_evicted_live", "Users forgotten while they still counted", caps.evicted_live)?;
         counter(e, "gavel_cap_evicted_expired", "Users forgotten who no longer counted", caps.evicted_expired)

@@ -34,6 +34,7 @@ mod response;
 mod rest;
 mod restart;
 mod samples;
+mod starts;
 mod supply;
 mod targeting;
 mod tls;

@@ -114,7 +114,11 @@ impl Server {
     }
 
     pub fn run(&mut self) {
-        self.try_run().unwrap_or_else(|e| panic!("{e}"));
+        // A process that another test has just forked holds the log's lock until it becomes another program.
+        wait_until("the log is free", || match self.try_run() {
+            Err(error) if error.contains("in use by another gavel process") => false,
+            done => done.map(|()| true).unwrap_or_else(|e| panic!("{e}")),
+        });
     }
 
     pub fn stop(&mut self) {

@@ -417,7 +417,7 @@ impl Progress {
 }
 
 /// What a model of that name may be made of. The fraud path has its own.
-fn sources(name: &str) -> Sources {
+pub fn sources(name: &str) -> Sources {
     if name == FRAUD_MODEL { Sources::fraud().with_any_window() } else { Sources::bid() }
 }
 

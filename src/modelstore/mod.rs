@@ -59,6 +59,9 @@ pub struct ModelStore {
     lane: usize,
     /// Changes are made one after the other.
     state: Mutex<Found>,
+    /// Snapshots that somebody may still read: the last reader must not be a serving thread, for it frees them. At most one
+    /// for each worker, and the last few.
+    retired: Mutex<Vec<Arc<Models>>>,
 }
 
 impl ModelStore {
@@ -73,8 +76,8 @@ impl ModelStore {
     ) -> Result<ModelStore, StoreError> {
         std::fs::create_dir_all(&dir)?;
         folder::remove_leftovers(&dir)?;
-        let store =
-            ModelStore { dir, sources, registry: Registry::default(), log, lane, state: Mutex::new(Found::default()) };
+        let (registry, state, retired) = Default::default();
+        let store = ModelStore { dir, sources, registry, log, lane, state, retired };
         let mut models = Models::default();
         for (name, set) in books {
             let load = |role: &Option<ModelVersion>| role.as_ref().and_then(|version| store.reload(name, version));
@@ -108,24 +111,8 @@ impl ModelStore {
         self.check(name, version).map(Arc::new).map_err(StoreError::Refused)
     }
 
-    /// Loads an artifact from the directory and checks that it is what its folder says.
     fn check(&self, name: &str, version: &str) -> Result<Artifact, Fault> {
-        let (manifest, file) = folder::read(&self.folder(name, version))?;
-        self.check_content(name, version, &manifest, &file)
-    }
-
-    fn check_content(&self, name: &str, version: &str, manifest: &Manifest, file: &[u8]) -> Result<Artifact, Fault> {
-        for (key, is, should) in [("name", &manifest.name, name), ("version", &manifest.version, version)] {
-            if is != should {
-                return Err(Fault::new(key, format!("is `{is}`, its place says `{should}`")));
-            }
-        }
-        let artifact = Artifact::load(manifest, file, &(self.sources)(name), RowsFrom::Transforms)?;
-        if artifact.features.caller() == Caller::Bid && artifact.model.predictions() != 1 {
-            let message = format!("gives {} predictions, a click rate is one", artifact.model.predictions());
-            return Err(Fault::new(&manifest.file, message));
-        }
-        Ok(artifact)
+        check(&self.dir, name, version, &(self.sources)(name))
     }
 
     fn folder(&self, name: &str, version: &str) -> PathBuf {
@@ -148,7 +135,7 @@ impl ModelStore {
             let fault = Fault::new(other.chars().take(80).collect::<String>(), "is not named by the manifest");
             return Err(StoreError::Refused(fault));
         }
-        self.check_content(name, version, &manifest, file).map_err(StoreError::Refused)?;
+        check_content(name, version, &manifest, file, &(self.sources)(name)).map_err(StoreError::Refused)?;
         let mut found = self.state();
         match folder::digest(&self.folder(name, version)) {
             Some(digest) if digest == manifest.digest => return Ok(false),
@@ -230,12 +217,22 @@ impl ModelStore {
             return Err(AppendError::Full.into());
         }
         self.log.append_durable(self.lane, &[event]).wait()?;
-        self.registry.store(Arc::new(models.with(name, next)));
+        let last = self.registry.swap(Arc::new(models.with(name, next)));
+        drop(models);
+        self.retire(Some(last));
         Ok(())
+    }
+
+    /// Frees what nobody reads any more.
+    fn retire(&self, last: Option<Arc<Models>>) {
+        let mut retired = self.retired.lock().unwrap_or_else(PoisonError::into_inner);
+        retired.extend(last);
+        retired.retain(|models| Arc::strong_count(models) > 1);
     }
 
     /// Looks at the directory: checks what is new or has changed. Returns how many it checked.
     pub fn look(&self) -> usize {
+        self.retire(None);
         let due = self.state().due(&self.dir);
         for (name, version) in &due {
             let fault = self.check(name, version).err();
@@ -255,6 +252,32 @@ impl ModelStore {
     pub fn dir(&self) -> &Path {
         &self.dir
     }
+}
+
+/// Loads an artifact from a models directory and checks that it is what its folder says.
+pub fn check(dir: &Path, name: &str, version: &str, sources: &Sources) -> Result<Artifact, Fault> {
+    let (manifest, file) = folder::read(&dir.join(name).join(version))?;
+    check_content(name, version, &manifest, &file, sources)
+}
+
+fn check_content(
+    name: &str,
+    version: &str,
+    manifest: &Manifest,
+    file: &[u8],
+    sources: &Sources,
+) -> Result<Artifact, Fault> {
+    for (key, is, should) in [("name", &manifest.name, name), ("version", &manifest.version, version)] {
+        if is != should {
+            return Err(Fault::new(key, format!("is `{is}`, its place says `{should}`")));
+        }
+    }
+    let artifact = Artifact::load(manifest, file, sources, RowsFrom::Transforms)?;
+    if artifact.features.caller() == Caller::Bid && artifact.model.predictions() != 1 {
+        let message = format!("gives {} predictions, a click rate is one", artifact.model.predictions());
+        return Err(Fault::new(&manifest.file, message));
+    }
+    Ok(artifact)
 }
 
 /// Loading and checking a model takes as long as it takes: this thread's work goes after that of those who bid.

@@ -110,6 +110,7 @@ fn with_a_token_only_health_is_open() {
         ("POST", "/v1/models/ctr/rollback", ""),
         ("GET", "/nothing", ""),
     ] {
+        let has_nothing = path == "/nothing" || path.starts_with("/v1/models/");
         for wrong in ["", "Bearer", "Bearer ", "Bearer 0123456789abcde", "Basic 0123456789abcdef", TOKEN] {
             let headers = [("Authorization", wrong)];
             let answer = client.request(method, path, if wrong.is_empty() { &[] } else { &headers }, body.as_bytes());
@@ -118,7 +119,11 @@ fn with_a_token_only_health_is_open() {
             assert_eq!(answer.json()["status"], 401);
         }
         let answer = client.request(method, path, &[("Authorization", &right)], body.as_bytes());
-        assert!(matches!(answer.status, 200 | 201 | 204) || path == "/nothing", "{method} {path}: {}", answer.text());
+        assert!(
+            matches!(answer.status, 200 | 201 | 204) || has_nothing && answer.status != 401,
+            "{method} {path}: {}",
+            answer.text()
+        );
     }
     // Exchanges bring no token.
     assert!(server.bid(&request()).is_some());

@@ -57,6 +57,14 @@ fn cpm(bias: f64) -> f64 {
     ((400_000_000.0 * rate(bias)) as i64) as f64 / 1e6
 }
 
+/// Two versions, the second active and the first the one before, and a third as its shadow.
+pub fn put_some(server: &Server) {
+    for (version, bias) in [("1", -3.0), ("2", -2.0), ("3", -1.0)] {
+        upload(server, version, bias);
+    }
+    ["1/activate", "2/activate", "3/shadow"].into_iter().for_each(|path| drop(post(server, path)));
+}
+
 fn upload(server: &Server, version: &str, bias: f64) -> Answer {
     server.ask("PUT", &format!("/v1/models/ctr/{version}"), &tar(&files(version, bias)))
 }

@@ -18,7 +18,7 @@ use gavel::bidding::live::Live;
 use gavel::bidding::{Catalog, ExchangeTerms, Reason, Scratch, Shared, Snapshot, decide};
 use gavel::clock::UnixMs;
 use gavel::config::Config;
-use gavel::event::{Event, Offset, Stamped};
+use gavel::event::{Offset, Promise, Stamped};
 use gavel::ids::{Currency, NodeId};
 use gavel::ledger::bucket::{Grids, Lifetimes, Ring};
 use gavel::ledger::sequence::Sequencer;
@@ -49,11 +49,11 @@ fn campaigns(count: usize, json: impl Fn(usize) -> serde_json::Value) -> (Ready,
         parse_campaign(&json(i).to_string()).unwrap_or_else(|faults| panic!("campaign {i}: {}", faults[0]))
     };
     let grids = Arc::new(Grids::new(&[LIFETIMES]));
-    let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), 0);
+    let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), Promise::default());
     let config = Config::default_for_demo().unwrap_or_else(|faults| panic!("{faults:?}"));
     let parsed = (0..count).map(parsed).collect();
     let (registry, mut events) = Registry::start(&config, &Books::default(), parsed, &mut hot, NOW);
-    events.insert(0, Event::EpochStarted { node: NodeId(1), epoch: hot.epoch() });
+    events.insert(0, hot.started());
     let (mut offset, mut at) = (0, NOW.plus(-LEASING_MS));
     // The campaigns, then their first leases: a round of the log's thread gives some thousands of them.
     while !events.is_empty() || hot.unleased() > 0 {
@@ -83,7 +83,7 @@ fn snapshot(campaigns: &Ready, grids: Arc<Grids>) -> Snapshot {
         supply: None,
         vendor: None,
     };
-    Snapshot { catalog: Arc::new(build(campaigns)), shared: Arc::new(shared) }
+    Snapshot { catalog: Arc::new(build(campaigns)), models: Arc::default(), shared: Arc::new(shared) }
 }
 
 fn build(campaigns: &Ready) -> Catalog {
@@ -92,6 +92,7 @@ fn build(campaigns: &Ready) -> Catalog {
 
 fn exchange() -> ExchangeTerms {
     ExchangeTerms {
+        name: "demo".to_owned(),
         number: 1,
         key: key("demo"),
         seat: "gavel".to_owned(),

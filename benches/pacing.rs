@@ -8,7 +8,7 @@ use gavel::bidding::Catalog;
 use gavel::bidding::campaign::parse;
 use gavel::clock::UnixMs;
 use gavel::config::Config;
-use gavel::event::{Event, Offset, Stamped};
+use gavel::event::{Offset, Promise, Stamped};
 use gavel::ids::NodeId;
 use gavel::ledger::bucket::{Grids, Lifetimes, Ring};
 use gavel::ledger::{Books, Hot};
@@ -26,7 +26,7 @@ const LIFETIMES: Lifetimes = Lifetimes { auction_ms: 120_000, bill_ms: 3_600_000
 fn main() {
     for count in [1_000usize, 10_000] {
         let grids = Arc::new(Grids::new(&[LIFETIMES]));
-        let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), 0);
+        let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), Promise::default());
         let even = |i| {
             let zone = ["UTC", "America/New_York", "Europe/Berlin", "Asia/Tokyo"][i % 4];
             let even = json!({
@@ -39,7 +39,7 @@ fn main() {
         let config = Config::default_for_demo().unwrap_or_else(|faults| panic!("{faults:?}"));
         let (registry, mut events) =
             Registry::start(&config, &Books::default(), (0..count).map(even).collect(), &mut hot, NOW);
-        events.insert(0, Event::EpochStarted { node: NodeId(1), epoch: hot.epoch() });
+        events.insert(0, hot.started());
         let mut offset = 0;
         while !events.is_empty() {
             let mut next = Vec::new();

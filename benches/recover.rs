@@ -1,5 +1,5 @@
-//! How long a start takes with a long log: checking every byte of it, folding it into the books, and making the hot
-//! accounts. A plain harness: one long run.
+//! How long a start takes with a long log: checking every byte of it, folding it into the books or loading those that were
+//! saved, and making the hot accounts. A plain harness: one long run.
 //!
 //! `cargo bench --bench recover [-- --events N] [-- --keep DIR]` writes 10 million events, or N, of about 130 B below the
 //! system's temporary directory; or into DIR, which stays: `gavel` starts on it as the `log` of a data directory.
@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use gavel::bookstore::{BookStore, SqliteBooks};
 use gavel::clock::{Day, SystemClock, UnixMs};
-use gavel::event::{CampaignSet, Event, Facts, Notice, NoticeKind, Offset, PriceClaim, Slot, Stamped};
+use gavel::event::{CampaignSet, Event, Facts, Notice, NoticeKind, Offset, PriceClaim, Promise, Slot, Stamped};
 use gavel::eventlog::{AppendError, DirStorage, EventLog, Follower, LogConfig, SegmentLog};
 use gavel::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId, ReservationId};
 use gavel::ledger::bucket::{Grids, Lifetimes};
@@ -18,6 +19,7 @@ use gavel::money::{Nanos, Quantity, Rate};
 
 const CAMPAIGNS: u32 = 1_000;
 const LIFE: Lifetimes = Lifetimes { auction_ms: 120_000, bill_ms: 3_600_000, sends_win: true };
+const PROMISE: Promise = Promise { billable_ms: 3_800_000 };
 /// Bids of a minute: 10,000 a second.
 const PER_MINUTE: u32 = 600_000;
 
@@ -51,6 +53,7 @@ fn facts(n: u32, bid_at: UnixMs) -> Facts {
         user: u64::from(n),
         spend_on_win: false,
         test: false,
+        model: 0,
     }
 }
 
@@ -78,7 +81,7 @@ fn write(dir: &Path, events: u64) {
         }
         written < events
     };
-    append(Event::EpochStarted { node: NodeId(1), epoch: Epoch(1) });
+    append(Event::EpochStarted { node: NodeId(1), epoch: Epoch(1), promise: PROMISE });
     for no in 0..CAMPAIGNS {
         let (campaign, total) = (CampaignNo(no), Nanos(i64::MAX / 4));
         let (id, currency) = (format!("campaign-{no}"), Currency::USD);
@@ -108,29 +111,38 @@ fn recover(dir: &Path) {
     let opened = SegmentLog::open(storage, LogConfig::default(), &mut |_, _| {}).expect("the log opens");
     let checked = started.elapsed();
     let started = Instant::now();
+    let stored = tempfile::tempdir().expect("a directory");
+    let mut store = SqliteBooks::open(&stored.path().join("books.sqlite")).expect("new books");
     let mut books = Books::default();
     let mut reader = opened.read(Offset(0)).expect("a reader");
     while let Some(stamped) = reader.next_event().expect("a whole log") {
         fold(&mut books, &stamped);
         // As often as a start saves them.
-        if books.next.0 % 100_000 == 0 {
-            drop(books.take_dirty());
+        if books.next.0 % 1_000_000 == 0 {
+            let dirty = books.take_dirty();
+            store.save(&books, &dirty).expect("they are saved");
         }
     }
+    let dirty = books.take_dirty();
+    store.save(&books, &dirty).expect("they are saved");
     let folded = started.elapsed();
+    let started = Instant::now();
+    assert_eq!(store.load().expect("they can be read"), books);
+    let loaded = started.elapsed();
     let (events, billed) = (books.next.0, books.campaigns.values().map(|c| c.billed).sum::<u64>());
     let bits = books.bits.bytes();
     let started = Instant::now();
-    let hot = Hot::new(books, NodeId(1), Arc::new(Grids::new(&[LIFE])), 600_000);
+    let hot = Hot::new(books, NodeId(1), Arc::new(Grids::new(&[LIFE])), PROMISE);
     let made = started.elapsed();
     assert_eq!(hot.epoch(), Epoch(2));
     println!(
-        "{events} events ({billed} billed, {bits} B of bits): checked in {:.2} s, folded in {:.2} s, accounts in {:.3} s, \
-         together {:.2} s",
+        "{events} events ({billed} billed, {bits} B of bits): checked in {:.2} s, folded and saved in {:.2} s, accounts in \
+         {:.3} s, together {:.2} s; or, instead of folding, the saved books verified and loaded in {:.3} s",
         checked.as_secs_f64(),
         folded.as_secs_f64(),
         made.as_secs_f64(),
         (checked + folded + made).as_secs_f64(),
+        loaded.as_secs_f64(),
     );
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use gavel::clock::{Day, UnixMs};
-use gavel::event::{CampaignSet, Event, Offset, Slot, Stamped};
+use gavel::event::{CampaignSet, Event, Offset, Promise, Slot, Stamped};
 use gavel::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId};
 use gavel::ledger::bucket::{Grids, Lifetimes, Ring};
 use gavel::ledger::{Account, Books, Hot};
@@ -21,13 +21,13 @@ const LIFE: Lifetimes = Lifetimes { auction_ms: 120_000, bill_ms: 3_600_000, sen
 /// A campaign with more leased than a bench can reserve, and the end of its bids' bucket.
 fn hot() -> (Arc<Account>, Arc<Grids>, UnixMs) {
     let grids = Arc::new(Grids::new(&[LIFE]));
-    let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), 600_000);
+    let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), Promise::default());
     let amount = Nanos(i64::MAX / 4);
     let lease = LeaseId { epoch: Epoch(1), seq: 1 };
     let (id, currency) = ("c-1".to_owned(), Currency::USD);
     let set = CampaignSet { campaign: NO, id, currency, total: amount, daily: None, day: None, json: None };
     let events = [
-        Event::EpochStarted { node: NodeId(1), epoch: Epoch(1) },
+        hot.started(),
         Event::CampaignSet(set),
         Event::LeaseGranted { campaign: NO, lease, slot: Slot::Whole, amount },
     ];

@@ -11,13 +11,14 @@ use crate::admin::campaigns::{CapMemory, Registry};
 use crate::admin::catalogs::Catalogs;
 use crate::admin::fraud::FraudEdits;
 use crate::admin::listener::Listener;
+use crate::admin::models::ModelApi;
 use crate::admin::{Admin, Campaigns, catalog_files, supply_files};
 use crate::bidding::{Catalog, ExchangeTerms, Shared, key};
 use crate::bookstore::{BookStore, SqliteBooks};
 use crate::clock::{SystemClock, UnixMs};
 use crate::config::{self, Config};
 use crate::event::{Event, Offset};
-use crate::eventlog::{DirStorage, EventLog, LogConfig, Opened, SegmentLog};
+use crate::eventlog::{AppendError, DirStorage, EventLog, LogConfig, Opened, SegmentLog};
 use crate::fraud::engine::{Edits, Engine, Following};
 use crate::fraud::policy::{Lists, first_lists};
 use crate::fraud::store::Bounds;
@@ -26,12 +27,16 @@ use crate::ledger::bucket::{Grids, Lifetimes};
 use crate::ledger::reservation::{Bits, step};
 use crate::ledger::sequence::Sequencer;
 use crate::ledger::{Books, Hot, fold};
+use crate::modelstore::ModelStore;
 use crate::openrtb::notice::NoticeUrls;
+use crate::scoring::Sources;
 use crate::serve::fraud::Access;
 use crate::serve::tls::Certificate;
 use crate::serve::traffic::Limits;
 use crate::serve::{self, Traffic, Workers};
+use crate::tasks::OnFailed;
 use crate::tasks::follower::{LedgerFollower, lock, note_impression};
+use crate::tasks::model_watcher;
 use crate::tasks::pacer::{self, Pacer};
 use crate::tasks::reconciler::{self, Reconciler};
 use crate::telemetry::Metrics;
@@ -57,6 +62,7 @@ pub struct App {
     admin_listener: Listener,
     reconciler: reconciler::Running,
     pacer: pacer::Running,
+    model_watcher: model_watcher::Running,
     log: Arc<dyn EventLog>,
     hot: Arc<Mutex<Hot>>,
     metrics: Arc<Metrics>,
@@ -67,8 +73,13 @@ pub struct App {
 const FIRST_LEASES: Duration = Duration::from_secs(5);
 /// Answers of fraud checks that are kept besides the log.
 const MAX_ANSWER_BYTES: usize = 64 << 20;
+/// Events folded at a start before the books are saved: what a start that is broken off need not fold again.
+const SAVE_EVENTS: u64 = 1_000_000;
 /// Reservation bits outlive their tokens by this: a notice that came in time may wait for a slow disk.
 const BITS_GRACE_MS: i64 = 600_000;
+
+/// The model of the fraud path; all others predict clicks.
+const FRAUD_MODEL: &str = "fraud";
 
 impl App {
     /// Starts everything and returns when bids are made.
@@ -106,15 +117,15 @@ impl App {
         let mut store = SqliteBooks::open(&config.data_dir.join("books.sqlite")).map_err(because("books"))?;
         let books = catch_up(&mut store, &opened)?;
 
+        let in_force = books.models.clone();
         let mut metrics = Metrics::new(lanes);
         let impressions = Arc::new(ImpressionStore::new(config.caps.max_bytes));
         let lifetimes: Vec<Lifetimes> = config.exchanges.iter().map(|e| e.lifetimes).collect();
         let grids = Arc::new(Grids::new(&lifetimes));
-        let reclaim_after_ms = config.reclaim_after_ms() + grids.widest_ms();
-        let mut hot = Hot::new(books.clone(), config.node, grids.clone(), reclaim_after_ms);
+        let mut hot = Hot::new(books.clone(), config.node, grids.clone(), config.promise());
         let epoch = hot.epoch();
         let (registry, mut events) = Registry::start(&config, &books, files, &mut hot, clock.now());
-        events.insert(0, Event::EpochStarted { node: config.node, epoch });
+        events.insert(0, hot.started());
         let caps: Arc<CapMemory> = Arc::default();
         for present in registry.present.values() {
             if let Some(memory) = present.compiled.campaign.cap_memory() {
@@ -128,9 +139,9 @@ impl App {
         let hot = Arc::new(Mutex::new(hot));
         let (fail, failed) = mpsc::channel();
         let ready = Arc::new(AtomicBool::new(false));
-        let on_failed = {
+        let on_failed: OnFailed = {
             let ready = ready.clone();
-            Box::new(move |reason: &str| {
+            Arc::new(move |reason: &str| {
                 ready.store(false, Ordering::Relaxed);
                 // Nobody listens any more once a shutdown has begun.
                 drop(fail.send(reason.to_owned()));
@@ -149,14 +160,18 @@ impl App {
                 forget_at: UnixMs(0),
                 fraud: Some((fraud.clone(), Following::default())),
             };
-            let log = opened.start(Box::new(move || clock.now()), Box::new(follower), on_failed);
+            let on_failed = on_failed.clone();
+            let log_failed = move |why: &str| {
+                on_failed(&format!("the log has failed and nothing can be answered safely: {why}"));
+            };
+            let log = opened.start(Box::new(move || clock.now()), Box::new(follower), Box::new(log_failed));
             let log: Arc<dyn EventLog> = Arc::new(log.map_err(because("log"))?);
-            metrics.watch(log.clone(), impressions.clone());
+            metrics.watch(log.clone(), impressions.clone(), clock);
             metrics.watch_fraud(fraud.clone());
             (log, Arc::new(metrics))
         };
         for chunk in events.chunks(1_000) {
-            log.append_durable(0, chunk).wait().map_err(because("log"))?;
+            log.append_durable(0, chunk).wait().map_err(not_begun)?;
         }
         let reconciler = Reconciler {
             log: log.clone(),
@@ -167,7 +182,7 @@ impl App {
             changed: Default::default(),
         };
         let books = reconciler.books.clone();
-        let reconciler = reconciler.start().map_err(because("reconciler"))?;
+        let reconciler = reconciler.start(on_failed.clone()).map_err(because("reconciler"))?;
 
         let started = Instant::now();
         let present: Vec<_> = registry.present.values().map(|p| (p.compiled.clone(), p.live.clone())).collect();
@@ -196,6 +211,10 @@ impl App {
             workers: metrics.workers.clone(),
             gauges: metrics.gauges.clone(),
         };
+        let models = ModelStore::start(config.models.clone(), Box::new(sources), &in_force, log.clone(), 0)
+            .and_then(|store| if config.catalog.is_none() { store.install_demo().map(|()| store) } else { Ok(store) })
+            .map_err(because("models"))?;
+        let models = Arc::new(models);
         let shared = Arc::new(Shared {
             rates: config.rates.all().clone(),
             grids,
@@ -208,6 +227,7 @@ impl App {
         });
         let traffic = Arc::new(Traffic {
             catalog,
+            models: models.registry().clone(),
             shared,
             exchanges: config.exchanges.iter().map(|e| (e.name.clone(), exchange(e))).collect(),
             token_lifetime_ms: config.token_lifetime_ms(),
@@ -233,7 +253,8 @@ impl App {
         let workers = Workers::start(traffic, listeners, acceptor, seed).map_err(because("traffic listener"))?;
         let fraud = FraudEdits { engine: fraud, log: log.clone(), lane: 0, editing: tokio::sync::Mutex::default() };
         let (fraud, token) = (Arc::new(fraud), config.admin_token.clone());
-        let admin = Arc::new(Admin { campaigns, books, ready: ready.clone(), fraud, token });
+        let api = ModelApi::new(models.clone(), metrics.clone());
+        let admin = Arc::new(Admin { campaigns, models: api, books, ready: ready.clone(), fraud, token });
         let admin_listener = Listener::start(admin, admin_socket).map_err(because("admin listener"))?;
 
         let waited = Instant::now();
@@ -241,7 +262,8 @@ impl App {
             std::thread::sleep(Duration::from_millis(1));
         }
         // Not before the first leases: without one a plan would be anchored again and again.
-        let pacer = pacer.start().map_err(because("pacer"))?;
+        let pacer = pacer.start(on_failed).map_err(because("pacer"))?;
+        let model_watcher = model_watcher::start(models).map_err(because("model watcher"))?;
         ready.store(true, Ordering::Relaxed);
         metrics.gauges.ready.store(1, Ordering::Relaxed);
         Ok(App {
@@ -253,6 +275,7 @@ impl App {
             admin_listener,
             reconciler,
             pacer,
+            model_watcher,
             log,
             hot,
             metrics,
@@ -260,7 +283,7 @@ impl App {
         })
     }
 
-    /// Why the log failed, if it has. After that nothing may be answered any more: recovery from disk is the way on.
+    /// What failed that gavel cannot do without, if something has: the log, or a task. Recovery from disk is the way on.
     pub fn failure(&self) -> Option<String> {
         self.failed.try_recv().ok()
     }
@@ -271,6 +294,7 @@ impl App {
         self.metrics.gauges.ready.store(0, Ordering::Relaxed);
         self.workers.stop();
         self.pacer.stop();
+        self.model_watcher.stop();
         let mut events = Vec::new();
         lock(&self.hot).return_all(&mut events);
         let returned = events.chunks(1_000).try_for_each(|chunk| self.log.append_durable(0, chunk).wait());
@@ -296,21 +320,39 @@ fn open_log(config: &Config) -> Result<Opened, AppError> {
         max_bytes: (config.log.max_bytes > 0).then_some(config.log.max_bytes),
     };
     let mut progress = Progress::new("checking the log");
-    SegmentLog::open(Arc::new(storage), log, &mut |done, total| progress.tell(done, total))
-        .map_err(|e| AppError(e.to_string()))
+    let opened = SegmentLog::open(Arc::new(storage), log, &mut |done, total| progress.tell(done, total))
+        .map_err(|e| AppError(e.to_string()))?;
+    opened.put_right().iter().for_each(|line| tracing::warn!("{line}"));
+    Ok(opened)
 }
 
-/// Time never goes back in the log. If the machine's clock shows less than the log's last event, for it was set back,
-/// gavel's goes on from there: with the log's time standing still no lease would be taken and no money come back.
+/// Time never goes back in the log. If the machine's clock shows less than the log's last event, for it was set back or
+/// had been far ahead, gavel's goes on from there: with the log's time standing still no lease would be taken and no money
+/// come back.
 fn go_on_from(clock: SystemClock, last_at: UnixMs) -> SystemClock {
-    let behind_ms = last_at.since(clock.now());
-    if behind_ms > 0 {
-        tracing::warn!(behind_ms, "the clock shows less than the log's last event: going on from that");
+    let ahead_ms = last_at.since(clock.now());
+    if ahead_ms > 0 {
+        tracing::warn!(
+            ahead_ms,
+            "the log's last event is ahead of the machine's clock: gavel's time goes on from it, and with it days, \
+             lifetimes and start and end dates; a start after the clock has caught up goes by the clock again"
+        );
     }
     clock.not_before(last_at)
 }
 
-/// Folds what the log has beyond the stored books.
+/// Why the first events of a start could not be written.
+fn not_begun(error: AppendError) -> AppError {
+    match error {
+        AppendError::Full => AppError(
+            "the log is full, and a start must be written to it: free disk space, or raise log.max_bytes if that is set"
+                .to_owned(),
+        ),
+        error => because("log")(error),
+    }
+}
+
+/// Folds what the log has beyond the stored books, if these are as they were written and belong to this log.
 fn catch_up(store: &mut SqliteBooks, opened: &Opened) -> Result<Books, AppError> {
     let mut books = store.load().map_err(because("books"))?;
     let (from, end) = (books.next, opened.durable_end());
@@ -321,14 +363,24 @@ fn catch_up(store: &mut SqliteBooks, opened: &Opened) -> Result<Books, AppError>
             from.0, end.0
         )));
     }
+    if from > Offset(0) {
+        let last = opened.read(Offset(from.0 - 1)).and_then(|mut log| log.next_event()).map_err(because("log"))?;
+        if last.is_none_or(|last| last.at != books.starts.at) {
+            let foreign = "books.sqlite belongs to another log. Put its own back; or delete it (and its -wal and -shm): it \
+                           is rebuilt from the log";
+            return Err(AppError(foreign.to_owned()));
+        }
+    }
     let mut progress = Progress::new("folding the log into the books");
     let mut reader = opened.read(from).map_err(because("log"))?;
     while let Some(stamped) = reader.next_event().map_err(because("log"))? {
         fold(&mut books, &stamped);
         if books.next.0 % 100_000 == 0 {
+            progress.tell(books.next.0 - from.0, end.0 - from.0);
+        }
+        if books.next.0 % SAVE_EVENTS == 0 {
             let dirty = books.take_dirty();
             store.save(&books, &dirty).map_err(because("books"))?;
-            progress.tell(books.next.0 - from.0, end.0 - from.0);
         }
     }
     let dirty = books.take_dirty();
@@ -419,9 +471,15 @@ impl Progress {
     }
 }
 
+/// What a model of that name may be made of. The fraud path has its own.
+pub fn sources(name: &str) -> Sources {
+    if name == FRAUD_MODEL { Sources::fraud().with_any_window() } else { Sources::bid() }
+}
+
 fn exchange(e: &config::Exchange) -> serve::Exchange {
     serve::Exchange {
         terms: ExchangeTerms {
+            name: e.name.clone(),
             number: e.number,
             key: key::key(&e.name),
             seat: e.seat.clone(),

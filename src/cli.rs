@@ -11,7 +11,7 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::admin::{catalog_files, supply_files};
-use crate::app::{App, Progress};
+use crate::app::{self, App, Progress};
 use crate::batch::{audit, live};
 use crate::bookstore::SqliteBooks;
 use crate::clock::SystemClock;
@@ -19,6 +19,7 @@ use crate::config::{Config, RawConfig};
 use crate::eventlog::{DirStorage, ReadOnlyLog};
 use crate::fraud::policy::{Lists, first_lists};
 use crate::fraud::{Policy, Velocity};
+use crate::modelstore::{self, folder};
 use crate::serve::tls::Certificate;
 use crate::serve::{keys, tls};
 use crate::telemetry::logs;
@@ -30,7 +31,7 @@ use crate::telemetry::logs;
     after_help = "Without a command it serves. Without a config file it serves the built-in demo:\n\n  \
                   gavel                           serve on 127.0.0.1:8080, admin on 127.0.0.1:9090, data in ./data\n  \
                   gavel --listen 127.0.0.1:0      on a free port; the addresses bound are printed\n  \
-                  gavel check --config gavel.toml list every fault of the config and the campaign files\n\n\
+                  gavel check --config gavel.toml list every fault of config, campaigns and models\n\n\
                   Log lines go to stderr; GAVEL_LOG sets their level (error, warn, info, debug)."
 )]
 pub struct Cli {
@@ -60,7 +61,7 @@ struct Options {
 enum Command {
     /// Serve bids and notices (also the default without a command)
     Serve,
-    /// Check config and campaign files, list every fault, exit 1 if there is one
+    /// Check config, campaign files and models, list every fault, exit 1 if there is one
     Check,
     /// Recompute the books from the log alone, compare them with the stored ones, name every difference, exit 1 if
     /// there is one. Reads only; a server may be running
@@ -134,7 +135,7 @@ fn configuration(options: Options) -> Result<(Option<Config>, Vec<String>), Stri
     Ok((Some(config), faults.iter().map(ToString::to_string).collect()))
 }
 
-/// Lists the faults of the config, of the TLS files and of the campaign files.
+/// Lists the faults of the config, of the TLS files, of the campaign files and of the models.
 fn check(config: &Config, mut faults: Vec<String>) -> ExitCode {
     let campaigns = match catalog_files::load(config) {
         Ok(campaigns) => campaigns.len(),
@@ -148,8 +149,13 @@ fn check(config: &Config, mut faults: Vec<String>) -> ExitCode {
         faults.extend(found.iter().map(ToString::to_string));
     }
     faults.extend(fraud_faults(config));
+    let models = folder::list(&config.models);
+    for (name, version) in &models {
+        let checked = modelstore::check(&config.models, name, version, &app::sources(name));
+        faults.extend(checked.err().map(|fault| format!("model {name} {version}: {fault}")));
+    }
     if faults.is_empty() {
-        println!("config and {campaigns} campaigns are fine");
+        println!("config, {campaigns} campaigns and {} models are fine", models.len());
         return ExitCode::SUCCESS;
     }
     faults.iter().for_each(|fault| eprintln!("{fault}"));
@@ -244,9 +250,7 @@ fn serve(config: Config) -> ExitCode {
     match (failure, stopped) {
         (None, Ok(())) => ExitCode::SUCCESS,
         (Some(reason), _) => {
-            eprintln!(
-                "the log has failed and nothing can be answered safely: {reason}; start again to recover from disk"
-            );
+            eprintln!("{reason}; start again to recover from disk");
             ExitCode::FAILURE
         }
         (None, Err(error)) => {
@@ -273,8 +277,8 @@ fn tell(app: &App, demo: Option<&String>) -> std::io::Result<()> {
 /// How often the TLS files are looked at.
 const LOOK_AT_FILES: Duration = Duration::from_secs(1);
 
-/// Waits for SIGINT or SIGTERM, or for the log to fail. With TLS, SIGHUP reads its files again, and so does a change of
-/// theirs; without, it ends like the others.
+/// Waits for SIGINT or SIGTERM, or for something to fail that gavel cannot do without. With TLS, SIGHUP reads its files
+/// again, and so does a change of theirs; without, it ends like the others.
 fn wait(app: &App) -> Option<String> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {

@@ -3,6 +3,7 @@
 //! The core never reads a clock: time is passed in. [`SystemClock`] is the only place that asks the machine.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
@@ -125,11 +126,30 @@ impl SystemClock {
     pub fn now(&self) -> UnixMs {
         self.wall_at_start.plus(self.started.elapsed().as_millis() as i64)
     }
+
+    /// By how much this clock is ahead of what the machine's shows now: put forward at the start, or that one was set since.
+    pub fn ahead_ms(&self) -> i64 {
+        self.now().since(SystemClock::start().wall_at_start)
+    }
+}
+
+/// Nanoseconds of a clock that only goes forward, since it was first asked.
+pub fn monotonic_ns() -> u64 {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    FIRST.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_clock_that_was_put_forward_says_by_how_much() {
+        let clock = SystemClock::start();
+        assert!(clock.ahead_ms().abs() < 60_000);
+        let ahead_ms = clock.not_before(clock.now().plus(86_400_000)).ahead_ms();
+        assert!((86_340_000..86_460_000).contains(&ahead_ms), "{ahead_ms}");
+    }
 
     #[test]
     fn local_days_follow_the_zone() {

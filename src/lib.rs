@@ -13,6 +13,7 @@ pub mod eventlog;
 pub mod fraud;
 pub mod ids;
 pub mod ledger;
+pub mod modelstore;
 pub mod money;
 pub mod openrtb;
 pub mod scoring;

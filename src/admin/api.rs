@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 use super::campaigns::Campaigns;
 use super::edit;
 use super::fraud::{self, FraudEdits};
+use super::models::{self, ModelApi};
 use super::problem::{Answer, Problem, with_body};
 use crate::bidding::pacing::pace::{ONE, Order};
 use crate::ledger::Books;
@@ -30,6 +31,7 @@ const PAGE: usize = 1_000;
 /// What the admin listener answers from.
 pub struct Admin {
     pub campaigns: Arc<Campaigns>,
+    pub models: ModelApi,
     pub books: Arc<std::sync::Mutex<Books>>,
     pub ready: Arc<AtomicBool>,
     pub fraud: Arc<FraudEdits>,
@@ -76,6 +78,9 @@ async fn route(admin: &Arc<Admin>, request: Request<Incoming>) -> Result<Answer,
     }
     if let Some(rest) = path.strip_prefix("/v1/fraud/") {
         return fraud::answer(&admin.fraud, rest, request).await;
+    }
+    if let Some(rest) = path.strip_prefix("/v1/models").filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+        return models::answer(&admin.models, rest, request).await;
     }
     let Some(rest) = path.strip_prefix("/v1/campaigns/") else {
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at {path}; see /openapi.json")));
@@ -195,6 +200,7 @@ fn account_json(v: &AccountView) -> Value {
         "available": v.available.to_string(),
         "reserved": v.reserved.to_string(),
         "withheld": v.withheld.to_string(),
+        "withheld_for_s": (v.withheld_ms + 999) / 1_000,
         "spent": v.spent.to_string(),
         "late": v.late.to_string(),
         "overspend": v.overspend.to_string(),

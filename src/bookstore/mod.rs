@@ -4,21 +4,25 @@
 //! is SQLite; a fleet's PostgreSQL holds the same tables. `rows` compares the tables, row by row, with what the log
 //! comes to.
 
+mod checksum;
+mod models;
 mod rows;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use rusqlite::types::Type;
-use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
-use crate::clock::Day;
-use crate::event::{CampaignSet, Offset, Slot};
+use self::checksum::Rows;
+use crate::clock::{Day, UnixMs};
+use crate::event::{CampaignSet, Offset, Promise, Slot};
 use crate::ids::{CampaignNo, Currency, Epoch, NodeId};
 use crate::ledger::Books;
 use crate::ledger::daily::DailyBudget;
 use crate::ledger::fold::{CampaignBook, DayBook, Dirty};
 use crate::ledger::reservation::{Bits, PageKey};
+use crate::ledger::starts::{Start, Starts};
 use crate::money::Nanos;
 
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +33,13 @@ pub enum BookError {
         "the books are damaged: {0}; stop gavel and delete books.sqlite (and its -wal and -shm): they are rebuilt from the log"
     )]
     Damaged(String),
+    #[error(
+        "books.sqlite is not as gavel wrote it: {0}. Somebody edited it: `gavel audit` names every difference; to start, \
+         delete books.sqlite (and its -wal and -shm): the books are rebuilt from the log"
+    )]
+    Edited(String),
+    #[error("the books were written by another version of gavel: the next start rebuilds them from the log")]
+    OtherVersion,
     #[error("there is no {0}: the next start of gavel makes it from the log")]
     Missing(String),
 }
@@ -46,7 +57,7 @@ impl From<rusqlite::Error> for BookError {
 }
 
 pub trait BookStore: Send {
-    /// The books as they were last saved; empty ones when there are none.
+    /// The books as they were last saved, refused when somebody edited them; empty ones when there are none.
     fn load(&mut self) -> Result<Books, BookError>;
     /// Saves what is dirty, and the offset, or nothing.
     fn save(&mut self, books: &Books, dirty: &Dirty) -> Result<(), BookError>;
@@ -57,27 +68,38 @@ pub struct SqliteBooks {
     db: Connection,
 }
 
+/// Books of another version are not read: they are folded anew.
+const VERSION: i64 = 1;
+
 const SCHEMA: &str = "
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS campaigns (
   no INTEGER PRIMARY KEY, id TEXT NOT NULL, currency TEXT NOT NULL, total INTEGER NOT NULL, daily INTEGER,
   json TEXT, deleted INTEGER NOT NULL, spent INTEGER NOT NULL, late INTEGER NOT NULL,
-  over_at_set INTEGER NOT NULL, bids INTEGER NOT NULL, wins INTEGER NOT NULL, billed INTEGER NOT NULL) STRICT;
+  over_at_set INTEGER NOT NULL, bids INTEGER NOT NULL, wins INTEGER NOT NULL, billed INTEGER NOT NULL,
+  checksum INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS days (
   no INTEGER NOT NULL, day INTEGER NOT NULL, spent INTEGER NOT NULL, late INTEGER NOT NULL, billed INTEGER NOT NULL,
-  PRIMARY KEY (no, day)) STRICT, WITHOUT ROWID;
+  checksum INTEGER NOT NULL, PRIMARY KEY (no, day)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS daily_budgets (
   no INTEGER NOT NULL, day INTEGER NOT NULL, budget INTEGER, over_at_set INTEGER NOT NULL,
-  PRIMARY KEY (no, day)) STRICT, WITHOUT ROWID;
+  checksum INTEGER NOT NULL, PRIMARY KEY (no, day)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS leases (
   no INTEGER NOT NULL, epoch INTEGER NOT NULL, day INTEGER NOT NULL, outstanding INTEGER NOT NULL,
-  PRIMARY KEY (no, epoch, day)) STRICT, WITHOUT ROWID;
+  checksum INTEGER NOT NULL, PRIMARY KEY (no, epoch, day)) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS reservation_bits (
   node INTEGER NOT NULL, epoch INTEGER NOT NULL, bucket INTEGER NOT NULL, page INTEGER NOT NULL, bits BLOB NOT NULL,
-  PRIMARY KEY (node, epoch, bucket, page)) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS traffic (hour INTEGER PRIMARY KEY, requests INTEGER NOT NULL) STRICT;
+  checksum INTEGER NOT NULL, PRIMARY KEY (node, epoch, bucket, page)) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS traffic (
+  hour INTEGER PRIMARY KEY, requests INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS starts (
+  epoch INTEGER PRIMARY KEY, billable_ms INTEGER NOT NULL, ended_ran_ms INTEGER,
+  checksum INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS models (
+  name TEXT PRIMARY KEY, active TEXT, active_digest TEXT, shadow TEXT, shadow_digest TEXT, previous TEXT,
+  previous_digest TEXT, checksum INTEGER NOT NULL) STRICT;
 CREATE VIEW IF NOT EXISTS spend AS
   SELECT c.id AS campaign, date(d.day * 86400, 'unixepoch') AS day, d.spent / 1e9 AS spent, d.late / 1e9 AS late,
   d.billed AS billed FROM days d JOIN campaigns c USING (no);
@@ -90,7 +112,12 @@ impl SqliteBooks {
     pub fn open(path: &Path) -> Result<SqliteBooks, BookError> {
         let db = Connection::open(path)?;
         db.busy_timeout(std::time::Duration::from_secs(5))?;
+        if version(&db)? != VERSION {
+            let drop_table = |table| format!("DROP TABLE IF EXISTS {table};");
+            db.execute_batch(&rows::names().map(drop_table).collect::<String>())?;
+        }
         db.execute_batch(SCHEMA)?;
+        db.pragma_update(None, "user_version", VERSION)?;
         Ok(SqliteBooks { db })
     }
 
@@ -101,6 +128,10 @@ impl SqliteBooks {
         }
         let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
         db.busy_timeout(std::time::Duration::from_secs(5))?;
+        let tables: i64 = db.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+        if version(&db)? != VERSION && tables > 0 {
+            return Err(BookError::OtherVersion);
+        }
         // One view of all tables, however long the reading takes. It is the view of the first reading.
         db.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema")?;
         Ok(SqliteBooks { db })
@@ -111,35 +142,32 @@ impl SqliteBooks {
         let mut rows = self.db.prepare("SELECT key, value FROM meta")?;
         let meta: BTreeMap<String, i64> =
             rows.query_map([], |r| Ok((r.get(0)?, r.get(1)?)))?.collect::<Result<_, _>>()?;
-        let rows: i64 = self.db.query_row("SELECT count(*) FROM campaigns", [], |r| r.get(0))?;
-        if meta.is_empty() && rows == 0 {
+        if meta.is_empty() {
             return Ok(Books::default());
         }
-        let damaged = |what: &str| BookError::Damaged(format!("in meta {what}"));
-        let of = |key: &str| meta.get(key).copied().ok_or_else(|| damaged(&format!("{key} is missing")));
-        let (next, epoch, forgotten) = (of("next_offset")?, of("epoch")?, of("forgotten_before")?);
-        if of("check")? != check(next, epoch, forgotten) {
-            return Err(damaged("next_offset, epoch, forgotten_before and check do not belong together"));
-        }
-        let small = |n: i64| u32::try_from(n).map_err(|_| damaged(&format!("{n} is out of range")));
+        let damaged = |what: String| BookError::Damaged(format!("in meta {what}"));
+        let of = |key: &str| meta.get(key).copied().ok_or_else(|| damaged(format!("{key} is missing")));
+        let small = |key: &str| u32::try_from(of(key)?).map_err(|_| damaged(format!("{key} is out of range")));
         Ok(Books {
-            next: Offset(next as u64),
-            epoch: Epoch(small(epoch)?),
-            bits: Bits::new(small(forgotten)?),
+            next: Offset(of("next_offset")?.cast_unsigned()),
+            epoch: Epoch(small("epoch")?),
+            bits: Bits::new(small("forgotten_before")?),
+            starts: Starts {
+                at: UnixMs(of("at")?),
+                began_at: UnixMs(of("began_at")?),
+                ran_before_ms: of("ran_before_ms")?,
+                ..Starts::default()
+            },
             ..Books::default()
         })
     }
 }
 
-/// Of the other values in `meta`: with a wrong offset, events would be folded twice or never.
-fn check(next_offset: i64, epoch: i64, forgotten_before: i64) -> i64 {
-    let mut sum = crc32fast::Hasher::new();
-    [next_offset, epoch, forgotten_before].iter().for_each(|n| sum.update(&n.to_le_bytes()));
-    i64::from(sum.finalize())
-}
-
 impl BookStore for SqliteBooks {
     fn load(&mut self) -> Result<Books, BookError> {
+        if let Some(what) = checksum::edited(&self.db)? {
+            return Err(BookError::Edited(what));
+        }
         let mut books = self.load_meta()?;
         let mut rows = self.db.prepare(
             "SELECT no, id, currency, total, daily, json, deleted, spent, late, over_at_set, bids, wins, billed
@@ -192,13 +220,8 @@ impl BookStore for SqliteBooks {
             campaign(&mut books, no)?.daily_budgets.restore(day, budget);
         }
         let mut rows = self.db.prepare("SELECT no, epoch, day, outstanding FROM leases")?;
-        let leases = rows.query_map([], |r| {
-            let slot = match r.get::<_, i64>(2)? {
-                WHOLE => Slot::Whole,
-                day => Slot::Day(Day(day as i32)),
-            };
-            Ok((CampaignNo(r.get(0)?), (Epoch(r.get(1)?), slot), Nanos(r.get(3)?)))
-        })?;
+        let leases = rows
+            .query_map([], |r| Ok((CampaignNo(r.get(0)?), (Epoch(r.get(1)?), slot_of(r.get(2)?)), Nanos(r.get(3)?))))?;
         for row in leases {
             let (no, key, outstanding) = row?;
             campaign(&mut books, no)?.leases.insert(key, outstanding);
@@ -214,68 +237,81 @@ impl BookStore for SqliteBooks {
                 return Err(BookError::Damaged(format!("reservation bits of minute {} have a wrong size", key.bucket)));
             }
         }
+        let mut rows = self.db.prepare("SELECT epoch, billable_ms, ended_ran_ms FROM starts")?;
+        let starts = rows.query_map([], |r| {
+            let promise = Promise { billable_ms: r.get(1)? };
+            Ok((Epoch(r.get(0)?), Start { promise, ended_ran_ms: r.get(2)? }))
+        })?;
+        books.starts.known = starts.collect::<Result<_, _>>()?;
         let mut rows = self.db.prepare("SELECT hour, requests FROM traffic")?;
         for row in rows.query_map([], |r| Ok((r.get::<_, i64>(0)?, r.get::<_, i64>(1)?)))? {
             let (hour, requests) = row?;
             let hour = usize::try_from(hour).ok().and_then(|hour| books.traffic.get_mut(hour));
             *hour.ok_or_else(|| BookError::Damaged("traffic of an hour that is none".into()))? = Some(requests as u64);
         }
+        let mut rows = self.db.prepare("SELECT * FROM models")?;
+        books.models = rows.query_map([], models::read)?.collect::<Result<_, _>>()?;
         Ok(books)
     }
 
     fn save(&mut self, books: &Books, dirty: &Dirty) -> Result<(), BookError> {
-        let tx = self.db.transaction()?;
+        let mut rows = Rows::begin(&mut self.db)?;
         for no in &dirty.campaigns {
             if let Some(book) = books.campaigns.get(no) {
-                save_campaign(&tx, *no, book)?;
+                save_campaign(&mut rows, *no, book)?;
             }
         }
-        {
-            let mut day = tx.prepare_cached("INSERT OR REPLACE INTO days VALUES (?1, ?2, ?3, ?4, ?5)")?;
-            for (no, on) in &dirty.days {
-                if let Some(d) = books.campaigns.get(no).and_then(|b| b.days.get(on)) {
-                    day.execute(params![no.0, on.0, d.spent.0, d.late.0, d.billed as i64])?;
-                }
+        for (no, on) in &dirty.days {
+            if let Some(d) = books.campaigns.get(no).and_then(|b| b.days.get(on)) {
+                let billed = d.billed.cast_signed();
+                rows.put("days", &["no", "day"], params![no.0, on.0, d.spent.0, d.late.0, billed])?;
             }
-            for no in &dirty.budgets {
-                if let Some(book) = books.campaigns.get(no) {
-                    save_daily_budgets(&tx, *no, book)?;
-                }
-            }
-            if dirty.forgot {
-                let before = books.bits.forgotten_before();
-                tx.execute("DELETE FROM reservation_bits WHERE bucket < ?1", [before])?;
-            }
-            let mut page = tx.prepare_cached("INSERT OR REPLACE INTO reservation_bits VALUES (?1, ?2, ?3, ?4, ?5)")?;
-            for key in &dirty.pages {
-                if let Some(bits) = books.bits.page(key) {
-                    page.execute(params![key.node.0, key.epoch.0, key.bucket, key.page, bits])?;
-                }
-            }
-            let mut traffic = tx.prepare_cached("INSERT OR REPLACE INTO traffic VALUES (?1, ?2)")?;
-            for hour in &dirty.hours {
-                if let Some(requests) = books.traffic[*hour] {
-                    traffic.execute(params![*hour as i64, requests as i64])?;
-                }
-            }
-            let mut meta = tx.prepare_cached("INSERT OR REPLACE INTO meta VALUES (?1, ?2)")?;
-            let (next, epoch) = (books.next.0 as i64, i64::from(books.epoch.0));
-            let forgotten = i64::from(books.bits.forgotten_before());
-            meta.execute(params!["next_offset", next])?;
-            meta.execute(params!["epoch", epoch])?;
-            meta.execute(params!["forgotten_before", forgotten])?;
-            meta.execute(params!["check", check(next, epoch, forgotten)])?;
         }
-        tx.commit()?;
-        Ok(())
+        for no in &dirty.budgets {
+            if let Some(book) = books.campaigns.get(no) {
+                save_daily_budgets(&mut rows, *no, book)?;
+            }
+        }
+        if dirty.forgot {
+            rows.remove("reservation_bits", "bucket < ?1", &[&books.bits.forgotten_before()])?;
+        }
+        for key in &dirty.pages {
+            if let Some(bits) = books.bits.page(key) {
+                let PageKey { node, epoch, bucket, page } = key;
+                let columns = ["node", "epoch", "bucket", "page"];
+                rows.put("reservation_bits", &columns, params![node.0, epoch.0, bucket, page, bits])?;
+            }
+        }
+        for hour in &dirty.hours {
+            if let Some(requests) = books.traffic[*hour] {
+                rows.put("traffic", &["hour"], params![*hour as i64, requests.cast_signed()])?;
+            }
+        }
+        for set in dirty.models.iter().filter_map(|name| books.models.get(name)) {
+            models::save(&mut rows, set)?;
+        }
+        if dirty.starts {
+            rows.remove("starts", "true", &[])?;
+            for (epoch, Start { promise, ended_ran_ms }) in &books.starts.known {
+                rows.put("starts", &["epoch"], params![epoch.0, promise.billable_ms, ended_ran_ms])?;
+            }
+        }
+        for (key, value) in [
+            ("next_offset", books.next.0.cast_signed()),
+            ("epoch", i64::from(books.epoch.0)),
+            ("at", books.starts.at.0),
+            ("began_at", books.starts.began_at.0),
+            ("ran_before_ms", books.starts.ran_before_ms),
+            ("forgotten_before", i64::from(books.bits.forgotten_before())),
+        ] {
+            rows.put("meta", &["key"], params![key, value])?;
+        }
+        Ok(rows.commit()?)
     }
 }
 
-fn save_campaign(tx: &Transaction, no: CampaignNo, book: &CampaignBook) -> Result<(), BookError> {
-    let mut row = tx.prepare_cached(
-        "INSERT OR REPLACE INTO campaigns VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
-    )?;
-    row.execute(params![
+fn save_campaign(rows: &mut Rows, no: CampaignNo, book: &CampaignBook) -> rusqlite::Result<()> {
+    let values = params![
         no.0,
         book.id,
         book.currency.as_str(),
@@ -286,27 +322,47 @@ fn save_campaign(tx: &Transaction, no: CampaignNo, book: &CampaignBook) -> Resul
         book.spent.0,
         book.late.0,
         book.over_at_set.0,
-        book.bids as i64,
-        book.wins as i64,
-        book.billed as i64
-    ])?;
-    tx.prepare_cached("DELETE FROM leases WHERE no = ?1")?.execute([no.0])?;
-    let mut lease = tx.prepare_cached("INSERT INTO leases VALUES (?1, ?2, ?3, ?4)")?;
-    for ((epoch, slot), outstanding) in &book.leases {
-        let day = match slot {
-            Slot::Whole => WHOLE,
-            Slot::Day(day) => i64::from(day.0),
-        };
-        lease.execute(params![no.0, epoch.0, day, outstanding.0])?;
+        book.bids.cast_signed(),
+        book.wins.cast_signed(),
+        book.billed.cast_signed()
+    ];
+    rows.put("campaigns", &["no"], values)?;
+    // Most saves change none of them.
+    let stored = leases(rows.db(), no)?;
+    for ((epoch, slot), _) in stored.iter().filter(|(key, _)| !book.leases.contains_key(*key)) {
+        rows.remove("leases", "no = ?1 AND epoch = ?2 AND day = ?3", params![no.0, epoch.0, day_of(*slot)])?;
+    }
+    for ((epoch, slot), left) in book.leases.iter().filter(|(key, left)| stored.get(*key) != Some(*left)) {
+        rows.put("leases", &["no", "epoch", "day"], params![no.0, epoch.0, day_of(*slot), left.0])?;
     }
     Ok(())
 }
 
-fn save_daily_budgets(tx: &Transaction, no: CampaignNo, book: &CampaignBook) -> Result<(), BookError> {
-    tx.prepare_cached("DELETE FROM daily_budgets WHERE no = ?1")?.execute([no.0])?;
-    let mut row = tx.prepare_cached("INSERT INTO daily_budgets VALUES (?1, ?2, ?3, ?4)")?;
+fn leases(db: &Connection, no: CampaignNo) -> rusqlite::Result<BTreeMap<(Epoch, Slot), Nanos>> {
+    let mut rows = db.prepare_cached("SELECT epoch, day, outstanding FROM leases WHERE no = ?1")?;
+    rows.query_map([no.0], |r| Ok(((Epoch(r.get(0)?), slot_of(r.get(1)?)), Nanos(r.get(2)?))))?.collect()
+}
+
+fn day_of(slot: Slot) -> i64 {
+    match slot {
+        Slot::Whole => WHOLE,
+        Slot::Day(day) => i64::from(day.0),
+    }
+}
+
+fn slot_of(day: i64) -> Slot {
+    if day == WHOLE { Slot::Whole } else { Slot::Day(Day(day as i32)) }
+}
+
+fn version(db: &Connection) -> rusqlite::Result<i64> {
+    db.query_row("PRAGMA user_version", [], |row| row.get(0))
+}
+
+fn save_daily_budgets(rows: &mut Rows, no: CampaignNo, book: &CampaignBook) -> rusqlite::Result<()> {
+    rows.remove("daily_budgets", "no = ?1", &[&no.0])?;
     for (day, daily) in book.daily_budgets.iter() {
-        row.execute(params![no.0, day.0, daily.budget.map(|n| n.0), daily.over_at_set.0])?;
+        let (budget, over) = (daily.budget.map(|n| n.0), daily.over_at_set.0);
+        rows.put("daily_budgets", &["no", "day"], params![no.0, day.0, budget, over])?;
     }
     Ok(())
 }
@@ -319,10 +375,10 @@ fn campaign(books: &mut Books, no: CampaignNo) -> Result<&mut CampaignBook, Book
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, Facts, NoticeKind, Stamped};
+    use crate::event::{Event, Facts, ModelVersion, ModelsSet, NoticeKind, Stamped};
     use crate::ids::LeaseId;
     use crate::ledger::fold;
-    use crate::ledger::fold::tests::{START, facts, notice, set};
+    use crate::ledger::fold::tests::{START, facts, notice, set, started};
 
     #[test]
     fn what_is_saved_is_what_is_loaded() {
@@ -337,7 +393,7 @@ mod tests {
         };
         let on_day = Facts { daily: true, ..facts(5_000) };
         let events = [
-            Event::EpochStarted { node: NodeId(1), epoch: Epoch(1) },
+            started(1),
             set(1_000, Some(500)),
             lease(Slot::Whole),
             lease(Slot::Day(on_day.day)),
@@ -345,6 +401,8 @@ mod tests {
             notice(NoticeKind::Bill, facts(0), 7),
             notice(NoticeKind::Win, on_day, 7),
             Event::Traffic { hour: 24 * 20_000 + 3, seconds: 3_600, requests: u64::MAX },
+            Event::ModelsSet(models("1", None)),
+            Event::ModelsSet(models("2", Some("1"))),
             set(1_000, Some(20)),
             set(1_000, None),
             Event::ReservationsForgotten { before: facts(0).reservation.bucket },
@@ -365,35 +423,79 @@ mod tests {
         }
         let book = &books.campaigns[&CampaignNo(1)];
         assert_eq!((book.billed, books.bits.bytes()), (1, 0), "what is forgotten is not booked again");
+        books.next.0 += 1;
+        let mut store = SqliteBooks::open(&path).unwrap();
+        store.save(&books, &Dirty { moved: true, ..Dirty::default() }).unwrap();
+        assert_eq!(store.load().unwrap(), books);
+    }
+
+    fn models(active: &str, previous: Option<&str>) -> ModelsSet {
+        let version = |version: &str| ModelVersion { version: version.into(), digest: [0xa5; 32] };
+        ModelsSet { name: "ctr".into(), active: Some(version(active)), shadow: None, previous: previous.map(version) }
     }
 
     #[test]
-    fn an_offset_that_was_edited_is_not_gone_on_from() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("books.sqlite");
+    fn whatever_somebody_edits_is_noticed() {
         let mut books = Books::default();
-        for (i, event) in [set(1_000, None), notice(NoticeKind::Bill, facts(0), 7)].into_iter().enumerate() {
+        let lease = LeaseId { epoch: Epoch(1), seq: 1 };
+        let (campaign, slot, amount) = (CampaignNo(1), Slot::Whole, Nanos(100));
+        let events = [
+            started(1),
+            set(1_000, Some(500)),
+            Event::LeaseGranted { campaign, lease, slot, amount },
+            notice(NoticeKind::Bill, facts(0), 7),
+            Event::Traffic { hour: 3, seconds: 3_600, requests: 9 },
+            Event::ModelsSet(models("2", Some("1"))),
+        ];
+        let mut store = SqliteBooks::open(Path::new(":memory:")).unwrap();
+        for (i, event) in events.into_iter().enumerate() {
             fold(&mut books, &Stamped { offset: Offset(i as u64), at: START, event });
         }
-        for (edit, what) in [
-            ("UPDATE meta SET value = 0 WHERE key = 'next_offset'", "belong together"),
-            ("UPDATE meta SET value = value + 1 WHERE key = 'epoch'", "belong together"),
-            ("DELETE FROM meta WHERE key = 'check'", "check is missing"),
-            ("DELETE FROM meta", "next_offset is missing"),
-            ("UPDATE campaigns SET currency = 'us'", "no currency"),
-            ("DELETE FROM campaigns", "no row"),
-            ("UPDATE days SET day = 1 << 40", "range"),
-            ("UPDATE reservation_bits SET bits = x'00'", "wrong size"),
+        let dirty = books.take_dirty();
+        store.save(&books, &dirty).unwrap();
+        for edit in [
+            "UPDATE campaigns SET spent = spent - 1",
+            "UPDATE campaigns SET daily = NULL",
+            "UPDATE campaigns SET json = ''",
+            "UPDATE campaigns SET no = 2",
+            "UPDATE campaigns SET currency = 'us'",
+            "DELETE FROM campaigns",
+            "UPDATE days SET spent = 6",
+            "UPDATE days SET day = 1 << 40",
+            "DELETE FROM days",
+            "UPDATE daily_budgets SET budget = 501",
+            "DELETE FROM daily_budgets",
+            "UPDATE leases SET outstanding = outstanding + 1",
+            "DELETE FROM leases",
+            "INSERT INTO leases VALUES (1, 2, 3, 4, 5)",
+            "UPDATE reservation_bits SET bits = zeroblob(1024)",
+            "DELETE FROM reservation_bits",
+            "UPDATE traffic SET requests = 8",
+            "UPDATE models SET active = '3'",
+            "UPDATE models SET previous_digest = NULL",
+            "UPDATE starts SET billable_ms = 0",
+            "UPDATE meta SET value = value + 1 WHERE key = 'next_offset'",
+            "UPDATE meta SET value = value + 1 WHERE key = 'epoch'",
+            "UPDATE meta SET value = value + 1 WHERE key = 'forgotten_before'",
+            "UPDATE meta SET value = value + 1 WHERE key = 'at'",
+            "UPDATE meta SET value = value + 1 WHERE key = 'sum'",
+            "UPDATE meta SET checksum = 0",
+            "DELETE FROM meta WHERE key = 'sum'",
+            "DELETE FROM meta",
+            "INSERT INTO meta VALUES ('more', 1, 1)",
+            "UPDATE campaigns SET spent = spent - 1, late = late + 1",
         ] {
-            let dirty = Dirty { campaigns: [CampaignNo(1)].into(), ..books.dirty.clone() };
-            let mut store = SqliteBooks::open(&path).unwrap();
-            store.save(&books, &dirty).unwrap();
-            store.db.execute_batch(edit).unwrap();
+            assert_eq!(store.load().unwrap().campaigns, books.campaigns);
+            store.db.execute_batch("BEGIN").unwrap();
+            assert!(store.db.execute(edit, []).unwrap() > 0, "{edit}");
             let refused = store.load().unwrap_err().to_string();
-            assert!(refused.contains(what) && refused.contains("delete books.sqlite"), "{edit}: {refused}");
-            drop(store);
-            std::fs::remove_file(&path).unwrap();
+            assert!(refused.contains("edited") && refused.contains("delete books.sqlite"), "{edit}: {refused}");
+            store.db.execute_batch("ROLLBACK").unwrap();
         }
+        // What is written beside it later does not cover it up.
+        store.db.execute("DELETE FROM days", []).unwrap();
+        store.save(&books, &Dirty { campaigns: dirty.campaigns, ..Dirty::default() }).unwrap();
+        assert!(matches!(store.load(), Err(BookError::Edited(_))));
     }
 
     #[test]

@@ -28,10 +28,11 @@ const fn table(name: &'static str, keys: usize, columns: &'static [&'static str]
 }
 
 const SCHEMA: &str = "sqlite_schema";
+const CHECKSUM: &str = "checksum";
 const BITS: &str = "reservation_bits";
-const TABLES: [Table; 8] = [
+const TABLES: [Table; 10] = [
     table(SCHEMA, 2, &["type", "name", "sql"]),
-    table("meta", 1, &["key", "value"]),
+    table("meta", 1, &["key", "value", CHECKSUM]),
     table(
         "campaigns",
         1,
@@ -49,15 +50,27 @@ const TABLES: [Table; 8] = [
             "bids",
             "wins",
             "billed",
+            CHECKSUM,
         ],
     ),
-    table("days", 2, &["no", "day", "spent", "late", "billed"]),
-    table("daily_budgets", 2, &["no", "day", "budget", "over_at_set"]),
-    table("leases", 3, &["no", "epoch", "day", "outstanding"]),
-    table(BITS, 4, &["node", "epoch", "bucket", "page", "bits"]),
-    table("traffic", 1, &["hour", "requests"]),
+    table("days", 2, &["no", "day", "spent", "late", "billed", CHECKSUM]),
+    table("daily_budgets", 2, &["no", "day", "budget", "over_at_set", CHECKSUM]),
+    table("leases", 3, &["no", "epoch", "day", "outstanding", CHECKSUM]),
+    table(BITS, 4, &["node", "epoch", "bucket", "page", "bits", CHECKSUM]),
+    table("traffic", 1, &["hour", "requests", CHECKSUM]),
+    table("starts", 1, &["epoch", "billable_ms", "ended_ran_ms", CHECKSUM]),
+    table(
+        "models",
+        1,
+        &["name", "active", "active_digest", "shadow", "shadow_digest", "previous", "previous_digest", CHECKSUM],
+    ),
 ];
 const MONEY: &[&str] = &["total", "daily", "spent", "late", "over_at_set", "budget", "outstanding"];
+
+/// The tables that gavel makes.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    TABLES.iter().map(|table| table.name).filter(|name| *name != SCHEMA)
+}
 
 type Line<'a> = &'a mut dyn FnMut(String);
 
@@ -230,7 +243,7 @@ impl Names<'_> {
                 let keys: Vec<String> = row[..self.table.keys].iter().map(plain).collect();
                 match (self.table.name, &keys[..]) {
                     (SCHEMA, keys) => keys.join(" "),
-                    ("meta", [key]) if key == "check" => "meta check of next_offset, epoch and forgotten_before".into(),
+                    ("meta", [key]) if key == "sum" => "meta sum of all checksums".into(),
                     (table, keys) => format!("{table} {}", keys.join(" ")),
                 }
             }
@@ -242,9 +255,10 @@ impl Names<'_> {
         known.map_or_else(|| format!("campaign number {no}, which the log does not know"), |book| book.id.clone())
     }
 
-    /// What stands in a row besides its key.
+    /// What stands in a row besides its key and its checksum.
     fn values(&self, row: &[Value]) -> String {
-        let values = self.table.columns.iter().zip(row).skip(self.table.keys);
+        let values =
+            self.table.columns.iter().zip(row).skip(self.table.keys).filter(|(column, _)| **column != CHECKSUM);
         values.map(|(column, value)| format!("{column} {}", self.value(column, value))).collect::<Vec<_>>().join(", ")
     }
 

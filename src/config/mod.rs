@@ -3,7 +3,6 @@
 //! Order: defaults, then `gavel.toml`, then environment, then flags. Unknown keys are refused. Every fault is
 //! listed, with its line. Nothing needs to be set.
 
-pub mod artifact;
 mod exchange;
 mod fraud;
 mod privacy;
@@ -21,7 +20,9 @@ pub use section::Fault;
 use section::{Section, Source};
 pub use supply::Supply;
 
+use crate::event::Promise;
 use crate::ids::NodeId;
+use crate::ledger::bucket::Grids;
 use crate::openrtb::consent::Vendor;
 
 /// What the user typed.
@@ -48,6 +49,8 @@ pub struct Config {
     pub admin_token: Option<String>,
     /// Where the log, the books and the keys live. Default `data`.
     pub data_dir: PathBuf,
+    /// Where model artifacts lie, as `<name>/<version>/`. Default `models` in the data directory.
+    pub models: PathBuf,
     /// Campaign files; none serves the built-in demo.
     pub catalog: Option<Vec<PathBuf>>,
     /// Absolute https base of notice URLs. Default `https://localhost`.
@@ -177,6 +180,7 @@ impl RawConfig {
         let admin_listen = root.text("admin_listen", address);
         let admin_token = root.text("admin_token", |t| token(t).map(str::to_owned));
         let data_dir = root.text("data_dir", |t| Ok(base.join(t)));
+        let models = root.text("models", |t| Ok(base.join(t)));
         let catalog = root.texts("catalog").map(|patterns| expand(&patterns, base, "catalog", &mut root));
         let public_url = root.text("public_url", public_url).unwrap_or_else(|| "https://localhost".to_owned());
         let node = NodeId(root.number("node", 1..=65_535).unwrap_or(1) as u16);
@@ -236,11 +240,13 @@ impl RawConfig {
             );
         }
         root.end();
+        let data_dir = self.data_dir.clone().or(data_dir).unwrap_or_else(|| PathBuf::from("data"));
         Config {
+            models: models.unwrap_or_else(|| data_dir.join("models")),
             listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             admin_listen,
             admin_token,
-            data_dir: self.data_dir.clone().or(data_dir).unwrap_or_else(|| PathBuf::from("data")),
+            data_dir,
             catalog,
             public_url,
             node,
@@ -282,10 +288,12 @@ impl Config {
         RawConfig::default().check()
     }
 
-    /// How long after a start the leases of earlier starts are withheld: until no reservation of theirs can be billed.
-    pub fn reclaim_after_ms(&self) -> i64 {
-        let longest = self.exchanges.iter().map(|e| e.lifetimes.auction_ms + e.lifetimes.bill_ms).max();
-        longest.unwrap_or(0) + self.ledger.lease_grace_ms
+    /// How long something may come of bids that are made with this configuration.
+    pub fn promise(&self) -> Promise {
+        let lifetimes = || self.exchanges.iter().map(|e| e.lifetimes);
+        let longest_ms = lifetimes().map(|l| l.auction_ms + l.bill_ms).max().unwrap_or(0);
+        let widest_ms = Grids::new(&lifetimes().collect::<Vec<_>>()).widest_ms();
+        Promise { billable_ms: longest_ms + widest_ms + self.ledger.lease_grace_ms }
     }
 
     /// The longest life of a notice token.
@@ -371,7 +379,7 @@ mod tests {
                 "gavel.toml:5: exchanges.a.bill_lifetime_s: must be seconds, above 0 and at most 172800",
                 "gavel.toml:6: exchanges.a.currency: XYZ has no rate; add it to [rates]",
                 "gavel.toml:10: limits.max_body_bytes: must be a whole number from 1024 to 67108864",
-                "gavel.toml:2: lissten: is not a key here; known: listen, admin_listen, admin_token, data_dir, catalog, \
+                "gavel.toml:2: lissten: is not a key here; known: listen, admin_listen, admin_token, data_dir, models, catalog, \
                  public_url, node, rates, exchanges, tls, supply, limits, ledger, log, frequency, privacy, fraud",
             ]
         );
@@ -455,6 +463,20 @@ mod tests {
         assert_eq!(raw.check().unwrap().listen.port(), 2);
         let raw = RawConfig { listen: Some("nonsense".into()), ..RawConfig::default() };
         assert!(raw.check().is_err());
+    }
+
+    #[test]
+    fn no_configuration_promises_more_than_is_thought_of_a_start_that_does_not_tell() {
+        let longest = "[exchanges.a]\nauction_lifetime_s = 86400\nbill_lifetime_s = 172800\n[exchanges.b]\n\
+                       auction_lifetime_s = 1\nbill_lifetime_s = 1\n[ledger]\nlease_grace_s = 86400\n";
+        assert_eq!(faults(longest), [""; 0]);
+        let raw = RawConfig { file: Some(("gavel.toml".into(), longest.into())), ..RawConfig::default() };
+        let promised_ms = raw.check().unwrap().promise().billable_ms;
+        assert!((4 * DAY_S * 1_000..=Promise::UNKNOWN.billable_ms).contains(&promised_ms), "{promised_ms}");
+        for more in ["auction_lifetime_s = 86401", "bill_lifetime_s = 172801"] {
+            assert_eq!(faults(&format!("[exchanges.a]\n{more}\n")).len(), 1);
+        }
+        assert_eq!(faults("[ledger]\nlease_grace_s = 86401\n").len(), 1);
     }
 
     #[test]

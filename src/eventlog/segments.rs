@@ -8,7 +8,7 @@ use super::format::{SEGMENT_HEADER, SegmentHeader};
 use super::group::{EMPTY_GROUP, MAX_GROUP_BYTES};
 use super::lanes::{LaneLimits, lock};
 use super::reader::SegmentReader;
-use super::recovery::{MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, io_error, recover};
+use super::recovery::{MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, io_error, recover, segment_name};
 use super::segment_file::SegmentFile;
 use super::shared::{Index, Shared, Stop};
 use super::spares::{self, PREPARED, Preparer, RESERVE, Spare, Spares, UNFINISHED};
@@ -28,6 +28,7 @@ pub struct Opened {
     segment: Option<SegmentFile>,
     spares: Spares,
     last_at: UnixMs,
+    put_right: Vec<String>,
     lock: Box<dyn LockGuard>,
 }
 
@@ -63,13 +64,21 @@ impl SegmentLog {
         let is_new = recovered.segments.is_empty();
         if is_new && has(RESERVE) {
             // The first segment is made before the reserve.
-            let segment = storage.locate(&super::recovery::segment_name(1));
+            let segment = storage.locate(&segment_name(1));
             return Err(OpenError::Corrupt { segment, offset: 0, what: "the file is missing".into() });
         }
         for name in names.iter().filter(|n| n.ends_with(UNFINISHED)) {
             storage.remove(name).map_err(io_error(format!("remove {}", storage.locate(name))))?;
         }
         let mut spares = Spares::default();
+        let mut put_right = Vec::new();
+        if let Some((last, torn)) = recovered.last.as_ref().and_then(|last| Some((last, last.torn.as_ref()?))) {
+            let (segment, at) = (storage.locate(&segment_name(last.header.number)), torn.start);
+            put_right.push(format!(
+                "log segment {segment} ended at byte {at} in a group that a crash had left incomplete: it was removed, \
+                 nothing of it had been acknowledged"
+            ));
+        }
         let segment = match &recovered.last {
             Some(last) if last.sealed => None,
             Some(last) => Some(SegmentFile::resume(&*storage, last).map_err(io_error("open the last segment"))?),
@@ -83,7 +92,13 @@ impl SegmentLog {
             if has(name) && !(is_new && name == PREPARED) {
                 let adopted = spares::adopt(&*storage, name, config.segment_bytes);
                 match adopted.map_err(io_error(format!("check {}", storage.locate(name))))? {
-                    Some(file) => *spare = Spare::Ready(file),
+                    Some((file, damaged_at)) => {
+                        *spare = Spare::Ready(file);
+                        put_right.extend(damaged_at.map(|at| {
+                            let name = storage.locate(name);
+                            format!("{name}, which is to be a log segment, was not blank at byte {at} and now is: check the disk")
+                        }));
+                    }
                     None => storage.remove(name).map_err(io_error(format!("remove {}", storage.locate(name))))?,
                 }
             }
@@ -96,7 +111,7 @@ impl SegmentLog {
             recovered.segments.iter().map(|s| s.bytes).sum::<u64>() + ready as u64 * config.segment_bytes;
         let (end, last_at) = recovered.last.map_or((Offset(0), UnixMs(i64::MIN)), |last| (last.end, last.at));
         let index = Arc::new(Index::new(storage, recovered.segments, end));
-        Ok(Opened { config, index, segment, spares, last_at, lock })
+        Ok(Opened { config, index, segment, spares, last_at, put_right, lock })
     }
 }
 
@@ -109,6 +124,11 @@ impl Opened {
     /// Time of the last event; `None` in an empty log.
     pub fn last_at(&self) -> Option<UnixMs> {
         (self.durable_end() > Offset(0)).then_some(self.last_at)
+    }
+
+    /// What was found that carries no data and should not have been there, a line each.
+    pub fn put_right(&self) -> &[String] {
+        &self.put_right
     }
 
     /// As [`EventLog::read`].

@@ -234,23 +234,28 @@ fn fill(file: &dyn DiskFile, from: u64, to: u64, go_on: &dyn Fn() -> bool) -> io
     Ok(true)
 }
 
+/// A spare that can be used, and where it was not blank.
+pub type Adopted = (Arc<dyn DiskFile>, Option<u64>);
+
 /// A spare left by an earlier run, if it can be used: of the right length, and zeros but for its header's place,
 /// where a crash may have left a header. What else is not zero becomes zero again in place, which needs no space.
-pub fn adopt(storage: &dyn Storage, name: &str, bytes: u64) -> io::Result<Option<Arc<dyn DiskFile>>> {
+pub fn adopt(storage: &dyn Storage, name: &str, bytes: u64) -> io::Result<Option<Adopted>> {
     let file = storage.open(name)?;
     if file.len()? != bytes {
         return Ok(None);
     }
     let mut block = vec![0; FILL_STEP];
+    let mut damaged_at = None;
     let mut at = SEGMENT_HEADER as u64;
     while at < bytes {
         let step = (bytes - at).min(FILL_STEP as u64);
         let part = &mut block[..step as usize];
         file.read_at(part, at)?;
-        if first_nonzero(part).is_some() {
+        if let Some(i) = first_nonzero(part) {
+            damaged_at = damaged_at.or(Some(at + i as u64));
             fill(&*file, at, at + step, &|| true)?;
         }
         at += step;
     }
-    Ok(Some(file))
+    Ok(Some((file, damaged_at)))
 }

@@ -6,8 +6,9 @@ use foldhash::HashMap;
 
 use super::daily::DailyBudgets;
 use super::reservation::{Bits, Outcome, PageKey, State, step};
+use super::starts::Starts;
 use crate::clock::Day;
-use crate::event::{CampaignSet, Event, Notice, Offset, Slot, Stamped};
+use crate::event::{CampaignSet, Event, ModelsSet, Notice, Offset, Slot, Stamped};
 use crate::ids::{CampaignNo, Currency, Epoch};
 use crate::money::Nanos;
 
@@ -18,9 +19,12 @@ pub struct Books {
     pub next: Offset,
     /// The newest start of the node.
     pub epoch: Epoch,
+    pub starts: Starts,
     pub campaigns: HashMap<CampaignNo, CampaignBook>,
     pub bits: Bits,
     pub traffic: Traffic,
+    /// The versions of each model that are in force.
+    pub models: BTreeMap<String, ModelsSet>,
     /// What changed since the last [`Books::take_dirty`].
     pub(crate) dirty: Dirty,
 }
@@ -37,6 +41,8 @@ pub struct Dirty {
     pub forgot: bool,
     /// Hours of the day.
     pub hours: HashSet<usize>,
+    pub models: HashSet<String>,
+    pub starts: bool,
     /// Events were folded: the offset at least has moved.
     pub moved: bool,
 }
@@ -219,8 +225,15 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
         std::cmp::Ordering::Equal => books.next.0 += 1,
     }
     books.dirty.moved = true;
+    let last_at = std::mem::replace(&mut books.starts.at, stamped.at);
     match &stamped.event {
-        Event::EpochStarted { epoch, .. } => books.epoch = books.epoch.max(*epoch),
+        Event::EpochStarted { epoch, promise, .. } => {
+            books.epoch = books.epoch.max(*epoch);
+            let leases = books.campaigns.values().flat_map(|book| book.leases.keys());
+            let leased: HashSet<Epoch> = leases.map(|(epoch, _)| *epoch).collect();
+            books.starts.begin(*epoch, *promise, last_at, |epoch| leased.contains(&epoch));
+            books.dirty.starts = true;
+        }
         Event::CampaignSet(set) => {
             let book = books.campaigns.entry(set.campaign).or_insert_with(|| CampaignBook::new(set));
             if book.set(set) {
@@ -250,7 +263,15 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
             books.dirty.hours.insert(hour);
         }
         Event::ReservationsForgotten { before } => books.forget_before(*before),
-        Event::Track { .. } | Event::Correction { .. } | Event::Traffic { .. } | Event::Fraud(_) => {}
+        Event::ModelsSet(set) => {
+            books.dirty.models.insert(set.name.clone());
+            books.models.insert(set.name.clone(), set.clone());
+        }
+        Event::Track { .. }
+        | Event::Correction { .. }
+        | Event::Traffic { .. }
+        | Event::StillRunning
+        | Event::Fraud(_) => {}
     }
     Folded::Done
 }
@@ -318,9 +339,16 @@ impl Books {
         Books {
             next: self.next,
             epoch: self.epoch,
+            starts: self.starts.clone(),
             campaigns: campaigns.filter_map(campaign).collect(),
             bits: self.bits.part(&dirty.pages),
             traffic: self.traffic,
+            models: dirty
+                .models
+                .iter()
+                .filter_map(|m| self.models.get_key_value(m))
+                .map(|(m, s)| (m.clone(), s.clone()))
+                .collect(),
             dirty: Dirty::default(),
         }
     }
@@ -333,6 +361,8 @@ impl Books {
         self.dirty.forgot |= dirty.forgot;
         self.dirty.pages.extend(dirty.pages);
         self.dirty.hours.extend(dirty.hours);
+        self.dirty.models.extend(dirty.models);
+        self.dirty.starts |= dirty.starts;
         self.dirty.moved |= dirty.moved;
     }
 
@@ -347,7 +377,7 @@ impl Books {
 pub(crate) mod tests {
     use super::*;
     use crate::clock::UnixMs;
-    use crate::event::{Facts, NoticeKind, PriceClaim, ReturnReason};
+    use crate::event::{Facts, NoticeKind, PriceClaim, Promise, ReturnReason};
     use crate::ids::{LeaseId, NodeId, ReservationId};
     use crate::money::{Quantity, Rate};
 
@@ -375,6 +405,7 @@ pub(crate) mod tests {
             user: 0,
             spend_on_win: false,
             test: false,
+            model: 0,
         }
     }
 
@@ -393,6 +424,11 @@ pub(crate) mod tests {
     pub(crate) fn notice(kind: NoticeKind, facts: Facts, amount: i64) -> Event {
         let price = PriceClaim::Amount { amount: Nanos(amount), excess: Nanos::ZERO };
         Event::Notice(Notice { kind, facts, price, loss_reason: 0, min_to_win: Nanos(-1) })
+    }
+
+    pub(crate) fn started(epoch: u32) -> Event {
+        let promise = Promise { billable_ms: 20_000 };
+        Event::EpochStarted { node: NodeId(1), epoch: Epoch(epoch), promise }
     }
 
     fn granted(amount: i64, slot: Slot) -> Event {
@@ -468,11 +504,11 @@ pub(crate) mod tests {
             why: ReturnReason::Unused,
         };
         let books = fold_all(&[
-            (0, Event::EpochStarted { node: NodeId(1), epoch: Epoch(1) }),
+            (0, started(1)),
             (0, set(1_000, None)),
             (0, granted(100, Slot::Whole)),
             (0, back),
-            (1, Event::EpochStarted { node: NodeId(1), epoch: Epoch(2) }),
+            (1, started(2)),
         ]);
         let book = &books.campaigns[&CampaignNo(1)];
         assert_eq!(books.epoch, Epoch(2));
@@ -508,7 +544,7 @@ pub(crate) mod tests {
         let books = fold_all(&[
             (0, set(100, None)),
             (0, granted(100, Slot::Whole)),
-            (1, Event::EpochStarted { node: NodeId(1), epoch: Epoch(2) }),
+            (1, started(2)),
             (2, reclaimed),
             (3, again),
             (4, notice(NoticeKind::Bill, facts(0), 7)),

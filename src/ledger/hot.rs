@@ -17,7 +17,7 @@ use super::lease::{Demand, target, wanted};
 use super::reservation::{Outcome, State};
 use super::wanted::Wanted;
 use crate::clock::{Day, LocalHour, UnixMs, Zone};
-use crate::event::{Event, Notice, ReturnReason, Slot, Stamped};
+use crate::event::{Event, Notice, Promise, ReturnReason, Slot, Stamped};
 use crate::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId};
 use crate::money::Nanos;
 
@@ -27,6 +27,8 @@ const LEASES_PER_ROUND: usize = 5_000;
 const LEASE_INTERVAL_MS: i64 = 5;
 /// In this time a sweep looks at every campaign once; those that bids asked for are looked at in the next round.
 const SWEEP_MS: i64 = 1_000;
+/// While something is withheld, the log shows at least so often that this start still runs.
+const RUNNING_INTERVAL_MS: i64 = 5_000;
 
 #[derive(Debug)]
 pub struct Hot {
@@ -45,9 +47,11 @@ pub struct Hot {
     /// This start is in the log. Before that nothing is leased: after a crash the next start would have the same
     /// number, and take these leases for its own.
     started: bool,
-    /// How long after a start the leases of earlier starts come back.
-    reclaim_after_ms: i64,
-    reclaim_at: Option<UnixMs>,
+    /// What this start promises; it waits for earlier ones at least as long.
+    promise: Promise,
+    /// When the leases of earlier starts come back.
+    reclaims: Vec<(Epoch, UnixMs)>,
+    told_running_at: UnixMs,
 }
 
 #[derive(Debug)]
@@ -91,6 +95,8 @@ pub struct AccountView {
     pub available: Nanos,
     pub reserved: Nanos,
     pub withheld: Nanos,
+    /// After so long nothing of it is withheld any more, if gavel runs.
+    pub withheld_ms: i64,
     pub spent: Nanos,
     pub late: Nanos,
     pub overspend: Nanos,
@@ -115,7 +121,7 @@ pub struct DayView {
 
 impl Hot {
     /// From the books of a log that has been folded to its end, for a start with the epoch after the books'.
-    pub fn new(books: Books, node: NodeId, grids: Arc<Grids>, reclaim_after_ms: i64) -> Hot {
+    pub fn new(books: Books, node: NodeId, grids: Arc<Grids>, promise: Promise) -> Hot {
         let epoch = Epoch(books.epoch.0 + 1);
         let mut hot = Hot {
             node,
@@ -129,8 +135,9 @@ impl Hot {
             lease_seq: 0,
             now: UnixMs(0),
             started: false,
-            reclaim_after_ms,
-            reclaim_at: None,
+            promise,
+            reclaims: Vec::new(),
+            told_running_at: UnixMs(0),
             books: Books::default(),
         };
         // In a fixed order: the same log and the same bids make the same events, in a simulation too.
@@ -145,6 +152,11 @@ impl Hot {
 
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// The event that must be durable before anything else of this start.
+    pub fn started(&self) -> Event {
+        Event::EpochStarted { node: self.node, epoch: self.epoch, promise: self.promise }
     }
 
     /// The fold so far: what the log's events up to the last applied one come to.
@@ -198,7 +210,9 @@ impl Hot {
             (_, Folded::Known | Folded::Gap) => {}
             (Event::EpochStarted { epoch, .. }, _) if *epoch == self.epoch => {
                 self.started = true;
-                self.reclaim_at = Some(stamped.at.plus(self.reclaim_after_ms));
+                let earlier = self.books.starts.known.range(..self.epoch).map(|(epoch, _)| *epoch);
+                let reclaim_at = |epoch| self.books.starts.reclaim_at(epoch, self.promise.billable_ms);
+                self.reclaims = earlier.map(|epoch| (epoch, reclaim_at(epoch))).collect();
             }
             (Event::CampaignSet(set), _) => {
                 self.add(set.campaign);
@@ -310,10 +324,7 @@ impl Hot {
     /// Moves time on: expires reservations, and takes, tops up and returns leases. The events go into the log.
     pub fn tick(&mut self, now: UnixMs, out: &mut Vec<Event>) {
         self.advance(now, out);
-        if self.reclaim_at.is_some_and(|at| now >= at) {
-            self.reclaim_at = None;
-            self.reclaim(out);
-        }
+        self.reclaim(now, out);
         let elapsed_ms = now.since(self.lease_round_at);
         if self.started && elapsed_ms >= LEASE_INTERVAL_MS {
             self.lease_round_at = now;
@@ -332,14 +343,24 @@ impl Hot {
         campaigns.iter().for_each(|campaign| self.look_after_lease(*campaign, out));
     }
 
-    /// Brings back what is left of the leases of earlier starts.
-    fn reclaim(&self, out: &mut Vec<Event>) {
-        for campaign in &self.order {
+    /// Brings back what is left of the leases of earlier starts whose time has come.
+    fn reclaim(&mut self, now: UnixMs, out: &mut Vec<Event>) {
+        if self.reclaims.is_empty() {
+            return;
+        }
+        let due: Vec<Epoch> = self.reclaims.extract_if(.., |(_, at)| now >= *at).map(|(epoch, _)| epoch).collect();
+        for campaign in self.order.iter().filter(|_| !due.is_empty()) {
             let leases = self.books.campaigns.get(campaign).map(|book| &book.leases);
-            for ((epoch, slot), amount) in leases.into_iter().flatten().filter(|((e, _), _)| *e < self.epoch) {
+            for ((epoch, slot), amount) in leases.into_iter().flatten().filter(|((e, _), _)| due.contains(e)) {
                 let (campaign, epoch, slot, amount) = (*campaign, *epoch, *slot, *amount);
                 out.push(Event::LeaseReturned { campaign, epoch, slot, amount, why: ReturnReason::Reclaimed });
             }
+        }
+        // The next start goes on from what the log shows of this one.
+        let told_at = self.told_running_at.max(self.books.starts.at);
+        if !self.reclaims.is_empty() && now.since(told_at) >= RUNNING_INTERVAL_MS {
+            self.told_running_at = now;
+            out.push(Event::StillRunning);
         }
     }
 
@@ -453,6 +474,8 @@ impl Hot {
         let slots = self.campaigns.get(&campaign).map(|c| c.slots.as_slice()).unwrap_or_default();
         let reserved = slots.iter().map(|s| s.account.reserved()).sum();
         let withheld = book.withheld(self.epoch);
+        let waits = |epoch| book.leases.keys().any(|(e, _)| *e == epoch);
+        let until = self.reclaims.iter().filter(|(epoch, _)| waits(*epoch)).map(|(_, at)| *at).max();
         let available = (book.total - book.spent - reserved - withheld).max(Nanos::ZERO);
         Some(AccountView {
             currency: book.currency,
@@ -460,6 +483,7 @@ impl Hot {
             available,
             reserved,
             withheld,
+            withheld_ms: until.map_or(0, |at| at.since(self.now).max(0)),
             spent: book.spent,
             late: book.late,
             overspend: book.overspend(),

@@ -6,6 +6,7 @@
 //! | `bucket` | time buckets: when set-aside money comes back |
 //! | `reservation` | two bits per reservation and the one table of what a notice does to them |
 //! | `fold` | the books: a pure fold of the log |
+//! | `starts` | starts of the node: what each promised, how long gavel has run since |
 //! | `hot` | this node's money: the fold, and the accounts it keeps in step |
 //! | `flow` | what notices tell of a campaign's spend, for the pacer |
 //! | `sequence` | ids for reservations |
@@ -30,6 +31,7 @@ pub mod lease;
 pub mod reconcile;
 pub mod reservation;
 pub mod sequence;
+pub mod starts;
 mod sync;
 #[cfg(test)]
 mod tests;

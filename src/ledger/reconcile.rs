@@ -54,7 +54,7 @@ pub fn correct(hot: &mut Hot, books: &Books, corrections: &[Correction]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{NoticeKind, Offset, Stamped};
+    use crate::event::{NoticeKind, Offset, Promise, Stamped};
     use crate::ids::NodeId;
     use crate::ledger::fold;
     use crate::ledger::fold::tests::{START, facts, notice, set};
@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn a_hot_account_that_differs_is_found_and_made_equal() {
         let grids = Arc::new(crate::ledger::bucket::Grids::new(&[]));
-        let (mut books, mut hot) = (Books::default(), Hot::new(Books::default(), NodeId(1), grids, 1_000));
+        let (mut books, mut hot) = (Books::default(), Hot::new(Books::default(), NodeId(1), grids, Promise::default()));
         for (i, event) in [set(100, None), notice(NoticeKind::Bill, facts(0), 7)].into_iter().enumerate() {
             let stamped = Stamped { offset: Offset(i as u64), at: START, event };
             fold(&mut books, &stamped);

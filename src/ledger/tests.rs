@@ -1,5 +1,7 @@
 //! The ledger against a reference model: random bids, notices, time, budget edits and crashes.
 
+mod starts;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
@@ -11,7 +13,7 @@ use super::invariants;
 use super::reservation::Outcome;
 use super::{Books, Hot, fold};
 use crate::clock::{UnixMs, Zone};
-use crate::event::{Event, Facts, NoticeKind, Offset, Slot, Stamped};
+use crate::event::{Event, Facts, NoticeKind, Offset, Promise, Slot, Stamped};
 use crate::ids::{CampaignNo, LeaseId, NodeId, ReservationId};
 use crate::ledger::fold::Folded;
 use crate::ledger::hot::Plan;
@@ -19,7 +21,7 @@ use crate::money::Nanos;
 
 const NO: CampaignNo = CampaignNo(1);
 const LIFE: Lifetimes = Lifetimes { auction_ms: 2_000, bill_ms: 10_000, sends_win: true };
-const RECLAIM_MS: i64 = 15_000;
+const PROMISE: Promise = Promise { billable_ms: 15_000 };
 
 #[derive(Clone, Debug)]
 enum Step {
@@ -59,6 +61,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 
 /// One node, its log, and what the world outside knows.
 struct World {
+    /// Of the next start.
+    life: Lifetimes,
+    promise: Promise,
     hot: Hot,
     grids: Arc<Grids>,
     books: Books,
@@ -75,7 +80,9 @@ struct World {
 impl World {
     fn new(total: i64, daily: Option<i64>) -> World {
         let mut world = World {
-            hot: Hot::new(Books::default(), NodeId(1), Arc::new(Grids::new(&[LIFE])), RECLAIM_MS),
+            life: LIFE,
+            promise: PROMISE,
+            hot: Hot::new(Books::default(), NodeId(1), Arc::new(Grids::new(&[LIFE])), PROMISE),
             grids: Arc::new(Grids::new(&[LIFE])),
             books: Books::default(),
             now: START,
@@ -92,10 +99,10 @@ impl World {
     }
 
     fn start(&mut self) {
-        self.grids = Arc::new(Grids::new(&[LIFE]));
-        self.hot = Hot::new(self.books.clone(), NodeId(1), self.grids.clone(), RECLAIM_MS);
+        self.grids = Arc::new(Grids::new(&[self.life]));
+        self.hot = Hot::new(self.books.clone(), NodeId(1), self.grids.clone(), self.promise);
         self.hot.set_plan(NO, Plan { zone: Zone::utc(), active: true, highest_bid: Nanos(40) });
-        self.queue.push_front(Event::EpochStarted { node: NodeId(1), epoch: self.hot.epoch() });
+        self.queue.push_front(self.hot.started());
         self.settle();
     }
 
@@ -150,7 +157,7 @@ impl World {
         let account = self.hot.account(NO);
         let Some(open) = account.open(day) else { return };
         let Some(slot) = open.as_deref() else { return };
-        let (auction_ms, bill_ms) = self.grids.lifetimes(self.now, LIFE);
+        let (auction_ms, bill_ms) = self.grids.lifetimes(self.now, self.life);
         let reservation =
             ReservationId { epoch: self.hot.epoch(), bucket: self.now.minutes(), seq: self.seq, node: NodeId(1) };
         self.seq += 1;
@@ -189,7 +196,7 @@ impl World {
     /// Lets every lifetime pass: then nothing is set aside or withheld any more.
     fn end(&mut self) {
         for _ in 0..4 {
-            self.now = self.now.plus(RECLAIM_MS);
+            self.now = self.now.plus(PROMISE.billable_ms);
             self.settle();
         }
         let view = self.hot.view(NO).unwrap();
@@ -331,7 +338,7 @@ fn after_a_crash_the_lease_is_withheld_until_no_bill_can_come() {
     world.settle();
     let view = world.hot.view(NO).unwrap();
     assert_eq!((view.spent, view.late, view.withheld), (Nanos(10), Nanos(0), withheld - Nanos(10)));
-    world.step(&Step::Wait { ms: RECLAIM_MS - 2_000 });
+    world.step(&Step::Wait { ms: PROMISE.billable_ms - 2_000 });
     assert_eq!(world.hot.view(NO).unwrap().withheld, withheld - Nanos(10));
     world.step(&Step::Wait { ms: 2_000 });
     assert_eq!(world.hot.view(NO).unwrap().withheld, Nanos::ZERO);
@@ -341,14 +348,14 @@ fn after_a_crash_the_lease_is_withheld_until_no_bill_can_come() {
 fn nothing_is_leased_before_the_start_is_in_the_log() {
     let mut books = Books::default();
     fold(&mut books, &Stamped { offset: Offset(0), at: START, event: set(1_000, None) });
-    let mut hot = Hot::new(books, NodeId(1), Arc::new(Grids::new(&[LIFE])), RECLAIM_MS);
+    let mut hot = Hot::new(books, NodeId(1), Arc::new(Grids::new(&[LIFE])), PROMISE);
     hot.set_plan(NO, Plan { zone: Zone::utc(), active: true, highest_bid: Nanos(40) });
     let mut out = Vec::new();
     // After a crash at this point the next start would have the same number, and take these leases for its own.
     hot.tick(START, &mut out);
     hot.look_after_lease_now(NO, &mut out);
     assert_eq!(out, []);
-    let event = Event::EpochStarted { node: NodeId(1), epoch: hot.epoch() };
+    let event = hot.started();
     hot.apply(&Stamped { offset: Offset(1), at: START, event }, &mut out);
     hot.tick(START.plus(10), &mut out);
     assert!(matches!(out[..], [Event::LeaseGranted { .. }]), "{out:?}");

@@ -33,6 +33,13 @@ pub struct Scratch {
     predictions: Vec<f64>,
 }
 
+impl Scratch {
+    /// Of the batch that was scored last.
+    pub fn predictions(&self) -> &[f64] {
+        &self.predictions
+    }
+}
+
 /// The scores of a batch: the classes of one row after another.
 #[derive(Clone, Copy, Debug)]
 pub struct Scores<'s> {

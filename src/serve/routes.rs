@@ -53,10 +53,9 @@ pub async fn answer(connection: &Connection, request: Request<Incoming>) -> Answ
 async fn bodyless(worker: &Worker, head: &Parts, arrived: Instant) -> Answer {
     let path = head.uri.path();
     let get_or_post = matches!(head.method, Method::GET | Method::POST);
-    let rest = |prefix: &str| path.strip_prefix(prefix).filter(|token| !token.is_empty());
     for (prefix, kind) in [("/n/win/", NoticeKind::Win), ("/n/bill/", NoticeKind::Bill), ("/n/loss/", NoticeKind::Loss)]
     {
-        if let Some(token) = rest(prefix) {
+        if let Some(token) = path.strip_prefix(prefix) {
             if !get_or_post {
                 return not_allowed("GET, POST");
             }
@@ -64,7 +63,7 @@ async fn bodyless(worker: &Worker, head: &Parts, arrived: Instant) -> Answer {
         }
     }
     for (prefix, what) in [("/t/i/", Track::Impression), ("/t/c/", Track::Click), ("/t/v/", Track::Conversion)] {
-        if let Some(token) = rest(prefix) {
+        if let Some(token) = path.strip_prefix(prefix) {
             let allowed = head.method == Method::GET || (what == Track::Conversion && get_or_post);
             return if allowed {
                 track::answer(worker, what, token)

@@ -11,16 +11,18 @@ use super::codecs::{Codecs, Inflated};
 use super::fraud::{Buffers, Fraud};
 use super::repeats::Repeats;
 use crate::bidding::{Catalog, ExchangeTerms, Reason, Scratch, Shared, Snapshot};
-use crate::clock::SystemClock;
+use crate::clock::{SystemClock, monotonic_ns};
 use crate::eventlog::EventLog;
 use crate::openrtb::claim::PriceScheme;
 use crate::openrtb::notice::NoticeUrls;
 use crate::openrtb::token::KeyRing;
+use crate::scoring::{Models, Registry};
 use crate::telemetry::{Metrics, WorkerStats};
 
 /// Everything the traffic listener needs, put together by the composition root.
 pub struct Traffic {
     pub catalog: Arc<ArcSwap<Catalog>>,
+    pub models: Registry,
     pub shared: Arc<Shared>,
     pub exchanges: HashMap<String, Exchange>,
     /// Notices of bids older than this are expired whatever their tokens say: their reservations may be forgotten.
@@ -64,6 +66,7 @@ pub struct Worker {
     pub traffic: Arc<Traffic>,
     pub scratch: RefCell<Scratch>,
     catalog: RefCell<Cache<Arc<ArcSwap<Catalog>>, Arc<Catalog>>>,
+    models: RefCell<Cache<Registry, Arc<Models>>>,
     /// Bytes of the last response: the next one is likely as long.
     pub response_hint: Cell<usize>,
     /// Tracking events that it logged lately.
@@ -84,12 +87,14 @@ pub struct Worker {
 impl Worker {
     pub fn new(lane: usize, seed: u64, traffic: Arc<Traffic>) -> Worker {
         let catalog = RefCell::new(Cache::new(traffic.catalog.clone()));
-        let scratch = RefCell::new(Scratch::new(seed));
+        let models = RefCell::new(Cache::new(traffic.models.clone()));
+        let scratch = RefCell::new(Scratch::new(seed).with_timer(monotonic_ns));
         Worker {
             lane,
             traffic,
             scratch,
             catalog,
+            models,
             response_hint: Cell::new(1_024),
             repeats: RefCell::default(),
             codecs: RefCell::default(),
@@ -105,9 +110,13 @@ impl Worker {
         &self.traffic.metrics.workers[self.lane]
     }
 
-    /// The catalog in force.
+    /// The catalog and the models in force.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { catalog: self.catalog.borrow_mut().load().clone(), shared: self.traffic.shared.clone() }
+        Snapshot {
+            catalog: self.catalog.borrow_mut().load().clone(),
+            models: self.models.borrow_mut().load().clone(),
+            shared: self.traffic.shared.clone(),
+        }
     }
 
     pub fn is_ready(&self) -> bool {

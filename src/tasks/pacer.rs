@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 
 use super::follower::lock;
+use super::{OnFailed, essential};
 use crate::bidding::Catalog;
 use crate::bidding::pacing::curve::Curve;
 use crate::bidding::pacing::pace::Order;
@@ -77,12 +78,12 @@ pub struct Summary {
 }
 
 impl Pacer {
-    pub fn start(self) -> std::io::Result<Running> {
+    pub fn start(self, on_failed: OnFailed) -> std::io::Result<Running> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         // Counted from here, not from when the thread gets to run.
         let hour = Hour { since: self.clock.now(), requests: self.requests() };
-        let thread = std::thread::Builder::new().name("pacer".into()).spawn(move || self.run(hour, &stopped))?;
+        let thread = essential("pacer", on_failed, move || self.run(hour, &stopped))?;
         Ok(Running { thread, stop })
     }
 

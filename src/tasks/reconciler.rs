@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::follower::lock;
+use super::{OnFailed, essential};
 use crate::bookstore::BookStore;
 use crate::event::Event;
 use crate::eventlog::{EventLog, LogReader, ReadError};
@@ -58,10 +59,10 @@ impl Running {
 }
 
 impl Reconciler {
-    pub fn start(self) -> std::io::Result<Running> {
+    pub fn start(self, on_failed: OnFailed) -> std::io::Result<Running> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
-        let thread = std::thread::Builder::new().name("reconciler".into()).spawn(move || self.run(&stopped))?;
+        let thread = essential("reconciler", on_failed, move || self.run(&stopped))?;
         Ok(Running { thread, stop })
     }
 
@@ -179,7 +180,7 @@ mod tests {
     use super::*;
     use crate::bookstore::BookError;
     use crate::clock::UnixMs;
-    use crate::event::{NoticeKind, Offset, Stamped};
+    use crate::event::{NoticeKind, Offset, Promise, Stamped};
     use crate::eventlog::mem::MemStorage;
     use crate::eventlog::{Follower, LogConfig, SegmentLog};
     use crate::ids::NodeId;
@@ -233,7 +234,12 @@ mod tests {
             log: Arc::new(log),
             store: Box::new(Watching { books: books.clone(), fails: true, saved: saved.clone() }),
             books: books.clone(),
-            hot: Arc::new(Mutex::new(Hot::new(Books::default(), NodeId(1), Arc::new(Grids::new(&[])), 1_000))),
+            hot: Arc::new(Mutex::new(Hot::new(
+                Books::default(),
+                NodeId(1),
+                Arc::new(Grids::new(&[])),
+                Promise::default(),
+            ))),
             gauges: Arc::default(),
             changed: HashSet::new(),
         };

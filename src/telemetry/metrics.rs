@@ -16,8 +16,10 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::latency::Merged;
+use super::models::{self, Key, ModelStats, VersionStats};
 use super::worker::{Count, WorkerStats};
 use crate::bidding::Reason;
+use crate::clock::SystemClock;
 use crate::eventlog::{EventLog, LogState};
 use crate::fraud::decide::hits;
 use crate::fraud::engine::Engine;
@@ -110,9 +112,9 @@ impl Metrics {
         Metrics { registry, counters, gauges, workers }
     }
 
-    /// Adds what the log and the frequency caps count for themselves.
-    pub fn watch(&mut self, log: Arc<dyn EventLog>, impressions: Arc<ImpressionStore>) {
-        self.registry.register_collector(Box::new(Stores { log, impressions }));
+    /// Adds what the log, the frequency caps and the clock know of themselves.
+    pub fn watch(&mut self, log: Arc<dyn EventLog>, impressions: Arc<ImpressionStore>, clock: SystemClock) {
+        self.registry.register_collector(Box::new(Stores { log, impressions, clock }));
     }
 
     /// Adds what fraud checks count for themselves.
@@ -175,6 +177,56 @@ impl Workers {
     }
 }
 
+impl Workers {
+    fn models(&self, e: &mut DescriptorEncoder) -> Result<(), Error> {
+        let stats = ModelStats::merged(self.0.iter().map(|w| &w.models));
+        let labels = |(model, version, is_shadow): &Key| {
+            let role = if *is_shadow { "shadow" } else { "active" };
+            [("model", model.clone()), ("version", version.clone()), ("role", role.to_owned())]
+        };
+        type Shown = (f64, u64, Vec<(f64, u64)>);
+        let mut histogram = |name, help, of: fn(&VersionStats) -> Shown, shadows: bool| {
+            let mut family = e.encode_descriptor(name, help, None, MetricType::Histogram)?;
+            for (key, stats) in stats.iter().filter(|((.., is_shadow), _)| *is_shadow || !shadows) {
+                let (sum, count, buckets) = of(stats);
+                let labels = labels(key);
+                let mut metric = family.encode_family(&labels)?;
+                metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+            }
+            Ok::<(), Error>(())
+        };
+        histogram(
+            "gavel_model_scores",
+            "What a version of a model predicted, as the active one or as its shadow",
+            |s| (s.scores.sum, s.scores.count(), s.scores.buckets(&models::SCORES)),
+            false,
+        )?;
+        histogram(
+            "gavel_model_differences",
+            "By how much a shadow's prediction differs from the active version's",
+            |s| (s.differences.sum, s.differences.count(), s.differences.buckets(&models::DIFFERENCES)),
+            true,
+        )?;
+        histogram(
+            "gavel_model_batch_seconds",
+            "What a version took to score the rows of one impression",
+            |s| (s.seconds.sum, s.seconds.count(), s.seconds.buckets(&models::SECONDS)),
+            false,
+        )?;
+        let mut family = e.encode_descriptor(
+            "gavel_model_odd_scores",
+            "Predictions that are no number from 0 to 1",
+            None,
+            MetricType::Counter,
+        )?;
+        for (key, stats) in &stats {
+            let metric = ConstCounter::new(stats.odd);
+            metric.encode(family.encode_family(&labels(key))?)?;
+        }
+        Ok(())
+    }
+}
+
 impl Collector for Workers {
     fn encode(&self, mut e: DescriptorEncoder) -> Result<(), Error> {
         let e = &mut e;
@@ -204,7 +256,8 @@ impl Collector for Workers {
         )?;
         self.latency(e, "gavel_bid_seconds", "From a bid request's head to its answer", |w| &w.bid_latency)?;
         self.latency(e, "gavel_notice_seconds", "From a notice's head to its durable answer", |w| &w.notice_latency)?;
-        self.latency(e, "gavel_fraud_check_seconds", "From a check's head to its answer", |w| &w.fraud_latency)
+        self.latency(e, "gavel_fraud_check_seconds", "From a check's head to its answer", |w| &w.fraud_latency)?;
+        self.models(e)
     }
 }
 
@@ -266,6 +319,7 @@ impl Collector for Books {
 struct Stores {
     log: Arc<dyn EventLog>,
     impressions: Arc<ImpressionStore>,
+    clock: SystemClock,
 }
 
 impl std::fmt::Debug for Stores {
@@ -292,6 +346,12 @@ impl Collector for Stores {
             LogState::Failed => 2,
         };
         gauge(e, "gavel_log_state", "0 open, 1 disk full, 2 failed", state)?;
+        gauge(
+            e,
+            "gavel_clock_ahead_milliseconds",
+            "Gavel's time, and so the log's, less the machine's clock",
+            self.clock.ahead_ms(),
+        )?;
         gauge(e, "gavel_cap_users", "Users remembered for frequency caps", caps.entries as i64)?;
         counter(e, "gavel_cap_evicted_live", "Users forgotten while they still counted", caps.evicted_live)?;
         counter(e, "gavel_cap_evicted_expired", "Users forgotten who no longer counted", caps.evicted_expired)

@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::latency::Latency;
+use super::models::ModelStats;
 use crate::bidding::Reason;
 
 /// A counter with one writing thread.
@@ -37,6 +38,7 @@ pub struct WorkerStats {
     pub bid_latency: Latency,
     pub notice_latency: Latency,
     pub fraud_latency: Latency,
+    pub models: ModelStats,
 }
 
 impl Default for WorkerStats {
@@ -54,6 +56,7 @@ impl Default for WorkerStats {
             bid_latency: Latency::default(),
             notice_latency: Latency::default(),
             fraud_latency: Latency::default(),
+            models: ModelStats::default(),
         }
     }
 }

@@ -13,6 +13,7 @@ use rusqlite::{Connection, params_from_iter};
 use serde_json::{Value, json};
 
 use crate::make::{campaign, request, with, with_creative, with_imp};
+use crate::models::put_some;
 use crate::process::{errors_of, gavel, run};
 use crate::server::{Server, wait_until, write_files};
 
@@ -41,13 +42,18 @@ impl Follower for Nobody {
 
 /// Writes to the log of a server that is stopped, so much later.
 fn append(dir: &Path, after_ms: i64, event: Event) {
-    let storage = Arc::new(DirStorage::new(dir.join("data/log")).unwrap());
-    let config = LogConfig { segment_bytes: 1 << 20, ..LogConfig::default() };
-    let at = SystemClock::start().now().plus(after_ms);
-    let opened = SegmentLog::open(storage, config, &mut |_, _| {}).unwrap();
-    let log = opened.start(Box::new(move || at), Box::new(Nobody), Box::new(|_| {})).unwrap();
+    let log = open_log(dir, after_ms, None);
     log.append_durable(0, &[event]).wait().unwrap();
     log.close().unwrap();
+}
+
+/// The log of a server that does not run.
+pub fn open_log(dir: &Path, after_ms: i64, max_bytes: Option<u64>) -> SegmentLog {
+    let storage = Arc::new(DirStorage::new(dir.join("data/log")).unwrap());
+    let config = LogConfig { segment_bytes: 1 << 20, max_bytes, ..LogConfig::default() };
+    let at = SystemClock::start().now().plus(after_ms);
+    let opened = SegmentLog::open(storage, config, &mut |_, _| {}).unwrap();
+    opened.start(Box::new(move || at), Box::new(Nobody), Box::new(|_| {})).unwrap()
 }
 
 /// With a daily budget, for banners of another size than all others.
@@ -76,6 +82,7 @@ fn lived() -> Server {
     server.put(&with(campaign("put"), json!({"bid": {"price": "0.01"}})));
     server.put(&campaign("gone"));
     server.delete("gone");
+    put_some(&server);
     server.settled("whole", 6);
     server.settled("daily", 6);
     server.stop();
@@ -173,7 +180,11 @@ fn words(db: &Connection, table: &str, row: &[Sql]) -> Vec<String> {
         "leases" if number(2) < -1_000_000 => vec![id(), format!("lease of start {}", number(1))],
         "leases" => vec![id(), format!("lease of start {}", number(1)), date(2)],
         "reservation_bits" => vec!["reservation".into()],
-        "traffic" => vec![format!("traffic {}", number(0))],
+        "traffic" | "starts" => vec![format!("{table} {}", number(0))],
+        "models" => match &row[0] {
+            Sql::Text(name) => vec!["models".into(), name.clone()],
+            other => panic!("{other:?}"),
+        },
         other => panic!("the table {other} has no words"),
     }
 }
@@ -272,36 +283,40 @@ fn every_row_that_the_log_does_not_know_is_named() {
     let (whole, unknown) = (of("whole"), 77);
     // In books of nothing but zeros they would be invisible.
     for (edit, words) in [
-        ("INSERT INTO meta VALUES ('spare', 0)".into(), vec!["meta spare"]),
+        ("INSERT INTO meta VALUES ('spare', 0, 0)".into(), vec!["meta spare"]),
         (
-            format!("INSERT INTO campaigns VALUES ({unknown}, 'ghost', 'USD', 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0)"),
+            format!("INSERT INTO campaigns VALUES ({unknown}, 'ghost', 'USD', 0, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0)"),
             vec!["campaign number 77", "ghost"],
         ),
         (
-            format!("INSERT INTO days VALUES ({unknown}, 20000, 5000000, 0, 1)"),
+            format!("INSERT INTO days VALUES ({unknown}, 20000, 5000000, 0, 1, 0)"),
             vec!["campaign number 77", "2024-10-04", "0.005"],
         ),
-        (format!("INSERT INTO days VALUES ({whole}, 20000, 0, 0, 0)"), vec!["whole: 2024-10-04"]),
+        (format!("INSERT INTO days VALUES ({whole}, 20000, 0, 0, 0, 0)"), vec!["whole: 2024-10-04"]),
         (
-            format!("INSERT INTO daily_budgets VALUES ({unknown}, 20000, 1, 0)"),
+            format!("INSERT INTO daily_budgets VALUES ({unknown}, 20000, 1, 0, 0)"),
             vec!["campaign number 77", "2024-10-04"],
         ),
         (
-            format!("INSERT INTO daily_budgets VALUES ({whole}, 20000, NULL, 0)"),
+            format!("INSERT INTO daily_budgets VALUES ({whole}, 20000, NULL, 0, 0)"),
             vec!["whole: daily budget from 2024-10-04"],
         ),
         (
-            format!("INSERT INTO leases VALUES ({unknown}, 1, {}, 7)", i32::MIN),
+            format!("INSERT INTO leases VALUES ({unknown}, 1, {}, 7, 0)", i32::MIN),
             vec!["campaign number 77", "lease of start 1"],
         ),
-        (format!("INSERT INTO leases VALUES ({whole}, 9, 20000, 0)"), vec!["whole: lease of start 9 for 2024-10-04"]),
         (
-            "INSERT INTO reservation_bits VALUES (1, 1, 28333333, 0, zeroblob(1024))".into(),
+            format!("INSERT INTO leases VALUES ({whole}, 9, 20000, 0, 0)"),
+            vec!["whole: lease of start 9 for 2024-10-04"],
+        ),
+        (
+            "INSERT INTO reservation_bits VALUES (1, 1, 28333333, 0, zeroblob(1024), 0)".into(),
             vec!["start 1", "2023-11-14"],
         ),
-        ("INSERT INTO reservation_bits VALUES (9, 1, 1 << 40, 0, x'ff')".into(), vec!["node 9, start 1"]),
-        ("INSERT INTO traffic VALUES (3, 0)".into(), vec!["traffic 3"]),
-        ("INSERT INTO traffic VALUES (99, 0)".into(), vec!["traffic 99"]),
+        ("INSERT INTO reservation_bits VALUES (9, 1, 1 << 40, 0, x'ff', 0)".into(), vec!["node 9, start 1"]),
+        ("INSERT INTO traffic VALUES (3, 0, 0)".into(), vec!["traffic 3"]),
+        ("INSERT INTO traffic VALUES (99, 0, 0)".into(), vec!["traffic 99"]),
+        ("INSERT INTO starts VALUES (9, 0, NULL, 0)".into(), vec!["starts 9", "billable_ms 0"]),
     ] {
         let words: Vec<&str> = words.into_iter().chain(["in the books, but not in the log"]).collect();
         edited.is_named(&edit, &[], &words);
@@ -324,8 +339,8 @@ fn tables_and_what_else_there_is_beside_rows_are_named() {
             ["trigger t", "not in the log"],
         ),
         (
-            "ALTER TABLE traffic RENAME TO t; CREATE TABLE traffic (hour, requests);
-             INSERT INTO traffic SELECT hour, requests || '' FROM t; DROP TABLE t",
+            "ALTER TABLE traffic RENAME TO t; CREATE TABLE traffic (hour, requests, checksum);
+             INSERT INTO traffic SELECT hour, requests || '', checksum FROM t; DROP TABLE t",
             ["traffic 13: requests: 1234", "1234 in the books, as another type of value"],
         ),
     ] {
@@ -389,7 +404,7 @@ fn what_is_forgotten_is_no_difference_and_what_is_put_in_its_place_is_one() {
     is_clean(server.dir.path());
     let edited = Edited { original: std::fs::read(&path).unwrap(), server };
     edited.is_named(
-        "INSERT INTO reservation_bits VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT INTO reservation_bits VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
         &old[0],
         &["reservations of node 1", "in the books, but not in the log"],
     );

@@ -2,8 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use serde_json::json;
-
 use crate::caller::Caller;
 use crate::http::{Client, request as http_request};
 use crate::make::{campaign, patient};

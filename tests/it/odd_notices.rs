@@ -126,6 +126,8 @@ fn a_forged_altered_or_foreign_token_changes_nothing() {
     let strange = token(&foreign.bid(&request()).unwrap());
     let mut forged =
         vec![strange, good[1..].to_owned(), good[..good.len() - 1].to_owned(), format!("{good}A"), "x".into()];
+    // An exchange that sends nothing in its place.
+    forged.push(String::new());
     forged.extend((0..good.len()).map(|i| {
         let mut bytes = good.clone().into_bytes();
         bytes[i] = if bytes[i] == b'A' { b'B' } else { b'A' };

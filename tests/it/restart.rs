@@ -240,6 +240,8 @@ fn bids_go_on_after_the_clock_was_set_back() {
     log.close().unwrap();
     drop(log);
     server.run();
+    let ahead_ms = server.metric("gavel_clock_ahead_milliseconds");
+    assert!((3_500_000.0..=3_600_000.0).contains(&ahead_ms), "{ahead_ms}");
     let bids: Vec<Value> = (0..3).map(|_| server.bid_soon(&request())).collect();
     server.bill(&bids[0], "2.00");
     server.lose(&bids[1]);

@@ -94,6 +94,15 @@ impl Server {
         server
     }
 
+    /// The built-in demo.
+    pub fn start_demo() -> Server {
+        Server::start_with("", &[], |dir| {
+            let path = dir.join("gavel.toml");
+            let text = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(&path, text.replace("catalog = [\"campaigns.json\"]\n", "")).unwrap();
+        })
+    }
+
     /// Starts on what is in the directory.
     pub fn try_run(&mut self) -> Result<(), String> {
         let raw = RawConfig::read(Some(&self.dir.path().join("gavel.toml"))).map_err(|f| f.to_string())?;
@@ -105,7 +114,11 @@ impl Server {
     }
 
     pub fn run(&mut self) {
-        self.try_run().unwrap_or_else(|e| panic!("{e}"));
+        // A process that another test has just forked holds the log's lock until it becomes another program.
+        wait_until("the log is free", || match self.try_run() {
+            Err(error) if error.contains("in use by another gavel process") => false,
+            done => done.map(|()| true).unwrap_or_else(|e| panic!("{e}")),
+        });
     }
 
     pub fn stop(&mut self) {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use gavel::clock::{Day, UnixMs, Zone};
-use gavel::event::{CampaignSet, Event, Facts, Notice, NoticeKind, Offset, PriceClaim, Slot, Stamped};
+use gavel::event::{CampaignSet, Event, Facts, Notice, NoticeKind, Offset, PriceClaim, Promise, Slot, Stamped};
 use gavel::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId, ReservationId};
 use gavel::ledger::bucket::{Grids, Lifetimes, Ring};
 use gavel::ledger::hot::Plan;
@@ -52,10 +52,11 @@ impl World {
     /// With a budget of which all is leased.
     pub fn new(leased: i64) -> World {
         let grids = Arc::new(Grids::new(&[LIFE]));
-        let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), 600_000);
+        let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), Promise::default());
         let bidder = Bidder { account: hot.account(NO), grids };
+        let started = hot.started();
         let mut world = World { hot, bidder, next: 0 };
-        world.apply(START, Event::EpochStarted { node: NodeId(1), epoch: Epoch(1) });
+        world.apply(START, started);
         world.set_budget(leased);
         world.hot.set_plan(NO, Plan { zone: Zone::utc(), active: true, highest_bid: Nanos(1) });
         world.grant(leased);
@@ -124,6 +125,7 @@ impl World {
             user: 0,
             spend_on_win: false,
             test: false,
+            model: 0,
         };
         let price = PriceClaim::Amount { amount: Nanos(amount), excess: Nanos::ZERO };
         self.apply(at, Event::Notice(Notice { kind, facts, price, loss_reason: 0, min_to_win: Nanos(-1) }));

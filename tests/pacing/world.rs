@@ -15,7 +15,7 @@ use gavel::bidding::pacing::{Look, Pacing};
 use gavel::bidding::{Catalog, ExchangeTerms, Scratch, Shared, Snapshot, decide};
 use gavel::clock::UnixMs;
 use gavel::config::Config;
-use gavel::event::{Event, Facts, Notice, NoticeKind, Offset, PriceClaim, Stamped};
+use gavel::event::{Event, Facts, Notice, NoticeKind, Offset, PriceClaim, Promise, Stamped};
 use gavel::ids::{CampaignNo, Currency, Epoch, NodeId};
 use gavel::ledger::bucket::{Grids, Lifetimes};
 use gavel::ledger::sequence::Sequencer;
@@ -84,7 +84,7 @@ impl World {
         let start = instant(start);
         let campaign = parse_campaign(&campaign.to_string()).unwrap_or_else(|faults| panic!("{}", faults[0]));
         let grids = Arc::new(Grids::new(&[LIFETIMES]));
-        let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), 0);
+        let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), Promise::default());
         let config = Config::default_for_demo().unwrap();
         let (registry, events) = Registry::start(&config, &Books::default(), vec![campaign], &mut hot, start);
         let present = registry.present.values().next().unwrap().clone();
@@ -99,6 +99,7 @@ impl World {
             vendor: None,
         });
         let exchange = ExchangeTerms {
+            name: "demo".to_owned(),
             number: 1,
             key: key("demo"),
             seat: "gavel".to_owned(),
@@ -132,7 +133,8 @@ impl World {
             bids: 0,
             prices: BTreeSet::new(),
         };
-        world.apply(Event::EpochStarted { node: NodeId(1), epoch: Epoch(1) });
+        let started = world.hot.started();
+        world.apply(started);
         events.into_iter().for_each(|event| world.apply(event));
         world.rebuild();
         world.tick();
@@ -146,7 +148,7 @@ impl World {
         self.hot.return_all(&mut out);
         out.into_iter().for_each(|event| self.apply(event));
         let books = self.hot.books().clone();
-        self.hot = Hot::new(books.clone(), NodeId(1), self.shared.grids.clone(), 0);
+        self.hot = Hot::new(books.clone(), NodeId(1), self.shared.grids.clone(), Promise::default());
         let campaign = parse_campaign(&campaign.to_string()).unwrap_or_else(|faults| panic!("{}", faults[0]));
         let config = Config::default_for_demo().unwrap();
         let (registry, events) = Registry::start(&config, &books, vec![campaign], &mut self.hot, self.now);
@@ -164,7 +166,7 @@ impl World {
             vendor: None,
         });
         self.pacing = Pacing::new(&self.present.compiled.campaign, self.now);
-        self.apply(Event::EpochStarted { node: NodeId(1), epoch });
+        self.apply(self.hot.started());
         events.into_iter().for_each(|event| self.apply(event));
         self.rebuild();
         self.tick();
@@ -244,7 +246,7 @@ impl World {
 
     fn request(&mut self) {
         let request = parse(REQUEST.as_bytes()).unwrap();
-        let snapshot = Snapshot { catalog: self.catalog.clone(), shared: self.shared.clone() };
+        let snapshot = Snapshot { catalog: self.catalog.clone(), models: Arc::default(), shared: self.shared.clone() };
         let mut decision = decide(&snapshot, &self.exchange, &request, self.now, &mut self.scratch);
         let Some(bid) = decision.bids.pop() else { return };
         let facts = bid.facts;

@@ -7,7 +7,8 @@ use gavel::ledger::{Books, fold, invariants};
 use gavel::money::Nanos;
 use std::sync::Arc;
 
-use crate::world::{BITS_GRACE_MS, RECLAIM_MS, TOKEN_LIFETIME_MS, World};
+use crate::rules::{LONGEST_MS, LONGEST_TOKEN_MS};
+use crate::world::{BITS_GRACE_MS, World};
 
 impl World {
     /// Takes over what the process did in its last step.
@@ -78,13 +79,13 @@ impl World {
             self.settle();
         }
         for _ in 0..6 {
-            self.pass(RECLAIM_MS / 4);
+            self.pass(LONGEST_MS / 4);
             self.settle();
         }
         self.nothing_is_set_aside();
         self.reconcile_all();
         self.fold_is_hot();
-        self.pass(TOKEN_LIFETIME_MS + BITS_GRACE_MS + 120_000);
+        self.pass(LONGEST_TOKEN_MS + BITS_GRACE_MS + 120_000);
         self.settle();
         self.reconcile_all();
         let life = self.life.as_ref().expect("it is running");

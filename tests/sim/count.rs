@@ -43,6 +43,7 @@ kinds! {
     LossAfterWin => "loss after a win",
     LateWin => "win after the auction lifetime",
     BillOnWin => "bill where wins are paid",
+    Forgotten => "notice for what an earlier start forgot",
     OfEarlierStart => "bill of an earlier start",
     BidLostInCrash => "bill of a bid the log lost",
     Raise => "budget raised",
@@ -56,6 +57,10 @@ kinds! {
     Granted => "lease granted",
     Returned => "lease returned",
     Reclaimed => "lease of an earlier start reclaimed",
+    ReclaimedAcross => "... of which it had waited over starts",
+    StillRunning => "start told that it still runs",
+    Longer => "lifetimes longer than at the last start",
+    Shorter => "lifetimes shorter than at the last start",
     Reconcile => "reconciler round",
     Saved => "books saved",
     Forget => "reservation bits forgotten",
@@ -106,7 +111,7 @@ impl Counts {
         let mut out = String::new();
         for row in KINDS.chunks(2) {
             for (kind, text) in row {
-                let _ = write!(out, "{text:<38}{:>11}    ", self.0[*kind as usize]);
+                let _ = write!(out, "{text:<42}{:>11}    ", self.0[*kind as usize]);
             }
             out.truncate(out.trim_end().len());
             out.push('\n');

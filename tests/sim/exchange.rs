@@ -2,8 +2,8 @@
 
 use gavel::event::{Event, Facts, Notice, NoticeKind, PriceClaim, Slot};
 use gavel::eventlog::{AppendError, EventLog};
-use gavel::ids::{CampaignNo, Currency, name_hash};
-use gavel::ledger::bucket::Grids;
+use gavel::ids::{CampaignNo, Currency};
+use gavel::ledger::bucket::{Grids, Lifetimes};
 use gavel::money::{Nanos, Quantity, Rate};
 use gavel::openrtb::claim::{PriceScheme, price_claim};
 use gavel::openrtb::query::NoticeQuery;
@@ -12,7 +12,8 @@ use gavel::openrtb::token::{KeyRing, TokenError};
 use crate::count::Kind;
 use crate::journal::{Expect, Sent};
 use crate::life::Waits;
-use crate::world::{EXCHANGES, TOKEN_LIFETIME_MS, World};
+use crate::rules::LONGEST_TOKEN_MS;
+use crate::world::World;
 
 /// A notice on its way.
 #[derive(Clone, Debug)]
@@ -43,8 +44,10 @@ impl World {
     }
 
     fn bid_once(&mut self) {
-        let (at, exchange) = (self.rng.usize(..self.terms.len()), self.rng.usize(..EXCHANGES.len()));
-        let (lifetimes, spend_on_win) = EXCHANGES[exchange];
+        let at = self.rng.usize(..self.terms.len());
+        let Some(exchange) = self.life.as_ref().map(|life| life.config.exchanges.clone()) else { return };
+        let exchange = exchange[self.rng.usize(..exchange.len())].clone();
+        let (lifetimes, spend_on_win) = (exchange.lifetimes, exchange.spend_on_win);
         let quantity = if self.chance(100) { Quantity(2_500_000) } else { Quantity::ONE };
         let (test, lane) = (self.chance(20), self.rng.usize(..2));
         let t = &self.terms[at];
@@ -71,7 +74,7 @@ impl World {
             day,
             daily: slot.slot != Slot::Whole,
             creative: 0,
-            exchange: name_hash(["bill", "win", "silent"][exchange]),
+            exchange: exchange.number,
             bid_at: now,
             auction_ms,
             bill_ms,
@@ -85,6 +88,7 @@ impl World {
             user: 0,
             spend_on_win,
             test,
+            model: 0,
         };
         let ring = Grids::first_ring(&facts);
         if !test && !account.try_reserve(slot, &life.grids, ring, facts.auction_until(), reserved) {
@@ -94,16 +98,16 @@ impl World {
             return self.note(Kind::BidRefused);
         }
         let mut token = Vec::new();
-        life.keys.sign_into(&facts, now.plus(TOKEN_LIFETIME_MS), &mut token);
+        let token_until = now.plus(exchange.token_lifetime_ms);
+        life.keys.sign_into(&facts, token_until, &mut token);
         self.note(if test { Kind::TestBid } else { Kind::Bid });
         let bid = self.journal.bid_made(facts);
-        self.tokens.push(token);
-        self.fate(bid, exchange);
+        self.tokens.push((token, token_until.0 / 1_000 * 1_000));
+        self.fate(bid, lifetimes);
     }
 
     /// What the exchange will say about a bid, and when.
-    fn fate(&mut self, bid: usize, exchange: usize) {
-        let lifetimes = EXCHANGES[exchange].0;
+    fn fate(&mut self, bid: usize, lifetimes: Lifetimes) {
         let soon = self.rng.i64(10..1_500);
         let billed = soon + self.rng.i64(10..lifetimes.bill_ms * 3 / 4);
         let late = self.rng.i64(lifetimes.auction_ms..lifetimes.bill_ms * 3);
@@ -121,7 +125,7 @@ impl World {
             86..91 => plan.extend([(NoticeKind::Loss, soon), (NoticeKind::Bill, billed)]),
             91..95 => plan.extend([(NoticeKind::Win, late), (NoticeKind::Bill, late + 50)]),
             95..98 => plan.extend([(NoticeKind::Win, soon), (NoticeKind::Loss, billed)]),
-            _ => plan.push((NoticeKind::Bill, late + self.rng.i64(0..TOKEN_LIFETIME_MS))),
+            _ => plan.push((NoticeKind::Bill, late + self.rng.i64(0..LONGEST_TOKEN_MS))),
         }
         for (kind, delay) in plan {
             if self.chance(60) {
@@ -186,11 +190,13 @@ impl World {
             return self.again(packet);
         };
         let (made, now) = (&self.journal.made[packet.bid].facts, life.now());
-        let lives = |facts: &Facts| now.since(facts.bid_at) < TOKEN_LIFETIME_MS;
-        let facts = match life.keys.verify(&self.tokens[packet.bid], now) {
-            Ok(facts) if lives(&facts) => facts,
-            Ok(_) | Err(TokenError::Expired) => {
-                assert!(now.since(made.bid_at) >= TOKEN_LIFETIME_MS - 1_000, "expired too early");
+        let (token, token_until) = &self.tokens[packet.bid];
+        let token_ms = life.config.token_lifetime_ms();
+        let facts = match life.keys.verify(token, now) {
+            Ok(facts) if now.since(facts.bid_at) < token_ms => facts,
+            Ok(_) => return self.note(Kind::Expired),
+            Err(TokenError::Expired) => {
+                assert!(now.0 >= *token_until, "expired too early");
                 return self.note(Kind::Expired);
             }
             Err(error) => panic!("a good token was refused: {error}"),
@@ -260,7 +266,7 @@ impl World {
             return;
         }
         let bid = self.rng.usize(..self.tokens.len());
-        let mut token = self.tokens[bid].clone();
+        let mut token = self.tokens[bid].0.clone();
         let foreign = self.chance(400);
         if foreign {
             let id = self.rng.u8(1..9);
@@ -269,7 +275,7 @@ impl World {
             secret[0] ^= 1;
             let ring = KeyRing::new(vec![(id, secret)]).expect("one key");
             token.clear();
-            ring.sign_into(&self.journal.made[bid].facts, self.wall().plus(TOKEN_LIFETIME_MS), &mut token);
+            ring.sign_into(&self.journal.made[bid].facts, self.wall().plus(LONGEST_TOKEN_MS), &mut token);
         } else {
             let at = self.rng.usize(..token.len());
             let other = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=";

@@ -1,10 +1,11 @@
 //! The world's own record of what the log said, and what that comes to. It knows nothing of how the ledger keeps
 //! money: a notice pays once, at its price, and is late when its lifetime had passed.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use gavel::clock::{Day, UnixMs};
-use gavel::event::{Event, Facts, Notice, NoticeKind, PriceClaim, ReturnReason, Slot, Stamped};
+use gavel::event::{Event, Facts, Notice, NoticeKind, PriceClaim, Promise, ReturnReason, Slot, Stamped};
 use gavel::ids::{LeaseId, ReservationId};
 use gavel::ledger::Books;
 
@@ -34,6 +35,8 @@ pub struct Sent {
 pub struct Made {
     pub facts: Facts,
     pub in_log: bool,
+    /// In the world's time.
+    made_at: i64,
     won: bool,
     lost: bool,
     billed: bool,
@@ -76,8 +79,15 @@ pub struct Journal {
     /// The latest time that anything was given back at.
     pub now: UnixMs,
     pub epoch: u32,
+    /// How long tokens lived at the start at which they lived shortest.
+    pub shortest_token_ms: Option<i64>,
     /// Reservations of earlier minutes are forgotten.
     forgotten_before: u32,
+    /// The world's time, which no clock in it knows.
+    pub world_now: i64,
+    /// What the newest start promised, and when it began.
+    promise: Promise,
+    began_at: UnixMs,
     lease_ids: HashSet<LeaseId>,
 }
 
@@ -85,7 +95,7 @@ impl Journal {
     pub fn bid_made(&mut self, facts: Facts) -> usize {
         let at = self.made.len();
         assert!(self.by_id.insert(facts.reservation, at).is_none(), "two bids with one id");
-        self.made.push(Made { facts, in_log: false, won: false, lost: false, billed: false });
+        self.made.push(Made { facts, in_log: false, made_at: self.world_now, won: false, lost: false, billed: false });
         if !facts.test {
             self.live.push(at);
             self.is_covered(&facts);
@@ -125,10 +135,12 @@ impl Journal {
         assert!(self.events.last().is_none_or(|last| last.at <= stamped.at), "the log's time went back");
         self.events.push(stamped.clone());
         match &stamped.event {
-            Event::EpochStarted { epoch, .. } => {
+            Event::EpochStarted { epoch, promise, .. } => {
                 assert!(epoch.0 > self.epoch, "a start's number was used before");
                 self.epoch = epoch.0;
+                self.started(*promise, stamped.at, counts);
             }
+            Event::StillRunning => counts.note(Kind::StillRunning),
             Event::CampaignSet(set) => {
                 let daily = set.daily.map(|n| n.0);
                 let new = Campaign { daily, ..Campaign::default() };
@@ -147,7 +159,10 @@ impl Journal {
                 *c.leases.entry((lease.epoch.0, *slot)).or_default() += amount.0;
             }
             Event::LeaseReturned { campaign, epoch, slot, amount, why } => {
-                counts.note(if *why == ReturnReason::Reclaimed { Kind::Reclaimed } else { Kind::Returned });
+                match why {
+                    ReturnReason::Reclaimed => self.reclaimed(campaign.0, epoch.0, *slot, stamped.at, counts),
+                    ReturnReason::Unused => counts.note(Kind::Returned),
+                }
                 let c = self.campaigns.entry(campaign.0).or_default();
                 *c.leases.entry((epoch.0, *slot)).or_default() -= amount.0;
             }
@@ -165,6 +180,31 @@ impl Journal {
             other => panic!("nobody wrote {other:?}"),
         }
         self.tick(stamped.at);
+    }
+
+    fn started(&mut self, promise: Promise, at: UnixMs, counts: &mut Counts) {
+        let before = std::mem::replace(&mut self.promise, promise);
+        self.began_at = at;
+        if self.events.len() > 1 {
+            match promise.billable_ms.cmp(&before.billable_ms) {
+                Ordering::Less => counts.note(Kind::Shorter),
+                Ordering::Equal => {}
+                Ordering::Greater => counts.note(Kind::Longer),
+            }
+        }
+    }
+
+    /// Whatever clocks said and starts were told: no bid of the lease could still be billed in time.
+    fn reclaimed(&self, campaign: u32, epoch: u32, slot: Slot, at: UnixMs, counts: &mut Counts) {
+        let of_lease = |f: &Facts| (f.campaign.0, f.reservation.epoch.0, f.slot()) == (campaign, epoch, slot);
+        for m in self.made.iter().filter(|m| of_lease(&m.facts) && !m.facts.test && !m.billed && !m.lost) {
+            let (passed_ms, lives_ms) = (self.world_now - m.made_at, m.until().since(m.facts.bid_at));
+            assert!(passed_ms >= lives_ms, "a lease came back {passed_ms} ms after a bid that lives {lives_ms}");
+        }
+        counts.note(Kind::Reclaimed);
+        if at.since(self.began_at) < self.promise.billable_ms {
+            counts.note(Kind::ReclaimedAcross);
+        }
     }
 
     fn notice(&mut self, notice: &Notice, at: UnixMs, counts: &mut Counts) {
@@ -187,8 +227,12 @@ impl Journal {
         if facts.test {
             return;
         }
-        // Expired tokens do not come that far.
-        assert!(facts.reservation.bucket >= self.forgotten_before, "a notice for what is forgotten");
+        if facts.reservation.bucket < self.forgotten_before {
+            // Only where tokens live longer now than they did when it was forgotten.
+            let token_ms = self.shortest_token_ms.expect("a start has forgotten it");
+            assert!(at.since(facts.bid_at) > token_ms, "forgotten too early");
+            return counts.note(Kind::Forgotten);
+        }
         let reservation = *self.by_id.get(&facts.reservation).expect("a notice for a bid that nobody made");
         let m = &mut self.made[reservation];
         let over = at >= m.until();

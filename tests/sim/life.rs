@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use gavel::clock::UnixMs;
+use gavel::config::Config;
 use gavel::event::{Event, Stamped};
 use gavel::eventlog::{
     AppendError, Durable, EventLog, Follower, LogReader, OpenError, Opened, Preparer, SegmentLog, Step, Writer,
 };
 use gavel::ids::NodeId;
-use gavel::ledger::bucket::{Grids, Lifetimes};
+use gavel::ledger::bucket::Grids;
 use gavel::ledger::sequence::{SeqRange, Sequencer};
 use gavel::ledger::{Account, Books, Hot};
 use gavel::openrtb::token::KeyRing;
@@ -20,7 +21,7 @@ use gavel::tasks::follower::{LedgerFollower, lock};
 use gavel::telemetry::metrics::Counters;
 use gavel::window::impressions::ImpressionStore;
 
-use crate::world::{BITS_GRACE_MS, RECLAIM_MS, TOKEN_LIFETIME_MS};
+use crate::world::BITS_GRACE_MS;
 
 pub const NODE: NodeId = NodeId(1);
 
@@ -60,6 +61,7 @@ impl Follower for Watched {
 }
 
 pub struct Life {
+    pub config: Config,
     pub log: SegmentLog,
     pub writer: Writer,
     pub preparer: Preparer,
@@ -86,6 +88,7 @@ pub struct Life {
 impl Life {
     pub fn start(
         opened: Opened,
+        config: Config,
         hot: Hot,
         grids: Arc<Grids>,
         books: Books,
@@ -101,7 +104,7 @@ impl Life {
             impressions: Arc::new(ImpressionStore::new(1)),
             caps: Arc::default(),
             counters: Counters::default(),
-            token_lifetime_ms: TOKEN_LIFETIME_MS + BITS_GRACE_MS,
+            token_lifetime_ms: config.token_lifetime_ms() + BITS_GRACE_MS,
             forget_at: UnixMs(0),
             fraud: None,
         };
@@ -113,6 +116,7 @@ impl Life {
             Box::new(move |_| fail.store(true, Ordering::Relaxed)),
         )?;
         Ok(Life {
+            config,
             log,
             writer,
             preparer,
@@ -132,14 +136,6 @@ impl Life {
             clock,
             ahead_ms,
         })
-    }
-
-    pub fn grids(exchanges: &[Lifetimes]) -> Arc<Grids> {
-        Arc::new(Grids::new(exchanges))
-    }
-
-    pub fn new_hot(books: &Books, grids: &Arc<Grids>) -> Hot {
-        Hot::new(books.clone(), NODE, grids.clone(), RECLAIM_MS)
     }
 
     pub fn now(&self) -> UnixMs {

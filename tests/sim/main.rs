@@ -11,6 +11,8 @@ mod journal;
 mod life;
 mod operator;
 mod process;
+mod restless;
+mod rules;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -6,16 +6,18 @@ use gavel::clock::UnixMs;
 use gavel::event::{CampaignSet, Event};
 use gavel::eventlog::{AppendError, EventLog, OpenError, Opened, Prepared, SegmentLog, Step};
 use gavel::ids::CampaignNo;
+use gavel::ledger::bucket::Grids;
 use gavel::ledger::hot::Plan;
 use gavel::ledger::invariants;
-use gavel::ledger::{Books, fold};
+use gavel::ledger::{Books, Hot, fold};
 use gavel::money::Nanos;
 use gavel::openrtb::token::KeyRing;
 
 use crate::count::Kind;
-use crate::life::{Life, Waits};
+use crate::life::{Life, NODE, Waits};
 use crate::operator;
-use crate::world::{EXCHANGES, World};
+use crate::rules;
+use crate::world::World;
 
 impl World {
     pub fn start(&mut self) {
@@ -56,10 +58,13 @@ impl World {
             self.note(Kind::Behind);
         }
         let books = self.catch_up(&opened);
-        let lifetimes = EXCHANGES.map(|e| e.0);
-        let grids = Life::grids(&lifetimes);
-        let mut hot = Life::new_hot(&books, &grids);
-        let mut events = vec![Event::EpochStarted { node: crate::life::NODE, epoch: hot.epoch() }];
+        let config = rules::draw(&mut self.rng);
+        let (token_ms, shortest) = (config.token_lifetime_ms(), &mut self.journal.shortest_token_ms);
+        *shortest = Some(shortest.map_or(token_ms, |ms| ms.min(token_ms)));
+        let lifetimes: Vec<_> = config.exchanges.iter().map(|e| e.lifetimes).collect();
+        let grids = Arc::new(Grids::new(&lifetimes));
+        let mut hot = Hot::new(books.clone(), NODE, grids.clone(), config.promise());
+        let mut events = vec![hot.started()];
         let (mut accounts, mut active) = (Vec::new(), Vec::new());
         for at in 0..self.terms.len() {
             let no = CampaignNo(at as u32);
@@ -73,7 +78,7 @@ impl World {
             active.push(bids);
         }
         let keys = KeyRing::new(self.keys.clone()).expect("few keys with different ids");
-        let Ok(mut life) = Life::start(opened, hot, grids, books, keys, (self.now, base - self.now)) else {
+        let Ok(mut life) = Life::start(opened, config, hot, grids, books, keys, (self.now, base - self.now)) else {
             return false;
         };
         (life.accounts, life.active) = (accounts, active);

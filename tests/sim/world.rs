@@ -8,7 +8,6 @@ use gavel::eventlog::mem::MemStorage;
 use gavel::eventlog::{LogConfig, Prepared, Step};
 use gavel::ids::Currency;
 use gavel::ledger::Books;
-use gavel::ledger::bucket::Lifetimes;
 use gavel::money::Rate;
 
 use crate::count::{Counts, Kind};
@@ -16,20 +15,11 @@ use crate::exchange::Packet;
 use crate::journal::Journal;
 use crate::life::Life;
 
-pub const TOKEN_LIFETIME_MS: i64 = 240_000;
 /// As `app` keeps reservation bits: longer than tokens live, by more than a notice may wait for the disk.
 pub const BITS_GRACE_MS: i64 = 120_000;
-/// The longest auction and bill lifetimes, and a grace.
-pub const RECLAIM_MS: i64 = 3_000 + 12_000 + 10_000;
 /// The longest time the disk stands still. More would be longer than bids go on without it.
 const STALL_MS: i64 = 8_000;
 const STEPS: usize = 260;
-
-pub const EXCHANGES: [(Lifetimes, bool); 3] = [
-    (Lifetimes { auction_ms: 2_000, bill_ms: 12_000, sends_win: true }, false),
-    (Lifetimes { auction_ms: 3_000, bill_ms: 9_000, sends_win: true }, true),
-    (Lifetimes { auction_ms: 2_500, bill_ms: 10_000, sends_win: false }, false),
-];
 
 /// What never changes about a campaign.
 pub struct Terms {
@@ -64,8 +54,8 @@ pub struct World {
     pub life: Option<Life>,
     pub journal: Journal,
     pub network: Vec<Packet>,
-    /// Every bid's token, by its place in the journal.
-    pub tokens: Vec<Vec<u8>>,
+    /// Every bid's token and when it expires, by its place in the journal.
+    pub tokens: Vec<(Vec<u8>, i64)>,
     pub keys: Vec<(u8, [u8; 32])>,
     pub edits: u64,
     pub counts: Counts,
@@ -149,6 +139,7 @@ impl World {
 
     pub fn pass(&mut self, ms: i64) {
         self.now += ms;
+        self.journal.world_now = self.now;
         if let Some(life) = &self.life {
             life.set_clock(self.now);
         }
@@ -183,7 +174,7 @@ impl World {
     }
 
     /// Time passes in small steps, as the log's thread sees it.
-    fn wait(&mut self, ms: i64) {
+    pub fn wait(&mut self, ms: i64) {
         let until = self.now + ms;
         while self.now < until && self.life.is_some() {
             let step = self.rng.i64(5..400).min(until - self.now);

@@ -63,6 +63,11 @@ fn a_damaged_spare_is_made_blank_again() {
     for name in spares {
         disk.patch(name, |bytes| bytes[700] = 7);
     }
+    let opened = SegmentLog::open(Arc::new(disk.clone()), config.clone(), &mut |_, _| {}).unwrap();
+    let told = opened.put_right();
+    assert!(told.len() == 2 && spares.iter().zip(told).all(|(name, line)| line.contains(name)), "{told:?}");
+    assert!(told.iter().all(|line| line.contains("byte 700")), "{told:?}");
+    drop(opened);
     let before = events_of(&disk, &config).unwrap().len();
     assert!(disk.files().iter().filter(|(n, _)| spares.contains(&n.as_str())).all(|(_, bytes)| bytes[700] == 0));
     assert!(before > 0);

@@ -1,0 +1,46 @@
+//! What `gavel.toml` says: at each start something else.
+
+use std::path::PathBuf;
+
+use fastrand::Rng;
+use gavel::config::{Config, RawConfig};
+
+/// Name, auction and bill lifetime in milliseconds, and the rest.
+const EXCHANGES: [(&str, i64, i64, &str); 3] = [
+    ("bill", 2_000, 12_000, ""),
+    ("win", 3_000, 9_000, "spend_on = \"win\""),
+    ("silent", 2_500, 10_000, "sends_win = false"),
+];
+/// Lifetimes are often what they were, and sometimes so many quarters of that.
+const QUARTERS: [i64; 8] = [4, 4, 4, 4, 2, 1, 8, 16];
+const TOKEN_MS: [i64; 6] = [240_000, 240_000, 240_000, 20_000, 60_000, 480_000];
+const GRACE_MS: [i64; 4] = [10_000, 10_000, 200, 30_000];
+
+/// No start withholds or remembers anything for longer.
+pub const LONGEST_MS: i64 = 4 * (2_000 + 12_000) + 30_000 + 1_000;
+pub const LONGEST_TOKEN_MS: i64 = 480_000;
+
+/// The config of the next start: lifetimes longer or shorter than before, and now and then an exchange is gone.
+pub fn draw(rng: &mut Rng) -> Config {
+    let removed = if rng.u32(..6) == 0 { rng.usize(..EXCHANGES.len()) } else { EXCHANGES.len() };
+    let quarters = QUARTERS[rng.usize(..QUARTERS.len())];
+    let mut text = format!("[ledger]\nlease_grace_s = {}\n", seconds(GRACE_MS[rng.usize(..GRACE_MS.len())]));
+    let token_ms = TOKEN_MS[rng.usize(..TOKEN_MS.len())];
+    for (at, (name, auction_ms, bill_ms, more)) in EXCHANGES.into_iter().enumerate() {
+        if at == removed {
+            continue;
+        }
+        // One lives a little longer than the other.
+        let (auction, bill) = (seconds(auction_ms * quarters / 4), seconds(bill_ms * quarters / 4));
+        let token = seconds(token_ms - at as i64 * 3_000);
+        text += &format!(
+            "[exchanges.{name}]\nauction_lifetime_s = {auction}\nbill_lifetime_s = {bill}\ntoken_lifetime_s = {token}\n{more}\n"
+        );
+    }
+    let raw = RawConfig { file: Some((PathBuf::from("gavel.toml"), text)), ..RawConfig::default() };
+    raw.check().unwrap_or_else(|faults| panic!("{}", faults[0]))
+}
+
+fn seconds(ms: i64) -> String {
+    format!("{}.{:03}", ms / 1_000, ms % 1_000)
+}

@@ -241,6 +241,7 @@ impl App {
             limits: limits(&config),
             fraud: serve::fraud::Fraud {
                 engine: fraud.clone(),
+                model: FRAUD_MODEL,
                 access: Access::new(&config.fraud, traffic_address.ip().is_loopback()),
                 max_age_ms: config.fraud.max_age_ms,
                 max_future_ms: config.fraud.max_future_ms,
@@ -397,7 +398,7 @@ fn fraud_engine(config: &Config, opened: &Opened, now: UnixMs) -> Result<Engine,
     let velocity = Velocity::new(config.fraud.windows.clone(), config.fraud.limits());
     let velocity = velocity.map_err(|faults| AppError(format!("the fraud windows have faults: {faults:?}")))?;
     let bounds = Bounds { max_checks: config.fraud.max_checks, max_answer_bytes: MAX_ANSWER_BYTES };
-    let rules = Policy::new("", &velocity, Lists::default(), None).map_err(told)?;
+    let rules = Policy::new("", &velocity, Lists::default()).map_err(told)?;
     let engine = Engine::new(velocity, rules, bounds);
     let (mut edits, mut following) = (Edits::default(), Following::default());
     let total = opened.durable_end().0;
@@ -414,7 +415,7 @@ fn fraud_engine(config: &Config, opened: &Opened, now: UnixMs) -> Result<Engine,
     }
     let toml = edits.rules.unwrap_or_else(|| config.fraud.rules_text.clone());
     let lists = first_lists(edits.lists, &toml);
-    let policy = Policy::new(&toml, &engine.velocity, lists, None).map_err(told)?;
+    let policy = Policy::new(&toml, &engine.velocity, lists).map_err(told)?;
     engine.policy.store(Arc::new(policy));
     Ok(engine)
 }

@@ -169,7 +169,7 @@ fn fraud_faults(config: &Config) -> Vec<String> {
     // Faults of windows are faults of the config.
     let Ok(velocity) = Velocity::new(fraud.windows.clone(), fraud.limits()) else { return Vec::new() };
     let lists = first_lists(Lists::default(), &fraud.rules_text);
-    let faults = Policy::new(&fraud.rules_text, &velocity, lists, None).err().unwrap_or_default();
+    let faults = Policy::new(&fraud.rules_text, &velocity, lists).err().unwrap_or_default();
     let file = fraud.rules.as_ref().map_or("rules".to_owned(), |file| file.display().to_string());
     faults.iter().map(|fault| format!("{file}: {}: {}", fault.pointer, fault.message)).collect()
 }

@@ -45,7 +45,7 @@ pub async fn answer(edits: &Arc<FraudEdits>, path: &str, request: Request<Incomi
             let text = text(request).await?;
             edits
                 .edit(move |edits, policy| {
-                    let new = Policy::new(&text, &edits.engine.velocity, policy.lists.clone(), policy.model.clone())
+                    let new = Policy::new(&text, &edits.engine.velocity, policy.lists.clone())
                         .map_err(|faults| refused("the rules have faults", faults))?;
                     let count = new.rules.rules.len();
                     let answer = json!({"ruleset_version": &*new.version, "rules": count});

@@ -4,7 +4,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
-use super::decide::Decided;
+use super::decide::{Decided, Scored};
 use super::policy::Policy;
 use super::request::Request;
 use super::rules::View;
@@ -59,7 +59,7 @@ pub fn write(
     let view = View {
         request: view.0,
         windows: view.1,
-        model_score: decided.model_score.unwrap_or(f64::NAN),
+        model_score: decided.model_score(),
         risk_score: decided.risk_score,
         lists: &policy.bound,
         now: view.0.at(),
@@ -86,18 +86,27 @@ pub fn write(
             None => out.extend_from_slice(b"null}"),
         }
     }
+    let mut first = decided.matched.is_empty();
+    for (scored, (column, value, added)) in decided.model.iter().flat_map(|m| m.raised_by.iter().map(move |r| (m, r))) {
+        let Some(column) = scored.artifact.features.columns().get(*column as usize) else { continue };
+        out.extend_from_slice(if first { b"" } else { b"," });
+        first = false;
+        put!(out, r#"{{"code":"model","message":"","feature":"#);
+        put(out, &column.name);
+        out.extend_from_slice(br#","value":"#);
+        number(out, *value);
+        out.extend_from_slice(br#","threshold":null,"rule_id":null,"contribution":"#);
+        put(out, added);
+        out.push(b'}');
+    }
     put!(out, r#"],"recommended_action":"{}","rules_matched":["#, decision.advice());
     for (i, at) in decided.matched.iter().enumerate() {
         put!(out, r#"{}"{}""#, if i > 0 { "," } else { "" }, rules[*at as usize].id);
     }
     out.extend_from_slice(br#"],"model":"#);
-    match (&policy.model, decided.model_score) {
-        (Some(model), Some(score)) => {
-            put!(out, r#"{{"name":"{}","version":"{}","score":"#, model.artifact.name, model.artifact.version);
-            put(out, &score);
-            out.push(b'}');
-        }
-        _ => out.extend_from_slice(b"null"),
+    match &decided.model {
+        Some(model) => put_model(out, model),
+        None => out.extend_from_slice(b"null"),
     }
     out.extend_from_slice(br#","shadow":["#);
     for (i, at) in decided.shadow.iter().enumerate() {
@@ -105,8 +114,19 @@ pub fn write(
         let comma = if i > 0 { "," } else { "" };
         put!(out, r#"{comma}{{"rule_id":"{}","action":"{}"}}"#, rule.id, rule.action.as_str());
     }
+    if let Some(model) = &decided.shadow_model {
+        out.extend_from_slice(if decided.shadow.is_empty() { br#"{"model":"# } else { br#",{"model":"# });
+        put_model(out, model);
+        out.push(b'}');
+    }
     put!(out, r#"],"ruleset_version":"{}","degraded":{},"#, policy.version, decided.degraded);
     put!(out, r#""latency_us":{latency_us},"log_offset":"#);
+}
+
+fn put_model(out: &mut Vec<u8>, model: &Scored) {
+    put!(out, r#"{{"name":"{}","version":"{}","score":"#, model.artifact.name, model.artifact.version);
+    put(out, &model.score);
+    out.push(b'}');
 }
 
 /// The whole answer, of its first part and its offset in the log; none of a decision that is not in the log.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arc_swap::ArcSwap;
 use foldhash::HashMap;
 
-use super::decide::{self, Decided, Scratch};
+use super::decide::{self, Decided, Scratch, Snapshot};
 use super::lists::{Content, Entry, List};
 use super::policy::{Lists, Policy};
 use super::request::Request;
@@ -16,6 +16,7 @@ use super::{Fault, answer, store};
 use crate::clock::UnixMs;
 use crate::event::fraud::{Checked, FraudEvent};
 use crate::scoring::hash::hash64;
+use crate::scoring::registry::ModelSet;
 use crate::window::sliding::Value as Shown;
 
 pub struct Engine {
@@ -32,7 +33,13 @@ pub struct Engine {
 pub struct Following {
     request: Request,
     scratch: Scratch,
+    sweep_at: UnixMs,
+    /// The shard of windows that is swept next.
+    shard: usize,
 }
+
+/// One shard after the other is swept at this distance: each every few minutes, which is soon for windows of hours.
+const SWEEP_INTERVAL_MS: i64 = 1_000;
 
 /// A number for a merchant.
 pub fn merchant_number(merchant: &str) -> u64 {
@@ -67,10 +74,17 @@ impl Engine {
         self.store.has_key(key_id(request.text(super::fields::MERCHANT), key))
     }
 
-    /// Decides a check that is new.
-    pub fn check(&self, request: &Request, now: UnixMs, scratch: &mut Scratch) -> (Arc<Policy>, Decided) {
+    /// Decides a check that is new, by these models.
+    pub fn check(
+        &self,
+        request: &Request,
+        models: Option<&ModelSet>,
+        now: UnixMs,
+        scratch: &mut Scratch,
+    ) -> (Arc<Policy>, Decided) {
         let policy = self.policy.load_full();
-        let decided = decide::check(&policy, &self.velocity, request, now, scratch);
+        let snapshot = Snapshot { policy: &policy, models, velocity: &self.velocity };
+        let decided = decide::check(&snapshot, request, now, scratch);
         (policy, decided)
     }
 
@@ -107,10 +121,19 @@ impl Engine {
         }
     }
 
+    /// Lets go of what no window can ask for any more, a little at a time.
+    pub fn tick(&self, now: UnixMs, following: &mut Following) {
+        if now >= following.sweep_at {
+            following.sweep_at = now.plus(SWEEP_INTERVAL_MS);
+            self.velocity.sweep(following.shard, now);
+            following.shard = following.shard.wrapping_add(1);
+        }
+    }
+
     /// Counts a check of the log in its windows, as it was counted when it came.
     fn restore(&self, checked: &Checked, offset: u64, now: UnixMs, following: &mut Following) {
         let merchant = Some(checked.merchant.as_str()).filter(|merchant| !merchant.is_empty());
-        let Following { request, scratch } = following;
+        let Following { request, scratch, .. } = following;
         // It was fine once; if today's fields are stricter, its windows do without it.
         if request.parse(&checked.body, false, merchant, checked.arrived).is_err() {
             return;

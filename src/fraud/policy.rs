@@ -1,4 +1,4 @@
-//! What is in force: rules, lists, model. One snapshot: a check sees one of each.
+//! What is in force: rules and lists, one snapshot; and a model with the places of its values.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -10,41 +10,31 @@ use super::fields;
 use super::lists::{Kind, List, is_name};
 use super::rules::{Names, Rules};
 use super::velocity::Velocity;
-use crate::scoring::{Artifact, Sources};
+use crate::scoring::Artifact;
 
 pub type Lists = BTreeMap<String, Arc<List>>;
 
-/// A model, and where its values come from.
+/// A model, and where the values of its columns come from.
 pub struct Scorer {
     pub artifact: Arc<Artifact>,
-    /// By the place of a source.
-    pub origins: Arc<[Origin]>,
+    /// By column; none where nobody knows: the value is missing.
+    pub origins: Box<[Option<Origin>]>,
 }
 
-/// Where a model's source comes from.
+/// Where a column's value comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Origin {
     Field(usize),
     Window(usize),
 }
 
-/// What a model may be made of, with the windows that are declared.
-pub fn sources(velocity: &Velocity) -> Sources {
-    Sources::fraud().with_windows(velocity.declared().iter().map(|window| window.name.as_str()))
-}
-
 impl Scorer {
-    /// Of an artifact that was loaded with [`sources`].
     pub fn new(artifact: Arc<Artifact>, velocity: &Velocity) -> Scorer {
-        let windows = velocity.declared().len();
-        let sources = sources(velocity);
-        let first_window = sources.len() - windows;
-        let origin = |(place, name): (usize, &str)| match place.checked_sub(first_window) {
-            Some(window) => Origin::Window(window),
-            // Every source of a check is a field; a test sees to it.
-            None => Origin::Field(fields::find(name).unwrap_or(fields::COUNT - 1)),
+        let origin = |source: &str| match source.strip_prefix("window:") {
+            Some(window) => velocity.find(window).map(Origin::Window),
+            None => fields::find(source).map(Origin::Field),
         };
-        let origins = sources.list().iter().enumerate().map(|(place, source)| origin((place, &source.name))).collect();
+        let origins = artifact.features.columns().iter().map(|column| origin(&column.source_name)).collect();
         Scorer { artifact, origins }
     }
 }
@@ -56,33 +46,27 @@ pub struct Policy {
     pub lists: Lists,
     /// The lists that the rules look into, in the order in which they name them.
     pub bound: Vec<Arc<List>>,
-    pub model: Option<Arc<Scorer>>,
 }
 
 impl Policy {
     /// Rules over these lists.
-    pub fn new(
-        toml: &str,
-        velocity: &Velocity,
-        lists: Lists,
-        model: Option<Arc<Scorer>>,
-    ) -> Result<Policy, Vec<Fault>> {
+    pub fn new(toml: &str, velocity: &Velocity, lists: Lists) -> Result<Policy, Vec<Fault>> {
         let names: Vec<String> = lists.keys().cloned().collect();
         let rules = Rules::parse(toml, &Names { velocity, lists: &names })?;
         let digest = Sha256::digest(toml.as_bytes());
         let version: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
-        Ok(Policy::bind(Arc::new(rules), version.into(), lists, model))
+        Ok(Policy::bind(Arc::new(rules), version.into(), lists))
     }
 
-    fn bind(rules: Arc<Rules>, version: Arc<str>, lists: Lists, model: Option<Arc<Scorer>>) -> Policy {
+    fn bind(rules: Arc<Rules>, version: Arc<str>, lists: Lists) -> Policy {
         let bound = rules.lists.iter().filter_map(|name| lists.get(name).cloned()).collect();
-        Policy { rules, version, lists, bound, model }
+        Policy { rules, version, lists, bound }
     }
 
     /// The same rules with other lists, which must be all that there are now and maybe more.
     #[must_use]
     pub fn with_lists(&self, lists: Lists) -> Policy {
-        Policy::bind(self.rules.clone(), self.version.clone(), lists, self.model.clone())
+        Policy::bind(self.rules.clone(), self.version.clone(), lists)
     }
 }
 
@@ -104,6 +88,7 @@ pub fn first_lists(mut lists: Lists, toml: &str) -> Lists {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scoring::Sources;
 
     #[test]
     fn every_source_of_a_model_is_a_field_of_a_check() {

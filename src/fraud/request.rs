@@ -97,7 +97,9 @@ impl Request {
     /// unknown fields are faults.
     pub fn parse(&mut self, body: &[u8], strict: bool, merchant: Option<&str>, arrived: UnixMs) -> Result<(), Refused> {
         self.slots = [Slot::Empty; fields::COUNT];
-        (self.text.clear(), self.faults.clear(), self.card_numbers.clear());
+        self.text.clear();
+        self.faults.clear();
+        self.card_numbers.clear();
         let mut walk = Walk { request: self, pointer: String::new(), strict };
         let mut json = serde_json::Deserializer::from_slice(body);
         let read = At { walk: &mut walk, node: Some(&BODY), quiet: false }.deserialize(&mut json);

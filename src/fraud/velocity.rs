@@ -2,6 +2,7 @@
 
 use super::fields::{self, FIELDS, Kind};
 use super::request::{Request, Value};
+use crate::clock::UnixMs;
 use crate::scoring::hash::hash64;
 use crate::window::sliding::{
     Aggregate, Change, Event, Field, Limits, Outcome, Plan, Spec, Stats, Value as Shown, Windows,
@@ -130,6 +131,11 @@ impl Velocity {
         self.windows.stats()
     }
 
+    /// Lets go of what no window can ask for any more, in one shard of any number.
+    pub fn sweep(&self, shard: usize, now: UnixMs) {
+        self.windows.sweep(shard, now);
+    }
+
     /// Counts a check, once, and shows each window in `scratch.shown`.
     pub fn observe(&self, request: &Request, outcome: Outcome, scratch: &mut Scratch) -> Facts {
         self.fill(request, scratch);
@@ -155,13 +161,7 @@ impl Velocity {
         scratch.values.clear();
         scratch.values.extend(values.iter().map(|value| (*value != NONE).then_some(*value)));
         let Scratch { inner, keys, values, .. } = scratch;
-        let event = Event {
-            at: crate::clock::UnixMs(*at),
-            keys,
-            fields: values,
-            currency: *currency as u8,
-            outcome: Outcome::TOTAL,
-        };
+        let event = Event { at: UnixMs(*at), keys, fields: values, currency: *currency as u8, outcome: Outcome::TOTAL };
         self.windows.mark(&event, change, inner)
     }
 

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::header::{ALLOW, CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
@@ -17,17 +17,16 @@ pub struct Problem {
     pub code: &'static str,
     detail: String,
     faults: Vec<Fault>,
-    header: Option<(HeaderName, HeaderValue)>,
+    /// Of a 405: the methods that are allowed.
+    allow: Option<&'static str>,
+    /// Seconds after which it may be tried again.
+    retry_after_s: Option<u32>,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, code: &'static str, detail: impl Into<String>) -> Problem {
-        let header = match status {
-            StatusCode::UNAUTHORIZED => Some((WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))),
-            StatusCode::SERVICE_UNAVAILABLE => Some((RETRY_AFTER, HeaderValue::from_static("1"))),
-            _ => None,
-        };
-        Problem { status, code, detail: detail.into(), faults: Vec::new(), header }
+        let retry_after_s = (status == StatusCode::SERVICE_UNAVAILABLE).then_some(1);
+        Problem { status, code, detail: detail.into(), faults: Vec::new(), allow: None, retry_after_s }
     }
 
     pub fn faults(code: &'static str, detail: impl Into<String>, faults: Vec<Fault>) -> Problem {
@@ -35,15 +34,13 @@ impl Problem {
     }
 
     pub fn not_allowed(methods: &'static str) -> Problem {
-        let header = Some((ALLOW, HeaderValue::from_static(methods)));
-        let detail = format!("allowed here: {methods}");
-        Problem { header, ..Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail) }
+        let (allow, detail) = (Some(methods), format!("allowed here: {methods}"));
+        Problem { allow, ..Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail) }
     }
 
     pub fn too_many(retry_after_s: u32) -> Problem {
-        let header = Some((RETRY_AFTER, HeaderValue::from(retry_after_s)));
-        let detail = "the rate limit of this key is used up";
-        Problem { header, ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail) }
+        let (retry_after_s, detail) = (Some(retry_after_s), "the rate limit of this key is used up");
+        Problem { retry_after_s, ..Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail) }
     }
 
     pub fn answer(self) -> Answer {
@@ -61,8 +58,14 @@ impl Problem {
         let mut answer = Response::new(Full::new(Bytes::from(body.to_string())));
         *answer.status_mut() = self.status;
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if let Some((name, value)) = self.header {
-            answer.headers_mut().insert(name, value);
+        if self.status == StatusCode::UNAUTHORIZED {
+            answer.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if let Some(methods) = self.allow {
+            answer.headers_mut().insert(ALLOW, HeaderValue::from_static(methods));
+        }
+        if let Some(seconds) = self.retry_after_s {
+            answer.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         answer
     }

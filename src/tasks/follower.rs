@@ -70,6 +70,9 @@ impl Follower for LedgerFollower {
     }
 
     fn tick(&mut self, now: UnixMs, out: &mut Vec<Event>) {
+        if let Some((engine, following)) = &mut self.fraud {
+            engine.tick(now, following);
+        }
         let mut hot = lock(&self.hot);
         hot.tick(now, out);
         hot.forget_dirty();

@@ -41,7 +41,7 @@ fn rate(bias: f64) -> f64 {
     1.0 / (1.0 + (-(bias + 0.001 * 300.0)).exp())
 }
 
-fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
+pub fn tar(files: &[(String, Vec<u8>)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, content) in files {
         let mut header = tar::Header::new_gnu();

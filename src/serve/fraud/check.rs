@@ -104,7 +104,8 @@ impl Call<'_> {
             }
         }
         let scratch = &mut *self.worker.fraud.scratch.borrow_mut();
-        let (policy, decided) = engine.check(request, now, scratch);
+        let models = traffic.models.load();
+        let (policy, decided) = engine.check(request, models.get(self.fraud.model), now, scratch);
         let shown = &scratch.velocity.shown;
         let latency_us = self.arrived.elapsed().as_micros() as u64;
         let mut first = Vec::with_capacity(1_024);

@@ -30,6 +30,8 @@ use crate::fraud::{Request, Scratch};
 /// What the fraud paths answer from.
 pub struct Fraud {
     pub engine: Arc<Engine>,
+    /// The model called so decides.
+    pub model: &'static str,
     pub access: Access,
     pub max_age_ms: i64,
     pub max_future_ms: i64,

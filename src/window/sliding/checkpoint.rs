@@ -94,7 +94,7 @@ impl Windows {
                 let record = Record { at_ms, outcome: outcome & 0xf, currency, values: &values };
                 shard.change(at, |series| series.insert(plan, &record));
             }
-            shard.keep_below(self.max_shard_bytes());
+            shard.keep_below(self.max_shard_bytes(), at);
         }
         Some(())
     }

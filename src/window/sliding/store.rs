@@ -14,13 +14,11 @@ use super::{Change, Event, Value};
 use crate::clock::UnixMs;
 
 pub(super) const SHARDS: usize = 256;
-/// No slot.
-const NIL: u32 = u32::MAX;
 
 /// Bounds, so that no client can take the machine's memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For all series. Above it the keys go that were quiet for longest.
+    /// For all series. Above it keys go that were quiet for long.
     pub max_bytes: usize,
     /// For one key: the oldest 64 go first.
     pub max_events_per_key: usize,
@@ -57,9 +55,10 @@ pub struct Windows {
 struct Slot {
     key: (u32, u64),
     series: Series,
-    /// Neighbours in the order of use.
-    newer: u32,
-    older: u32,
+    /// Since the hand last came by.
+    used: bool,
+    /// It holds a key.
+    taken: bool,
 }
 
 /// Keys that hash alike.
@@ -68,8 +67,8 @@ pub(super) struct Shard {
     slots: Vec<Slot>,
     free: Vec<u32>,
     index: HashMap<(u32, u64), u32>,
-    newest: u32,
-    oldest: u32,
+    /// Goes round the slots to find one that was not used: what is used again and again is written to nowhere else.
+    hand: usize,
     bytes: usize,
     evicted_keys: u64,
     /// For each key plan: the newest event that was evicted with its key.
@@ -88,8 +87,7 @@ impl Shard {
             slots: Vec::new(),
             free: Vec::new(),
             index: HashMap::default(),
-            newest: NIL,
-            oldest: NIL,
+            hand: 0,
             bytes: 0,
             evicted_keys: 0,
             lost_ms: vec![NONE; plan.keys.len()],
@@ -98,38 +96,17 @@ impl Shard {
         }
     }
 
-    fn unlink(&mut self, at: u32) {
-        let Slot { newer, older, .. } = self.slots[at as usize];
-        match newer {
-            NIL => self.newest = older,
-            newer => self.slots[newer as usize].older = older,
-        }
-        match older {
-            NIL => self.oldest = newer,
-            older => self.slots[older as usize].newer = newer,
-        }
-    }
-
-    fn link_newest(&mut self, at: u32) {
-        let older = std::mem::replace(&mut self.newest, at);
-        (self.slots[at as usize].newer, self.slots[at as usize].older) = (NIL, older);
-        match older {
-            NIL => self.oldest = at,
-            older => self.slots[older as usize].newer = at,
-        }
-    }
-
-    /// The key's series, made if there is none, as the one that was used last.
+    /// The key's series, made if there is none.
     pub(super) fn series(&mut self, key: (u32, u64)) -> u32 {
-        let at = match self.index.entry(key) {
+        match self.index.entry(key) {
             Entry::Occupied(found) => {
                 let at = *found.get();
-                self.unlink(at);
+                self.slots[at as usize].used = true;
                 at
             }
             Entry::Vacant(vacant) => {
                 let series = Series::new(self.lost_ms[key.0 as usize]);
-                let slot = Slot { key, series, newer: NIL, older: NIL };
+                let slot = Slot { key, series, used: true, taken: true };
                 let at = match self.free.pop() {
                     Some(at) => {
                         self.slots[at as usize] = slot;
@@ -144,9 +121,7 @@ impl Shard {
                 vacant.insert(at);
                 at
             }
-        };
-        self.link_newest(at);
-        at
+        }
     }
 
     /// Does something to a series and keeps count of its memory.
@@ -159,8 +134,8 @@ impl Shard {
     }
 
     fn drop_key(&mut self, at: u32) {
-        self.unlink(at);
         let slot = &mut self.slots[at as usize];
+        slot.taken = false;
         let (key, series) = (slot.key, std::mem::replace(&mut slot.series, Series::new(NONE)));
         self.index.remove(&key);
         self.free.push(at);
@@ -170,22 +145,20 @@ impl Shard {
         *lost = lost_ms.max(*lost);
     }
 
-    /// Evicts what was quiet for longest, but never the last key used.
-    pub(super) fn keep_below(&mut self, max_bytes: usize) {
-        while self.bytes > max_bytes && self.oldest != self.newest {
-            self.evicted_keys += 1;
-            self.drop_key(self.oldest);
+    /// Evicts what was quiet for about the longest, but never this key.
+    pub(super) fn keep_below(&mut self, max_bytes: usize, kept: u32) {
+        while self.bytes > max_bytes && self.index.len() > 1 {
+            self.hand = (self.hand + 1) % self.slots.len();
+            let slot = &mut self.slots[self.hand];
+            if slot.taken && !std::mem::take(&mut slot.used) && self.hand != kept as usize {
+                self.evicted_keys += 1;
+                self.drop_key(self.hand as u32);
+            }
         }
     }
 
     pub(super) fn for_each(&self, mut each: impl FnMut((u32, u64), &Series)) {
-        // Oldest first: whoever puts them back in this order has the same order.
-        let mut at = self.oldest;
-        while at != NIL {
-            let slot = &self.slots[at as usize];
-            each(slot.key, &slot.series);
-            at = slot.newer;
-        }
+        self.slots.iter().filter(|slot| slot.taken).for_each(|slot| each(slot.key, &slot.series));
     }
 }
 
@@ -230,7 +203,7 @@ impl Windows {
                 self.trim(plan, series);
                 series.look(plan, question, room, out);
             });
-            shard.keep_below(self.max_shard_bytes());
+            shard.keep_below(self.max_shard_bytes(), at);
         }
     }
 
@@ -265,10 +238,12 @@ impl Windows {
     pub fn sweep(&self, shard: usize, now: UnixMs) {
         let mut shard = self.lock(shard % SHARDS);
         self.save_before_change(&mut shard);
-        let mut at = shard.oldest;
-        while at != NIL {
+        for at in 0..shard.slots.len() as u32 {
             let slot = &shard.slots[at as usize];
-            let (newer, plan) = (slot.newer, &self.plan.keys[slot.key.0 as usize]);
+            if !slot.taken {
+                continue;
+            }
+            let plan = &self.plan.keys[slot.key.0 as usize];
             let until_ms = now.0.saturating_sub(plan.reach_ms() + self.limits.late_ms);
             shard.change(at, |series| series.forget(until_ms));
             if shard.slots[at as usize].series.events() == 0 {
@@ -277,7 +252,6 @@ impl Windows {
                 // Nothing was lost that an event could still ask for.
                 shard.lost_ms = lost_ms;
             }
-            at = newer;
         }
     }
 

@@ -4,6 +4,7 @@ mod access;
 mod checks;
 mod desk;
 mod edits;
+mod models;
 mod reports;
 mod restart;
 mod windows;

@@ -30,6 +30,8 @@ pub(super) struct Chunk {
     len: u8,
     room: u8,
     wide: bool,
+    /// Not all of its events are in the currency of the first, or some have no value in a narrow column.
+    mixed: bool,
     /// What the whole of it adds up to, for each measure; worked out when a long series is looked at.
     whole: Option<Box<Whole>>,
 }
@@ -130,7 +132,8 @@ impl Chunk {
         // a search of which every step is a surprise.
         let Ok(this) = u32::try_from(ms.div_euclid(1_000)) else { return 0 };
         let secs: &[[u8; 4]] = self.data[..4 * self.len()].as_chunks().0;
-        let mut at: usize = secs.iter().map(|secs| usize::from(u32::from_le_bytes(*secs) < this)).sum();
+        let before: u32 = secs.iter().map(|secs| u32::from(u32::from_le_bytes(*secs) < this)).sum();
+        let mut at = before as usize;
         while at < self.len() && self.at_ms(at) <= ms {
             at += 1;
         }
@@ -147,6 +150,8 @@ impl Chunk {
             let room = if self.len < self.room { self.room() } else { (self.len() * 5 / 4 + 2).min(MAX_LEN) };
             *self = self.copy(plan, 0..self.len(), room, self.wide || must_widen);
         }
+        let other = plan.has_money() && self.len > 0 && self.currency(plan, 0) != record.currency;
+        self.mixed |= other || record.values.contains(&NONE);
         let at = self.until(record.at_ms);
         let (len, room) = (self.len(), self.room());
         let mut put = |begin: usize, bytes: &[u8]| {
@@ -195,7 +200,7 @@ impl Chunk {
                 data[to + width * i..][..width].copy_from_slice(&value.to_le_bytes()[..width]);
             }
         }
-        Chunk { data, len: of.len() as u8, room: room as u8, wide, whole: None }
+        Chunk { data, len: of.len() as u8, room: room as u8, wide, mixed: self.mixed, whole: None }
     }
 
     /// Cuts a full chunk in two; the later half is returned.
@@ -255,7 +260,11 @@ impl Chunk {
         let wanted = u16::from(measure.selects.0) << OUTCOME_SHIFT;
         acc.count += match wanted {
             0 => of.len() as u64,
-            _ => self.all_bits(of).iter().map(|b| u64::from(u16::from_le_bytes(*b) & wanted == wanted)).sum(),
+            // At most 64, so that the narrowest sums will do: as many as possible are added at once.
+            _ => {
+                let counts = self.all_bits(of).iter().map(|b| u16::from(u16::from_le_bytes(*b) & wanted == wanted));
+                u64::from(counts.sum::<u16>())
+            }
         };
         if measure.newest {
             let mut back = of.clone().rev().filter(|at| measure.selects.selects(self.outcome(*at)));
@@ -274,7 +283,14 @@ impl Chunk {
         let selected = self.all_bits(of).iter().map(|b| u16::from_le_bytes(*b) & wanted == wanted);
         let values = values.iter().map(|v| u32::from_le_bytes(*v));
         let mut sum = Narrow::default();
-        if plan.columns[column].1 == Field::Money {
+        let money = plan.columns[column].1 == Field::Money;
+        if !self.mixed && wanted == 0 && !measure.extremes {
+            // All count, or none.
+            if !money || self.currency(plan, 0) == currency {
+                sum.count = of.len() as u64;
+                sum.sum = values.map(u64::from).sum();
+            }
+        } else if money {
             let currencies = &self.data[6 * self.room() + of.start..][..of.len()];
             let counts = selected.zip(currencies).map(|(selected, c)| selected & (*c == currency));
             sum.add(values.zip(counts), measure.extremes);

@@ -55,8 +55,8 @@ pub struct Windows {
 struct Slot {
     key: (u32, u64),
     series: Series,
-    /// Since the hand last came by.
-    used: bool,
+    /// The shard's count of uses when it was used last.
+    used: u64,
     /// It holds a key.
     taken: bool,
 }
@@ -67,8 +67,9 @@ pub(super) struct Shard {
     slots: Vec<Slot>,
     free: Vec<u32>,
     index: HashMap<(u32, u64), u32>,
-    /// Goes round the slots to find one that was not used: what is used again and again is written to nowhere else.
+    /// Goes round the slots to find what to evict: a use of a key is noted in its own slot alone.
     hand: usize,
+    uses: u64,
     bytes: usize,
     evicted_keys: u64,
     /// For each key plan: the newest event that was evicted with its key.
@@ -77,6 +78,9 @@ pub(super) struct Shard {
     pub(super) saved: u64,
     pub(super) pending: Option<Vec<u8>>,
 }
+
+/// Keys among which the one to be evicted is chosen.
+const LOOKED_AT: usize = 32;
 
 /// What a key costs besides its events: its slot and its place in the index.
 const KEY_BYTES: usize = size_of::<Slot>() + 2 * size_of::<((u32, u64), u32)>();
@@ -88,6 +92,7 @@ impl Shard {
             free: Vec::new(),
             index: HashMap::default(),
             hand: 0,
+            uses: 0,
             bytes: 0,
             evicted_keys: 0,
             lost_ms: vec![NONE; plan.keys.len()],
@@ -98,15 +103,16 @@ impl Shard {
 
     /// The key's series, made if there is none.
     pub(super) fn series(&mut self, key: (u32, u64)) -> u32 {
+        self.uses += 1;
         match self.index.entry(key) {
             Entry::Occupied(found) => {
                 let at = *found.get();
-                self.slots[at as usize].used = true;
+                self.slots[at as usize].used = self.uses;
                 at
             }
             Entry::Vacant(vacant) => {
                 let series = Series::new(self.lost_ms[key.0 as usize]);
-                let slot = Slot { key, series, used: true, taken: true };
+                let slot = Slot { key, series, used: self.uses, taken: true };
                 let at = match self.free.pop() {
                     Some(at) => {
                         self.slots[at as usize] = slot;
@@ -145,15 +151,21 @@ impl Shard {
         *lost = lost_ms.max(*lost);
     }
 
-    /// Evicts what was quiet for about the longest, but never this key.
+    /// Evicts what was quiet for longest of the next few keys, but never this one.
     pub(super) fn keep_below(&mut self, max_bytes: usize, kept: u32) {
         while self.bytes > max_bytes && self.index.len() > 1 {
-            self.hand = (self.hand + 1) % self.slots.len();
-            let slot = &mut self.slots[self.hand];
-            if slot.taken && !std::mem::take(&mut slot.used) && self.hand != kept as usize {
-                self.evicted_keys += 1;
-                self.drop_key(self.hand as u32);
+            let (mut looked_at, mut quietest) = (0, (u64::MAX, 0));
+            // There is another key than this one, so this ends.
+            while looked_at < LOOKED_AT.min(self.index.len() - 1) {
+                self.hand = (self.hand + 1) % self.slots.len();
+                let slot = &self.slots[self.hand];
+                if slot.taken && self.hand != kept as usize {
+                    looked_at += 1;
+                    quietest = quietest.min((slot.used, self.hand));
+                }
             }
+            self.evicted_keys += 1;
+            self.drop_key(quietest.1 as u32);
         }
     }
 

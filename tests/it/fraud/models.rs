@@ -48,13 +48,13 @@ fn the_model_in_force_scores_and_says_why() {
     for round in 0..2 {
         let client = &mut server.connect();
         let answer = decide(client, &check(&format!("t-{round}-1"), &format!("card-{round}"), 2_300));
-        let raw = -1.0 + 0.1 + 2.3;
-        assert_eq!(answer["model"], json!({"name": "fraud", "version": "1", "score": sigmoid(raw)}));
+        let raw = |bias: f64| bias + 0.1 + 0.001 * 2_300.0;
+        assert_eq!(answer["model"], json!({"name": "fraud", "version": "1", "score": sigmoid(raw(-1.0))}));
         assert_eq!((&answer["risk_score"], &answer["risk_level"]), (&json!(80), &json!("highest")));
         assert_eq!((&answer["decision"], &answer["rules_matched"]), (&json!("review"), &json!(["score"])));
         assert_eq!(
             answer["shadow"],
-            json!([{"model": {"name": "fraud", "version": "2", "score": sigmoid(raw - 2.0)}}])
+            json!([{"model": {"name": "fraud", "version": "2", "score": sigmoid(raw(-3.0))}}])
         );
         let reasons = answer["reasons"].as_array().unwrap();
         let model: Vec<_> = reasons.iter().filter(|reason| reason["code"] == "model").collect();
@@ -62,7 +62,7 @@ fn the_model_in_force_scores_and_says_why() {
         assert_eq!(features, ["amount", "count"]);
         assert_eq!((&model[0]["value"], model[0]["contribution"].as_f64()), (&json!(2_300), Some(0.001 * 2_300.0)));
         let added: f64 = model.iter().map(|reason| reason["contribution"].as_f64().unwrap()).sum();
-        assert!((added - 1.0 - raw).abs() < 1e-12, "what it begins with and what was added is the raw score");
+        assert!((added - 1.0 - raw(-1.0)).abs() < 1e-12, "what it begins with and what was added is the raw score");
         let denied = decide(client, &check(&format!("t-{round}-2"), &format!("card-{round}"), 9_000));
         assert_eq!(denied["decision"], "deny");
         server.restart();

@@ -216,6 +216,9 @@ impl Ask<'_, '_> {
     ) -> Result<Candidate, Reason> {
         let (models, compiled) = (&self.snapshot.models, &*entry.compiled);
         let worth = entry.live.price().times_probability(row.prediction).ok_or(Reason::Prediction)?;
+        if entry.live.pace.is_paced() {
+            entry.live.note_worth(worth);
+        }
         let mut own_price = entry.live.pace.bid(worth, &mut fastrand::Rng::with_seed(draw));
         let value = own_price.convert_floor(entry.rate, Rate::USD).0;
         let mut price = own_price.convert_floor(entry.rate, self.rate);

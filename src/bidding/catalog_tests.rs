@@ -360,73 +360,82 @@ fn outcome(snapshot: &Snapshot, request: &str, scratch: &mut Scratch) -> Outcome
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+fn decide_as_one_built_at_once(steps: &[Step], lowers: bool) -> Result<(), TestCaseError> {
+    let (mut world, requests) = (World::new(), requests());
+    for (i, step) in steps.iter().enumerate() {
+        match step {
+            Step::Price(no, price) if !lowers => {
+                let has = world.present.get(&CampaignNo(*no)).map_or(0, |(c, live)| live.price().0 / nanos(c, 1).0);
+                world.step(&Step::Price(*no, has.max(*price)));
+            }
+            _ => world.step(step),
+        }
+        let request = &requests[i % requests.len()];
+        let (edited, whole) = (world.decide(request), world.decide_at_once(&world.present, request));
+        let reason = |reason: Reason| if world.lowered { Reason::Price } else { reason };
+        prop_assert_eq!(edited.map(|(_, price)| price).map_err(reason), whole.map(|(_, price)| price).map_err(reason));
+        prop_assert_eq!(world.editor.catalog().len(), world.present.len());
+    }
+    for request in &requests {
+        let alone: BTreeMap<CampaignNo, Outcome> = world
+            .present
+            .iter()
+            .map(|(no, campaign)| {
+                (*no, world.decide_at_once(&[(*no, campaign.clone())].into_iter().collect(), request))
+            })
+            .collect();
+        for (no, outcome) in &alone {
+            let (compiled, live) = &world.present[no];
+            let BidPrice::Cpc { model, .. } = &compiled.campaign.bid else { continue };
+            let naive = naive(*no, live.price(), model, request);
+            match outcome {
+                Ok((_, price)) => prop_assert_eq!(naive, Ok(*price)),
+                Err(Reason::Floor) => prop_assert!(naive.is_ok_and(|price| price < cpm(7))),
+                Err(reason @ (Reason::ModelMissing | Reason::Prediction)) => prop_assert_eq!(naive, Err(*reason)),
+                Err(_) => {}
+            }
+        }
+        let best = alone.values().filter_map(|outcome| outcome.ok().map(|(_, price)| price)).max();
+        world.scratch.take_lost();
+        match (world.decide(request), best) {
+            (Ok((winner, price)), Some(best)) => {
+                prop_assert_eq!(price, best);
+                prop_assert_eq!(alone[&winner], Ok((winner, best)));
+            }
+            (Err(reason), None) => {
+                let furthest = alone.values().filter_map(|outcome| outcome.err()).max();
+                if request.contains("private_auction") {
+                    // Who does not have the deal is not looked at.
+                    continue;
+                }
+                if !request.contains("\"bidfloor\":5") && !request.contains("\"bidfloor\":7") {
+                    // Nobody is too cheap to be looked at, so each is lost for its own reason.
+                    let mut expected = [0; Reason::COUNT];
+                    alone.values().filter_map(|outcome| outcome.err()).for_each(|r| expected[r as usize] += 1);
+                    prop_assert_eq!(world.scratch.take_lost(), expected);
+                }
+                prop_assert!(world.lowered || Some(reason) == furthest.or(Some(Reason::NoCampaigns)));
+            }
+            (decided, best) => prop_assert!(false, "{:?}, the best alone is {:?}", decided, best),
+        }
+    }
+    Ok(())
+}
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn edited_and_merged_catalogs_decide_as_one_built_at_once(
         steps in proptest::collection::vec(step(), 1..60),
         lowers in any::<bool>(),
     ) {
-        let (mut world, requests) = (World::new(), requests());
-        for (i, step) in steps.iter().enumerate() {
-            match step {
-                Step::Price(no, price) if !lowers => {
-                    let has = world.present.get(&CampaignNo(*no)).map_or(0, |(c, live)| live.price().0 / nanos(c, 1).0);
-                    world.step(&Step::Price(*no, has.max(*price)));
-                }
-                _ => world.step(step),
-            }
-            let request = &requests[i % requests.len()];
-            let (edited, whole) = (world.decide(request), world.decide_at_once(&world.present, request));
-            let reason = |reason: Reason| if world.lowered { Reason::Price } else { reason };
-            prop_assert_eq!(
-                edited.map(|(_, price)| price).map_err(reason),
-                whole.map(|(_, price)| price).map_err(reason)
-            );
-            prop_assert_eq!(world.editor.catalog().len(), world.present.len());
-        }
-        for request in &requests {
-            let alone: BTreeMap<CampaignNo, Outcome> = world.present.iter().map(|(no, campaign)| {
-                (*no, world.decide_at_once(&[(*no, campaign.clone())].into_iter().collect(), request))
-            }).collect();
-            for (no, outcome) in &alone {
-                let (compiled, live) = &world.present[no];
-                if let BidPrice::Cpc { model, .. } = &compiled.campaign.bid {
-                    let naive = naive(*no, live.price(), model, request);
-                    match outcome {
-                        Ok((_, price)) => prop_assert_eq!(naive, Ok(*price)),
-                        Err(Reason::Floor) => prop_assert!(naive.is_ok_and(|price| price < cpm(7))),
-                        Err(reason @ (Reason::ModelMissing | Reason::Prediction)) => prop_assert_eq!(naive, Err(*reason)),
-                        Err(_) => {}
-                    }
-                }
-            }
-            let best = alone.values().filter_map(|outcome| outcome.ok().map(|(_, price)| price)).max();
-            world.scratch.take_lost();
-            match (world.decide(request), best) {
-                (Ok((winner, price)), Some(best)) => {
-                    prop_assert_eq!(price, best);
-                    prop_assert_eq!(alone[&winner], Ok((winner, best)));
-                }
-                (Err(reason), None) => {
-                    let furthest = alone.values().filter_map(|outcome| outcome.err()).max();
-                    if request.contains("private_auction") {
-                        // Who does not have the deal is not looked at.
-                        continue;
-                    }
-                    if !request.contains("\"bidfloor\":5") && !request.contains("\"bidfloor\":7") {
-                        // Nobody is too cheap to be looked at, so each is lost for its own reason.
-                        let mut expected = [0; Reason::COUNT];
-                        alone.values().filter_map(|outcome| outcome.err()).for_each(|r| expected[r as usize] += 1);
-                        prop_assert_eq!(world.scratch.take_lost(), expected);
-                    }
-                    prop_assert!(world.lowered || Some(reason) == furthest.or(Some(Reason::NoCampaigns)));
-                }
-                (decided, best) => prop_assert!(false, "{:?}, the best alone is {:?}", decided, best),
-            }
-        }
+        decide_as_one_built_at_once(&steps, lowers)?;
     }
+}
+
+#[test]
+fn a_catalog_with_one_campaign_put_again_decides_as_one_built_at_once() {
+    decide_as_one_built_at_once(&[Step::Put(0, 0, 1)], false).unwrap();
 }
 
 #[test]

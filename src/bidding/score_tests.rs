@@ -154,7 +154,7 @@ fn the_creative_that_is_worth_most_is_shown_and_equal_ones_take_turns() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(64))]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Whatever a model predicts and a click costs, what is set aside is the bid, and never more than was leased.
     #[test]

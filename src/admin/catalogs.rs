@@ -27,6 +27,8 @@ pub struct Catalogs {
     builder: Builder,
     /// Edited campaigns above which they are merged.
     merge_above: usize,
+    /// [`MAX_UNMERGED`].
+    max_unmerged: usize,
     state: Mutex<State>,
 }
 
@@ -51,7 +53,7 @@ impl Catalogs {
         let in_force = Arc::new(ArcSwap::new(editor.catalog().clone()));
         show(&gauges, editor.catalog(), Some(build));
         let state = Mutex::new(State { editor, merging: false, retired: Vec::new() });
-        Ok(Catalogs { in_force, gauges, builder: Builder::start()?, merge_above, state })
+        Ok(Catalogs { in_force, gauges, builder: Builder::start()?, merge_above, max_unmerged: MAX_UNMERGED, state })
     }
 
     pub fn in_force(&self) -> Arc<ArcSwap<Catalog>> {
@@ -100,7 +102,7 @@ impl Edit<'_> {
     async fn in_force(&mut self) -> Result<(), Problem> {
         self.publish(None);
         self.merge_if_many();
-        if self.state.editor.catalog().unmerged() > MAX_UNMERGED {
+        if self.state.editor.catalog().unmerged() > self.catalogs.max_unmerged {
             self.merge_now().await?;
         }
         Ok(())
@@ -158,5 +160,57 @@ fn show(gauges: &Gauges, catalog: &Catalog, build: Option<Duration>) {
     gauges.catalog_unmerged.store(catalog.unmerged() as u64, Ordering::Relaxed);
     if let Some(build) = build {
         gauges.catalog_build_us.store(build.as_micros() as u64, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::bidding::campaign::parse;
+    use crate::bidding::compiled::Compiled;
+    use crate::bidding::live::Live;
+    use crate::event::Promise;
+    use crate::ids::NodeId;
+    use crate::ledger::bucket::Grids;
+    use crate::ledger::{Books, Hot};
+    use crate::money::{Nanos, Rate};
+
+    fn entry(no: CampaignNo, hot: &mut Hot) -> Entry {
+        let campaign = json!({
+            "id": no.0.to_string(), "currency": "USD", "budget": {"total": "1"}, "bid": {"type": "cpm", "price": "1"},
+            "creatives": [{"id": "x", "type": "banner", "w": 1, "h": 1, "adm": "x", "adomain": ["a.example"]}],
+        });
+        let compiled = Compiled::new(no, Arc::new(parse(&campaign.to_string()).unwrap()));
+        Entry::new(Arc::new(compiled), Arc::new(Live::new(hot.account(no), true, Nanos(1))), Rate::USD)
+    }
+
+    #[tokio::test]
+    async fn edits_merge_what_a_builder_does_not_get_to() {
+        let mut hot = Hot::new(Books::default(), NodeId(1), Arc::new(Grids::new(&[])), Promise::default());
+        let first = Catalog::build(1, &[], |_| Some(Rate::USD));
+        let mut catalogs = Catalogs::start(first, Duration::ZERO, 2, Arc::default()).unwrap();
+        catalogs.max_unmerged = 8;
+        let catalogs = Arc::new(catalogs);
+        // It was told to merge, and has no processor.
+        let begun = {
+            let mut edit = catalogs.edit().await;
+            edit.state.merging = true;
+            edit.state.editor.begin_merge()
+        };
+        let mut merges = 0;
+        for n in 1..=40 {
+            catalogs.edit().await.put(entry(CampaignNo(n), &mut hot)).await.map_err(|_| "an edit is refused").unwrap();
+            let catalog = catalogs.in_force.load();
+            assert!(catalog.unmerged() <= 8, "{} after {n} edits", catalog.unmerged());
+            assert_eq!(catalog.len(), n as usize);
+            merges += usize::from(catalog.unmerged() == 0);
+        }
+        assert_eq!(merges, 4, "each ninth edit merges");
+        // At last it has: nothing of that counts any more.
+        catalogs.merged(Ok::<_, ()>((begun.merged(), Duration::ZERO))).await;
+        assert_eq!(catalogs.in_force.load().len(), 40);
+        assert!((1..=40).all(|n| catalogs.in_force.load().find(CampaignNo(n)).is_some()));
     }
 }

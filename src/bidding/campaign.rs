@@ -181,7 +181,8 @@ pub fn parse_file(text: &str) -> Result<Vec<Campaign>, Vec<Fault>> {
 fn read(value: &Value, pointer: String, faults: &Faults) -> Option<Campaign> {
     let o = Object::new(value, pointer, faults)?;
     o.only(KEYS);
-    let json = value.to_string();
+    let mut json = value.to_string();
+    json.shrink_to_fit();
     if json.len() > MAX_CAMPAIGN_BYTES {
         faults.add(o.pointer.clone(), too_long(json.len(), MAX_CAMPAIGN_BYTES));
     }
@@ -281,6 +282,8 @@ fn read_creatives(o: &Object) -> Vec<Creative> {
         }
         creatives.push(creative);
     }
+    // There are as many of them as campaigns.
+    creatives.shrink_to_fit();
     creatives
 }
 

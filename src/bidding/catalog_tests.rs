@@ -26,10 +26,10 @@ use crate::scoring::registry::tests::linear;
 use crate::scoring::{ModelSet, Models};
 use crate::window::impressions::ImpressionStore;
 
-const NOW: UnixMs = UnixMs(1_795_000_000_000);
-const LIFETIMES: Lifetimes = Lifetimes { auction_ms: 120_000, bill_ms: 3_600_000, sends_win: true };
+pub(super) const NOW: UnixMs = UnixMs(1_795_000_000_000);
+pub(super) const LIFETIMES: Lifetimes = Lifetimes { auction_ms: 120_000, bill_ms: 3_600_000, sends_win: true };
 /// Some words of a bitmap, the last one not full.
-const CAMPAIGNS: u32 = 150;
+pub(super) const CAMPAIGNS: u32 = 150;
 const ZONES: [&str; 3] = ["UTC", "Asia/Tokyo", "America/New_York"];
 
 /// An operator, with what should be in force.
@@ -76,7 +76,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn cpm(price: i64) -> Nanos {
+pub(super) fn cpm(price: i64) -> Nanos {
     Nanos(price * 1_000_000)
 }
 
@@ -152,7 +152,7 @@ fn bid(how: u32, price: i64) -> Value {
 }
 
 /// A campaign that is choosy in the ways that the bits of `how` say.
-fn compiled(no: CampaignNo, how: u32, price: i64) -> Arc<Compiled> {
+pub(super) fn compiled(no: CampaignNo, how: u32, price: i64) -> Arc<Compiled> {
     let mut targeting = json!({});
     let mut choose = |bit: u32, key: &str, value: Value| {
         if how >> bit & 3 == 0 {
@@ -204,7 +204,7 @@ fn requests() -> Vec<String> {
 }
 
 /// Accounts with money.
-fn accounts(grids: Arc<Grids>) -> Vec<Arc<Account>> {
+pub(super) fn accounts(grids: Arc<Grids>) -> Vec<Arc<Account>> {
     let mut hot = Hot::new(Books::default(), NodeId(1), grids, Promise::default());
     let mut events = vec![hot.started()];
     for no in (0..CAMPAIGNS).map(CampaignNo) {
@@ -233,20 +233,24 @@ fn accounts(grids: Arc<Grids>) -> Vec<Arc<Account>> {
     (0..CAMPAIGNS).map(|no| hot.account(CampaignNo(no))).collect()
 }
 
+pub(super) fn shared(grids: Arc<Grids>) -> Arc<Shared> {
+    Arc::new(Shared {
+        rates: [(Currency::USD, Rate::USD)].into_iter().collect(),
+        grids,
+        sequencer: Sequencer::new(NodeId(1), Default::default()),
+        impressions: Arc::new(ImpressionStore::new(1 << 20)),
+        users: UserKey::new(&[0; 32]),
+        bid_for_unknown: false,
+        supply: None,
+        vendor: None,
+    })
+}
+
 impl World {
     fn new() -> World {
         let grids = Arc::new(Grids::new(&[LIFETIMES]));
         let accounts = accounts(grids.clone());
-        let shared = Arc::new(Shared {
-            rates: [(Currency::USD, Rate::USD)].into_iter().collect(),
-            grids,
-            sequencer: Sequencer::new(NodeId(1), Default::default()),
-            impressions: Arc::new(ImpressionStore::new(1 << 20)),
-            users: UserKey::new(&[0; 32]),
-            bid_for_unknown: false,
-            supply: None,
-            vendor: None,
-        });
+        let shared = shared(grids);
         let present = (0..CAMPAIGNS).step_by(2).map(|i| {
             let (no, price) = (CampaignNo(i), i64::from(i % 5) + 1);
             let compiled = compiled(no, i.wrapping_mul(0x9E37_79B9), price);
@@ -333,8 +337,8 @@ fn at_once(present: &BTreeMap<CampaignNo, (Arc<Compiled>, Arc<Live>)>) -> Catalo
     Catalog::build(1, &campaigns, |_| Some(Rate::USD))
 }
 
-fn outcome(snapshot: &Snapshot, request: &str, scratch: &mut Scratch) -> Outcome {
-    let exchange = ExchangeTerms {
+pub(super) fn exchange() -> ExchangeTerms {
+    ExchangeTerms {
         name: "demo".to_owned(),
         number: 1,
         key: key("demo"),
@@ -344,7 +348,11 @@ fn outcome(snapshot: &Snapshot, request: &str, scratch: &mut Scratch) -> Outcome
         spend_on_win: false,
         open_bids: 1,
         ad_system: None,
-    };
+    }
+}
+
+fn outcome(snapshot: &Snapshot, request: &str, scratch: &mut Scratch) -> Outcome {
+    let exchange = exchange();
     let decision = decide(snapshot, &exchange, &parse(request.as_bytes()).unwrap(), NOW, scratch);
     match decision.bids.first() {
         Some(bid) => Ok((bid.facts.campaign, bid.facts.price)),
@@ -352,73 +360,82 @@ fn outcome(snapshot: &Snapshot, request: &str, scratch: &mut Scratch) -> Outcome
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+fn decide_as_one_built_at_once(steps: &[Step], lowers: bool) -> Result<(), TestCaseError> {
+    let (mut world, requests) = (World::new(), requests());
+    for (i, step) in steps.iter().enumerate() {
+        match step {
+            Step::Price(no, price) if !lowers => {
+                let has = world.present.get(&CampaignNo(*no)).map_or(0, |(c, live)| live.price().0 / nanos(c, 1).0);
+                world.step(&Step::Price(*no, has.max(*price)));
+            }
+            _ => world.step(step),
+        }
+        let request = &requests[i % requests.len()];
+        let (edited, whole) = (world.decide(request), world.decide_at_once(&world.present, request));
+        let reason = |reason: Reason| if world.lowered { Reason::Price } else { reason };
+        prop_assert_eq!(edited.map(|(_, price)| price).map_err(reason), whole.map(|(_, price)| price).map_err(reason));
+        prop_assert_eq!(world.editor.catalog().len(), world.present.len());
+    }
+    for request in &requests {
+        let alone: BTreeMap<CampaignNo, Outcome> = world
+            .present
+            .iter()
+            .map(|(no, campaign)| {
+                (*no, world.decide_at_once(&[(*no, campaign.clone())].into_iter().collect(), request))
+            })
+            .collect();
+        for (no, outcome) in &alone {
+            let (compiled, live) = &world.present[no];
+            let BidPrice::Cpc { model, .. } = &compiled.campaign.bid else { continue };
+            let naive = naive(*no, live.price(), model, request);
+            match outcome {
+                Ok((_, price)) => prop_assert_eq!(naive, Ok(*price)),
+                Err(Reason::Floor) => prop_assert!(naive.is_ok_and(|price| price < cpm(7))),
+                Err(reason @ (Reason::ModelMissing | Reason::Prediction)) => prop_assert_eq!(naive, Err(*reason)),
+                Err(_) => {}
+            }
+        }
+        let best = alone.values().filter_map(|outcome| outcome.ok().map(|(_, price)| price)).max();
+        world.scratch.take_lost();
+        match (world.decide(request), best) {
+            (Ok((winner, price)), Some(best)) => {
+                prop_assert_eq!(price, best);
+                prop_assert_eq!(alone[&winner], Ok((winner, best)));
+            }
+            (Err(reason), None) => {
+                let furthest = alone.values().filter_map(|outcome| outcome.err()).max();
+                if request.contains("private_auction") {
+                    // Who does not have the deal is not looked at.
+                    continue;
+                }
+                if !request.contains("\"bidfloor\":5") && !request.contains("\"bidfloor\":7") {
+                    // Nobody is too cheap to be looked at, so each is lost for its own reason.
+                    let mut expected = [0; Reason::COUNT];
+                    alone.values().filter_map(|outcome| outcome.err()).for_each(|r| expected[r as usize] += 1);
+                    prop_assert_eq!(world.scratch.take_lost(), expected);
+                }
+                prop_assert!(world.lowered || Some(reason) == furthest.or(Some(Reason::NoCampaigns)));
+            }
+            (decided, best) => prop_assert!(false, "{:?}, the best alone is {:?}", decided, best),
+        }
+    }
+    Ok(())
+}
 
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn edited_and_merged_catalogs_decide_as_one_built_at_once(
         steps in proptest::collection::vec(step(), 1..60),
         lowers in any::<bool>(),
     ) {
-        let (mut world, requests) = (World::new(), requests());
-        for (i, step) in steps.iter().enumerate() {
-            match step {
-                Step::Price(no, price) if !lowers => {
-                    let has = world.present.get(&CampaignNo(*no)).map_or(0, |(c, live)| live.price().0 / nanos(c, 1).0);
-                    world.step(&Step::Price(*no, has.max(*price)));
-                }
-                _ => world.step(step),
-            }
-            let request = &requests[i % requests.len()];
-            let (edited, whole) = (world.decide(request), world.decide_at_once(&world.present, request));
-            let reason = |reason: Reason| if world.lowered { Reason::Price } else { reason };
-            prop_assert_eq!(
-                edited.map(|(_, price)| price).map_err(reason),
-                whole.map(|(_, price)| price).map_err(reason)
-            );
-            prop_assert_eq!(world.editor.catalog().len(), world.present.len());
-        }
-        for request in &requests {
-            let alone: BTreeMap<CampaignNo, Outcome> = world.present.iter().map(|(no, campaign)| {
-                (*no, world.decide_at_once(&[(*no, campaign.clone())].into_iter().collect(), request))
-            }).collect();
-            for (no, outcome) in &alone {
-                let (compiled, live) = &world.present[no];
-                if let BidPrice::Cpc { model, .. } = &compiled.campaign.bid {
-                    let naive = naive(*no, live.price(), model, request);
-                    match outcome {
-                        Ok((_, price)) => prop_assert_eq!(naive, Ok(*price)),
-                        Err(Reason::Floor) => prop_assert!(naive.is_ok_and(|price| price < cpm(7))),
-                        Err(reason @ (Reason::ModelMissing | Reason::Prediction)) => prop_assert_eq!(naive, Err(*reason)),
-                        Err(_) => {}
-                    }
-                }
-            }
-            let best = alone.values().filter_map(|outcome| outcome.ok().map(|(_, price)| price)).max();
-            world.scratch.take_lost();
-            match (world.decide(request), best) {
-                (Ok((winner, price)), Some(best)) => {
-                    prop_assert_eq!(price, best);
-                    prop_assert_eq!(alone[&winner], Ok((winner, best)));
-                }
-                (Err(reason), None) => {
-                    let furthest = alone.values().filter_map(|outcome| outcome.err()).max();
-                    if request.contains("private_auction") {
-                        // Who does not have the deal is not looked at.
-                        continue;
-                    }
-                    if !request.contains("\"bidfloor\":5") && !request.contains("\"bidfloor\":7") {
-                        // Nobody is too cheap to be looked at, so each is lost for its own reason.
-                        let mut expected = [0; Reason::COUNT];
-                        alone.values().filter_map(|outcome| outcome.err()).for_each(|r| expected[r as usize] += 1);
-                        prop_assert_eq!(world.scratch.take_lost(), expected);
-                    }
-                    prop_assert!(world.lowered || Some(reason) == furthest.or(Some(Reason::NoCampaigns)));
-                }
-                (decided, best) => prop_assert!(false, "{:?}, the best alone is {:?}", decided, best),
-            }
-        }
+        decide_as_one_built_at_once(&steps, lowers)?;
     }
+}
+
+#[test]
+fn a_catalog_with_one_campaign_put_again_decides_as_one_built_at_once() {
+    decide_as_one_built_at_once(&[Step::Put(0, 0, 1)], false).unwrap();
 }
 
 #[test]

@@ -114,8 +114,9 @@ impl<'a> Object<'a> {
 
     /// An optional array; an absent one is empty. Faulty elements are noted and left out.
     pub fn list<T>(&self, key: &str, max: usize, mut read: impl FnMut(&'a Value) -> Result<T, String>) -> Vec<T> {
-        let mut out = Vec::new();
-        for (index, value) in self.elements(key, max).iter().enumerate() {
+        let elements = self.elements(key, max);
+        let mut out = Vec::with_capacity(elements.len());
+        for (index, value) in elements.iter().enumerate() {
             match read(value) {
                 Ok(item) => out.push(item),
                 Err(message) => self.faults.add(format!("{}/{index}", self.at(key)), message),

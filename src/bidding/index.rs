@@ -142,6 +142,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn says_what_each_campaign_says(all in proptest::collection::vec(accepts(), 0..200), value in proptest::option::of(0u64..7)) {
             let all_attributes = |accepts: &Accepts| std::array::from_fn(|a| {

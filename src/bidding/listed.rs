@@ -151,6 +151,7 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn says_what_each_campaign_says(
             all in proptest::collection::vec(proptest::collection::hash_set("[a-e]", 0..4), 0..200),

@@ -35,6 +35,8 @@ pub mod part;
 pub mod reason;
 mod scan;
 mod score;
+#[cfg(test)]
+mod score_tests;
 mod strict;
 pub mod subject;
 pub mod supply;

@@ -9,7 +9,7 @@ use super::offer::{Formats, Want};
 use super::part::Entry;
 use super::reason::Reason;
 use super::scan::{Best, Candidate};
-use super::values::{Lists, Row, Seen, Shown};
+use super::values::{Lists, Row, Seen, Shown, asks_of_the_user};
 use crate::money::{Quantity, Rate};
 use crate::openrtb::imp::Imp;
 use crate::scoring::sources::Caller;
@@ -146,7 +146,8 @@ impl Ask<'_, '_> {
         let set = snapshot.models.at(model);
         let Some(active) = set.active.as_deref() else { return };
         let shadow = set.shadow.as_deref().filter(|shadow| predicts_clicks(shadow));
-        let personal = scratch.subject.is_personal(self.request, snapshot.shared.vendor.as_ref());
+        let asks = asks_of_the_user(&active.features) || shadow.is_some_and(|shadow| asks_of_the_user(&shadow.features));
+        let personal = asks && scratch.subject.is_personal(self.request, snapshot.shared.vendor.as_ref());
         let (exchange, request, now) = (&*self.exchange.name, self.request, self.now);
         let seen = Seen { exchange, request, imp, markup: formats.markup(imp), personal, now };
         let scoring = &mut scratch.scoring;
@@ -216,6 +217,9 @@ impl Ask<'_, '_> {
     ) -> Result<Candidate, Reason> {
         let (models, compiled) = (&self.snapshot.models, &*entry.compiled);
         let worth = entry.live.price().times_probability(row.prediction).ok_or(Reason::Prediction)?;
+        if entry.live.pace.is_paced() {
+            entry.live.note_worth(worth);
+        }
         let mut own_price = entry.live.pace.bid(worth, &mut fastrand::Rng::with_seed(draw));
         let value = own_price.convert_floor(entry.rate, Rate::USD).0;
         let mut price = own_price.convert_floor(entry.rate, self.rate);

@@ -62,6 +62,11 @@ static TABLE: LazyLock<Vec<From>> = LazyLock::new(|| {
     Sources::bid().list().iter().map(|s| from(&s.name).unwrap_or(From::Request(|_| Value::Missing))).collect()
 });
 
+/// Whether any column is made of user data: only then does it matter whether that may be used.
+pub(super) fn asks_of_the_user(features: &Features) -> bool {
+    features.columns().iter().any(|column| column.source_name.starts_with("user."))
+}
+
 /// The lists of a request that a model asks for, by place.
 pub(super) struct Lists<'v>(Vec<(usize, Vec<Cow<'v, str>>)>);
 

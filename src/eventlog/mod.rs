@@ -58,9 +58,15 @@ use crate::event::{Event, Offset, Stamped};
 
 /// An append-only log of events, shared by all threads.
 pub trait EventLog: Send + Sync {
-    /// Leaves an event for the next commit and returns at once; a crash within the next 5 ms may lose it.
-    /// `lane` is the caller's worker index (taken modulo the number of lanes). Refused while [`LogState::Full`].
-    fn append(&self, lane: usize, event: &Event) -> Result<(), AppendError>;
+    /// Leaves events for the next commit, all or none of them, and returns at once; a crash within the next 5 ms may
+    /// lose them. `lane` is the caller's worker index (taken modulo the number of lanes). Refused while
+    /// [`LogState::Full`]; no events are `Ok`.
+    fn append_all(&self, lane: usize, events: &[Event]) -> Result<(), AppendError>;
+
+    /// As [`append_all`](Self::append_all), for one.
+    fn append(&self, lane: usize, event: &Event) -> Result<(), AppendError> {
+        self.append_all(lane, std::slice::from_ref(event))
+    }
 
     /// Appends events that must not be lost, all or none of them. The result comes once they are durable and the
     /// follower has applied them; an error means that they are not known to be durable. Goes on in

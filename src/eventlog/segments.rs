@@ -202,13 +202,16 @@ impl SegmentLog {
 }
 
 impl EventLog for SegmentLog {
-    fn append(&self, lane: usize, event: &Event) -> Result<(), AppendError> {
+    fn append_all(&self, lane: usize, events: &[Event]) -> Result<(), AppendError> {
+        if events.is_empty() {
+            return Ok(());
+        }
         let shared = &*self.shared;
         let mut lane = lock(&shared.lanes[lane % shared.lanes.len()]);
         if let Some(why) = shared.refusal(false) {
             return Err(why);
         }
-        let half_full = lane.push(std::slice::from_ref(event), shared.limits)?;
+        let half_full = lane.push(events, shared.limits)?;
         drop(lane);
         if half_full {
             shared.wake_writer();

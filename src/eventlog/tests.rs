@@ -202,7 +202,10 @@ fn lanes_and_units_are_bounded() {
     let mut taken = 0;
     while rig.log.append(0, &event(0, taken)).is_ok() {
         taken += 1;
+        let more_than_fit = vec![event(0, 0); 8192 / 20];
+        assert!(rig.log.append_all(0, &more_than_fit).is_err(), "none of them is taken");
     }
+    assert_eq!(rig.log.append_all(0, &[]), Ok(()));
     assert_eq!(rig.log.append(0, &event(0, 0)), Err(AppendError::Busy));
     assert_eq!(now(&mut rig.log.append_durable(0, &[event(0, 0)])), Some(Err(AppendError::Busy)));
     assert_eq!(rig.log.append(1, &event(1, 0)), Ok(()));

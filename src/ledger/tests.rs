@@ -215,15 +215,22 @@ impl World {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn money_is_exact_whatever_happens(total in 100i64..5_000, daily in proptest::option::of(50i64..3_000), steps in steps()) {
-        let mut world = World::new(total, daily);
-        for step in &steps {
-            world.step(step);
-        }
-        world.end();
+        plays(total, daily, &steps);
     }
+}
+
+fn plays(total: i64, daily: Option<i64>, steps: &[Step]) {
+    let mut world = World::new(total, daily);
+    steps.iter().for_each(|step| world.step(step));
+    world.end();
+}
+
+#[test]
+fn one_bid_of_which_nothing_is_heard_leaves_nothing_behind() {
+    plays(100, None, &[Step::Bid { cost: 1 }]);
 }
 
 #[test]

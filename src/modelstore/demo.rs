@@ -1,7 +1,5 @@
 //! The models that the demo serves with.
 
-use std::io;
-
 use super::{ModelStore, StoreError, folder};
 use crate::scoring::manifest::Manifest;
 
@@ -27,10 +25,8 @@ impl ModelStore {
         for Demo { manifest: text, content } in DEMOS {
             let manifest = Manifest::parse(text).map_err(StoreError::Refused)?;
             let (name, version) = (manifest.name.as_str(), manifest.version.as_str());
-            match folder::install(&self.dir, name, version, &manifest.file, text, content) {
-                Err(error) if error.kind() != io::ErrorKind::DirectoryNotEmpty => return Err(error.into()),
-                // It was there before.
-                _ => {}
+            if folder::digest(&self.folder(name, version)).is_none() {
+                folder::install(&self.dir, name, version, &manifest.file, text, content)?;
             }
             if self.registry.load().get(name).is_none() {
                 self.activate(name, version)?;

@@ -82,17 +82,26 @@ pub fn install(dir: &Path, name: &str, version: &str, file: &str, manifest: &str
     let parent = dir.join(name);
     fs::create_dir_all(&parent)?;
     let new = parent.join(format!("{NEW}{version}"));
-    remove(&new)?;
-    fs::create_dir(&new)?;
-    for (file, content) in [(file, content), (MANIFEST, manifest.as_bytes())] {
-        let mut file = File::create_new(new.join(file))?;
+    let files = [(file, content), (MANIFEST, manifest.as_bytes())];
+    let written = write(&new, files).and_then(|()| fs::rename(&new, parent.join(version)));
+    if let Err(error) = written {
+        // What is left of it if this fails too, the next start removes.
+        let _as_far_as_possible = remove(&new);
+        return Err(error);
+    }
+    sync(&parent)?;
+    sync(dir)
+}
+
+fn write(folder: &Path, files: [(&str, &[u8]); 2]) -> io::Result<()> {
+    remove(folder)?;
+    fs::create_dir(folder)?;
+    for (file, content) in files {
+        let mut file = File::create_new(folder.join(file))?;
         file.write_all(content)?;
         file.sync_all()?;
     }
-    sync(&new)?;
-    fs::rename(&new, parent.join(version))?;
-    sync(&parent)?;
-    sync(dir)
+    sync(folder)
 }
 
 fn sync(dir: &Path) -> io::Result<()> {
@@ -117,4 +126,40 @@ pub fn remove_leftovers(dir: &Path) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_artifact_is_there_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let install = |version: &str| install(dir.path(), "ctr", version, "model.json", "name = 1", b"{}");
+        let names = || fs::read_dir(dir.path().join("ctr")).unwrap().count();
+        install("1").unwrap();
+        assert_eq!(list(dir.path()), [("ctr".to_owned(), "1".to_owned())]);
+        assert_eq!(digest(&dir.path().join("ctr/1")), Some(Sha256::digest("name = 1").into()));
+        install("1").unwrap_err();
+        assert_eq!(names(), 1, "nothing is left of what failed");
+        // A crash left this.
+        fs::create_dir(dir.path().join("ctr/.new-2")).unwrap();
+        fs::write(dir.path().join("ctr/.new-2/model.json"), b"half").unwrap();
+        install("2").unwrap();
+        fs::create_dir(dir.path().join("ctr/.new-3")).unwrap();
+        assert_eq!((list(dir.path()).len(), count(dir.path(), "ctr").unwrap()), (2, (1, 2)));
+        remove_leftovers(dir.path()).unwrap();
+        assert_eq!(names(), 2);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join(MANIFEST)).unwrap();
+        let fault = read(dir.path()).unwrap_err();
+        assert!(fault.place.ends_with(MANIFEST) && fault.message == "is no file", "{fault}");
+        assert_eq!((digest(dir.path()), list(dir.path()).len()), (None, 0));
+        let fault = read_file(Path::new("/dev/zero"), 10).unwrap_err();
+        assert_eq!(fault.message, "is no file");
+    }
 }

@@ -1,6 +1,6 @@
 //! What lies in the models directory: each version is checked once, and again when its files change.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::time::SystemTime;
 
@@ -26,7 +26,7 @@ impl Found {
     /// The versions that are to be checked: those whose files are other ones than when they were, and the same as when this
     /// last looked, so that nobody is still writing them.
     pub fn due(&mut self, dir: &Path) -> Vec<(String, String)> {
-        let there = folder::list(dir);
+        let there: BTreeSet<_> = folder::list(dir).into_iter().collect();
         self.versions.retain(|key, _| there.contains(key));
         let mut due = Vec::new();
         for key in there {

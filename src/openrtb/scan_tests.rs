@@ -147,7 +147,7 @@ fn salad() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn any_bytes(bytes in prop::collection::vec(any::<u8>(), 0..60)) {
@@ -295,7 +295,8 @@ fn keys_with_the_number_of_a_short_name_are_that_name() {
         }
         check(&format!("{key}\0"), true, "");
     }
-    proptest!(|(key in "[idw\\PC]{0,16}", escaped: bool)| {
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    proptest!(config, |(key in "[idw\\PC]{0,16}", escaped: bool)| {
         prop_assume!(!key.contains(['"', '\\']));
         check(&key, escaped, "");
     });

@@ -8,6 +8,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
+use smallvec::SmallVec;
 
 use super::body::Unread;
 use super::codecs::{Bound, Refused};
@@ -220,14 +221,14 @@ fn bids(call: &Call, request: &BidRequest) -> Result<Vec<u8>, Reason> {
     if let Some(reason) = decision.reason {
         return Err(reason);
     }
-    // The log has the bid before the exchange does. If it cannot take it there is no bid, and the money comes back
-    // when its bucket ends.
-    for bid in decision.bids.iter().filter(|b| !b.facts.test) {
-        traffic.log.append(worker.lane, &Event::Bid(bid.facts)).map_err(|error| match error {
-            AppendError::Busy | AppendError::TooLarge { .. } => Reason::LogBusy,
-            AppendError::Full | AppendError::Failed(_) | AppendError::Closed => Reason::LogFull,
-        })?;
-    }
+    // The log has the bids before the exchange does: all of them, so that it holds none that nobody got. If it cannot
+    // take them there is no bid, and the money comes back when its bucket ends.
+    let events: SmallVec<[Event; 1]> =
+        decision.bids.iter().filter(|b| !b.facts.test).map(|bid| Event::Bid(bid.facts)).collect();
+    traffic.log.append_all(worker.lane, &events).map_err(|error| match error {
+        AppendError::Busy | AppendError::TooLarge { .. } => Reason::LogBusy,
+        AppendError::Full | AppendError::Failed(_) | AppendError::Closed => Reason::LogFull,
+    })?;
     let body = render(worker, exchange, request, &decision)?;
     let stats = worker.stats();
     stats.bid_responses.add(1);

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::make::{campaign, request, substitute, with};
+use crate::make::{campaign, patient, request, substitute, with};
 use crate::process::{errors_of, run};
 use crate::server::{Server, wait_for, write_files};
 
@@ -178,4 +178,27 @@ fn on_a_full_disk_bids_stop_notices_go_on_and_then_ask_to_be_sent_again() {
     assert_eq!(server.is_sound("a").spent, all * 1_000_007);
     server.bid_soon(&request());
     server.put(&paused);
+}
+
+#[test]
+fn of_a_response_that_the_log_refuses_no_bid_is_made() {
+    let config = "[exchanges.demo]\nauction_lifetime_s = 0.5\nbill_lifetime_s = 0.5\n[log]\nlane_bytes = 65536\n";
+    let mut server = Server::start(config, &[with(campaign("a"), json!({"budget": {"total": "1000000"}}))]);
+    // More than the log takes at once, as soon as enough is leased for them.
+    let imps: Vec<Value> =
+        (0..1_500).map(|n| with(request()["imp"][0].clone(), json!({"id": n.to_string()}))).collect();
+    let many = with(patient(), json!({"imp": imps}));
+    let refused = |server: &Server| server.metric("gavel_no_bids_total{reason=\"log_busy\"}");
+    let mut sent = 0;
+    wait_for(Duration::from_secs(20), "a response is refused", || {
+        let response = server.response(&many);
+        sent += response.map_or(0, |r| r["seatbid"][0]["bid"].as_array().unwrap().len());
+        refused(&server) >= 3.0
+    });
+    // What is in the log is what was sent, and the money of the others comes back.
+    let a = server.settled("a", sent as u64);
+    wait_for(Duration::from_secs(5), "all expires", || server.account("a").reserved == 0);
+    assert_eq!((server.account("a").bids, a.spent), (sent as u64, 0));
+    server.restart();
+    assert_eq!(server.is_sound("a").bids, sent as u64);
 }

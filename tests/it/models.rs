@@ -150,7 +150,7 @@ fn a_version_is_uploaded_shadowed_activated_and_rolled_back() {
 }
 
 fn bids(server: &Server) -> Vec<gavel::event::Facts> {
-    let storage = DirStorage::new(&server.dir.path().join("data/log")).unwrap();
+    let storage = DirStorage::new(server.dir.path().join("data/log")).unwrap();
     let log = ReadOnlyLog::open(Arc::new(storage), &mut |_, _| {}).unwrap();
     let mut reader = log.read(Offset(0)).unwrap();
     let mut bids = Vec::new();

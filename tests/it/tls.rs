@@ -22,7 +22,7 @@ fn write_pair(dir: &Path) -> String {
     cert.pem()
 }
 
-fn server() -> (Server, String) {
+pub fn server() -> (Server, String) {
     let mut pem = String::new();
     let server = Server::start_with(TLS, &[campaign("a")], |dir| pem = write_pair(dir));
     (server, pem)

@@ -237,8 +237,8 @@ impl World<'_> {
         if is_empty(&campaign["frequency_caps"]) {
             return Some(());
         }
-        let ids = [&request["device"]["ifa"], &request["user"]["id"]].into_iter().filter_map(Value::as_str);
-        let user = ids.filter(|id| id.trim_matches(['0', '-']) != "" && is_personal(request)).next()?;
+        let mut ids = [&request["device"]["ifa"], &request["user"]["id"]].into_iter().filter_map(Value::as_str);
+        let user = ids.find(|id| !id.trim_matches(['0', '-']).is_empty() && is_personal(request))?;
         let id = campaign["id"].as_str()?;
         met(list(&campaign["frequency_caps"]).all(|cap| {
             let since = self.now_ms - cap["per_seconds"].as_i64().unwrap_or(0) * 1_000;

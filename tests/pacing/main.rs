@@ -175,3 +175,23 @@ fn demand_that_was_lost_does_not_wind_the_multiplier_up() {
         assert!((-0.02..0.015).contains(&extra), "{extra} of the budget more than planned");
     }
 }
+
+/// Notices that come a minute late are a sixtieth of such a period late: it follows the plan less closely, and still
+/// comes to its end.
+#[test]
+fn an_hour_whose_notices_are_a_minute_late() {
+    let steady = (Traffic::Flat, 0.07);
+    let lost = (Traffic::Lost(1_200, 1_800), 0.08);
+    let burst = (Traffic::Burst(5.0, 1_200, 1_500), 0.13);
+    for (seed, (traffic, bound)) in [steady, lost, burst].into_iter().enumerate() {
+        for (prices, second_price) in [(LOG_NORMAL, false), (LOG_NORMAL, true), (EQUAL, false), (EQUAL, true)] {
+            let market = Market { second_price, ..market(prices, traffic, A_MINUTE) };
+            let budget = market.requests_per_second * 3_600.0 * 0.004 / 5.0;
+            let run = run(&mut World::new(51 + seed as u64, START, &over(1, budget), market), 1.0, 0..0);
+            // Where all bid the same, a share of the market is won by chance.
+            let least = if matches!(prices, Prices::Equal(_)) { 0.98 } else { 0.99 };
+            let holds = run.delivered >= least && run.worst.abs() <= bound;
+            assert!(holds, "{traffic:?}, {prices:?}, {second_price}: {run:?}");
+        }
+    }
+}

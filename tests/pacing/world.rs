@@ -285,7 +285,7 @@ impl World {
             promised: live.pace.promised(),
             told: flow.told,
             waited: flow.waited,
-            price: live.price(),
+            price: live.whole_bid(),
             room: live.pace.room(),
             can_bid: live.active() && leased,
             asked,

@@ -284,9 +284,10 @@ impl Journal {
         }
     }
 
-    /// Whether bids went out whose money is still set aside and that the log does not hold.
-    pub fn lost_bids(&self) -> bool {
-        self.live.iter().any(|at| !self.made[*at].in_log)
+    /// When the last bid went out whose money is still set aside and that the log does not hold.
+    pub fn lost_bid_at(&self) -> Option<UnixMs> {
+        let live = self.live.iter().map(|at| &self.made[*at]);
+        live.filter(|made| !made.in_log).map(|made| made.facts.bid_at).max()
     }
 
     /// No promise is larger than what stands behind it.

@@ -49,9 +49,10 @@ impl World {
         let mut wall = self.now + self.skew_ms;
         self.read_log(&opened);
         // The one thing assumed of wall clocks: where a crash lost bids that had gone out (those of the last few
-        // milliseconds), the clock has not been set back to before their money was set aside.
-        if self.journal.lost_bids() {
-            wall = wall.max(self.journal.now.0);
+        // milliseconds, or since the disk stood still), the clock has not been set back to before their money was set
+        // aside. Where it has, some of their bills are booked late.
+        if let Some(at) = self.journal.lost_bid_at() {
+            wall = wall.max(self.journal.now.max(at).0);
         }
         let base = wall.max(opened.last_at().unwrap_or_default().0);
         if base > wall {

@@ -29,8 +29,8 @@ use crate::money::Nanos;
 /// The part of a period's amount by which a campaign without demand may be behind before the plan is anchored anew.
 pub const GIVE_UP: f64 = 0.01;
 
-/// The plan comes to its amount this long before its period ends, at most a fiftieth of it: what is set aside for bids
-/// that lose comes back and can still be spent.
+/// The plan comes to its amount this long before its period ends, at most a twelfth of it: what is set aside for bids
+/// that lose comes back and can still be spent. With less, an hour whose notices are a minute late ends at 96 to 98 %.
 const DONE_EARLY_MS: i64 = 300_000;
 
 const HOUR_MS: i64 = 3_600_000;
@@ -114,7 +114,7 @@ impl Plan {
         let end = end(campaign, budget, when)?;
         let ahead = |to| Ahead::of(when.curve, &campaign.targeting.hours, when.local, now, to);
         let mut amount = budget.most().0 as f64;
-        let early_ms = DONE_EARLY_MS.min(end.since(now) / 50);
+        let early_ms = DONE_EARLY_MS.min(end.since(now) / 12);
         let here = ahead(end);
         if let (Some(_), Some(ends_at)) = (budget.daily, campaign.ends_at) {
             let left = (budget.total - budget.spent).max(Nanos::ZERO).0 as f64;

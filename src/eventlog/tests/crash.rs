@@ -108,6 +108,7 @@ fn live(disk: &MemStorage, model: &mut Model, actions: &[Action], refused: &mut 
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn no_crash_loses_what_was_acknowledged(
         lives in prop::collection::vec((prop::collection::vec(action(), 1..40), 0..120_u64, any::<u64>()), 1..5)

@@ -176,6 +176,7 @@ fn zstd_windows_are_bounded() {
 }
 
 proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..proptest::test_runner::Config::default() })]
     #[test]
     fn noise_is_refused_or_bounded(noise: Vec<u8>, gzip: bool, cut in 0usize..200) {
         let codecs = &mut Codecs::default();

@@ -263,6 +263,7 @@ fn run(store: &ImpressionStore, steps: &[Step], start: i64, users: u64) -> bool 
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn equals_the_model_while_nothing_is_evicted(steps in steps(20, HOUR, 800), start in prop_oneof![Just(0), Just(NOW.0), Just((1 << 40) - 5)]) {
         let store = roomy();

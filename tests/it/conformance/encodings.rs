@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use super::Check;
 use super::bodies::{bid, lives, post, unwanted};
 use super::target::{Target, parse, response};
+use crate::caller::{Caller, trusting};
 use crate::http::Answer;
 use crate::make::{request, with};
+use crate::tls;
 
 pub fn gzip(body: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -150,7 +152,21 @@ pub fn expect_and_http2(t: &Target) -> Check {
         lives(&mut client)?;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(http2(t))
+    runtime.block_on(http2(t))?;
+    // Another target says nothing of its certificate.
+    if t.own().is_some() { tls() } else { Ok(()) }
+}
+
+fn tls() -> Check {
+    let (server, pem) = tls::server();
+    for protocol in ["h2", "http/1.1"] {
+        let mut caller = Caller::tls(server.traffic(), trusting(&pem, &[protocol])).map_err(|e| e.to_string())?;
+        ensure!(caller.protocol.as_deref() == Some(protocol), "ALPN {protocol} is answered with {:?}", caller.protocol);
+        let asked = request();
+        let answer = caller.post("/openrtb2/demo", &[], asked.to_string().as_bytes());
+        ensure!(response(&answer, &asked)?.is_some(), "no bid over TLS by {protocol}");
+    }
+    Ok(())
 }
 
 async fn http2(t: &Target) -> Check {

@@ -73,3 +73,10 @@ fn the_table_has_every_line_once() {
         assert!(line.name.starts_with(&format!("line_{:02}_", line.number)), "{}", line.name);
     }
 }
+
+#[test]
+fn the_readme_has_the_table() {
+    let rows = LINES.iter().map(|line| format!("| {} | {} | holds |\n", line.number, line.what)).collect::<String>();
+    let wanted = format!("| line | what | result |\n|---|---|---|\n{rows}\n");
+    assert!(include_str!("../../../README.md").contains(&wanted), "the README's table should be\n{wanted}");
+}

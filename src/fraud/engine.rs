@@ -1,5 +1,5 @@
-//! All that fraud checks need, shared by all workers; and how it follows the log. The same [`Engine::apply`] serves live
-//! traffic and recovery.
+//! All that fraud checks need, shared by all workers; and how it follows the log. What a start folds with
+//! [`Engine::apply`] is what live checks left.
 
 use std::sync::Arc;
 
@@ -86,6 +86,15 @@ impl Engine {
         let snapshot = Snapshot { policy: &policy, models, velocity: &self.velocity };
         let decided = decide::check(&snapshot, request, now, scratch);
         (policy, decided)
+    }
+
+    /// Follows the log of this very process, which has counted its checks already.
+    pub fn follow(&self, event: &FraudEvent, offset: u64, now: UnixMs, following: &mut Following) {
+        match event {
+            // One that is not known any more had to make room.
+            FraudEvent::Check(checked) => drop(self.store.written(checked.check, offset)),
+            other => self.apply(other, offset, now, following),
+        }
     }
 
     /// Does what an event of the log says, unless it is done already.

@@ -61,7 +61,7 @@ impl Follower for LedgerFollower {
             }
             (Event::Fraud(fraud), Folded::Done) => {
                 if let Some((engine, following)) = &mut self.fraud {
-                    engine.apply(fraud, stamped.offset.0, stamped.at, following);
+                    engine.follow(fraud, stamped.offset.0, stamped.at, following);
                 }
             }
             (_, Folded::Gap) => tracing::error!(offset = stamped.offset.0, "hot state missed events of the log"),

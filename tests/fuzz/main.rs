@@ -150,3 +150,13 @@ fn manifest() {
 fn upload() {
     run("upload", checks::models::upload);
 }
+
+#[test]
+fn fraud_check() {
+    run("fraud_check", checks::fraud::check);
+}
+
+#[test]
+fn fraud_rules() {
+    run("fraud_rules", checks::fraud::rules);
+}

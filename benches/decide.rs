@@ -83,7 +83,7 @@ fn snapshot(campaigns: &Ready, grids: Arc<Grids>) -> Snapshot {
         supply: None,
         vendor: None,
     };
-    Snapshot { catalog: Arc::new(build(campaigns)), shared: Arc::new(shared) }
+    Snapshot { catalog: Arc::new(build(campaigns)), models: Arc::default(), shared: Arc::new(shared) }
 }
 
 fn build(campaigns: &Ready) -> Catalog {
@@ -92,6 +92,7 @@ fn build(campaigns: &Ready) -> Catalog {
 
 fn exchange() -> ExchangeTerms {
     ExchangeTerms {
+        name: "demo".to_owned(),
         number: 1,
         key: key("demo"),
         seat: "gavel".to_owned(),

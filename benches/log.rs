@@ -45,6 +45,7 @@ fn bid(seq: u32) -> Event {
         user: 99,
         spend_on_win: false,
         test: false,
+        model: 0,
     })
 }
 

@@ -202,6 +202,7 @@ fn facts() -> Facts {
         user: 99,
         spend_on_win: false,
         test: false,
+        model: 0,
     }
 }
 

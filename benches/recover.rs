@@ -53,6 +53,7 @@ fn facts(n: u32, bid_at: UnixMs) -> Facts {
         user: u64::from(n),
         spend_on_win: false,
         test: false,
+        model: 0,
     }
 }
 

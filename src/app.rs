@@ -5,9 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Semaphore;
+
 use crate::admin::campaigns::{CapMemory, Registry};
 use crate::admin::catalogs::Catalogs;
+use crate::admin::fraud::FraudEdits;
 use crate::admin::listener::Listener;
+use crate::admin::models::ModelApi;
 use crate::admin::{Admin, Campaigns, catalog_files, supply_files};
 use crate::bidding::{Catalog, ExchangeTerms, Shared, key};
 use crate::bookstore::{BookStore, SqliteBooks};
@@ -15,16 +19,24 @@ use crate::clock::{SystemClock, UnixMs};
 use crate::config::{self, Config};
 use crate::event::{Event, Offset};
 use crate::eventlog::{AppendError, DirStorage, EventLog, LogConfig, Opened, SegmentLog};
+use crate::fraud::engine::{Edits, Engine, Following};
+use crate::fraud::policy::{Lists, first_lists};
+use crate::fraud::store::Bounds;
+use crate::fraud::{self, Policy, Velocity};
 use crate::ledger::bucket::{Grids, Lifetimes};
 use crate::ledger::reservation::{Bits, step};
 use crate::ledger::sequence::Sequencer;
 use crate::ledger::{Books, Hot, fold};
+use crate::modelstore::ModelStore;
 use crate::openrtb::notice::NoticeUrls;
+use crate::scoring::Sources;
+use crate::serve::fraud::Access;
 use crate::serve::tls::Certificate;
 use crate::serve::traffic::Limits;
 use crate::serve::{self, Traffic, Workers};
 use crate::tasks::OnFailed;
 use crate::tasks::follower::{LedgerFollower, lock, note_impression};
+use crate::tasks::model_watcher;
 use crate::tasks::pacer::{self, Pacer};
 use crate::tasks::reconciler::{self, Reconciler};
 use crate::telemetry::Metrics;
@@ -50,6 +62,7 @@ pub struct App {
     admin_listener: Listener,
     reconciler: reconciler::Running,
     pacer: pacer::Running,
+    model_watcher: model_watcher::Running,
     log: Arc<dyn EventLog>,
     hot: Arc<Mutex<Hot>>,
     metrics: Arc<Metrics>,
@@ -58,10 +71,15 @@ pub struct App {
 
 /// How long a start waits for the first leases: bids made before them would only find no budget.
 const FIRST_LEASES: Duration = Duration::from_secs(5);
+/// Answers of fraud checks that are kept besides the log.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// Events folded at a start before the books are saved: what a start that is broken off need not fold again.
 const SAVE_EVENTS: u64 = 1_000_000;
 /// Reservation bits outlive their tokens by this: a notice that came in time may wait for a slow disk.
 const BITS_GRACE_MS: i64 = 600_000;
+
+/// The model of the fraud path; all others predict clicks.
+const FRAUD_MODEL: &str = "fraud";
 
 impl App {
     /// Starts everything and returns when bids are made.
@@ -99,6 +117,7 @@ impl App {
         let mut store = SqliteBooks::open(&config.data_dir.join("books.sqlite")).map_err(because("books"))?;
         let books = catch_up(&mut store, &opened)?;
 
+        let in_force = books.models.clone();
         let mut metrics = Metrics::new(lanes);
         let impressions = Arc::new(ImpressionStore::new(config.caps.max_bytes));
         let lifetimes: Vec<Lifetimes> = config.exchanges.iter().map(|e| e.lifetimes).collect();
@@ -115,6 +134,8 @@ impl App {
         }
         remember_impressions(&opened, &impressions, &caps, clock.now(), config.token_lifetime_ms())?;
 
+        let fraud = Arc::new(fraud_engine(&config, &opened, clock.now())?);
+        events.push(Event::Fraud(fraud.windows_event()));
         let hot = Arc::new(Mutex::new(hot));
         let (fail, failed) = mpsc::channel();
         let ready = Arc::new(AtomicBool::new(false));
@@ -137,6 +158,7 @@ impl App {
                 counters,
                 token_lifetime_ms: config.token_lifetime_ms() + BITS_GRACE_MS,
                 forget_at: UnixMs(0),
+                fraud: Some((fraud.clone(), Following::default())),
             };
             let on_failed = on_failed.clone();
             let log_failed = move |why: &str| {
@@ -145,6 +167,7 @@ impl App {
             let log = opened.start(Box::new(move || clock.now()), Box::new(follower), Box::new(log_failed));
             let log: Arc<dyn EventLog> = Arc::new(log.map_err(because("log"))?);
             metrics.watch(log.clone(), impressions.clone(), clock);
+            metrics.watch_fraud(fraud.clone());
             (log, Arc::new(metrics))
         };
         for chunk in events.chunks(1_000) {
@@ -188,6 +211,10 @@ impl App {
             workers: metrics.workers.clone(),
             gauges: metrics.gauges.clone(),
         };
+        let models = ModelStore::start(config.models.clone(), Box::new(sources), &in_force, log.clone(), 0)
+            .and_then(|store| if config.catalog.is_none() { store.install_demo().map(|()| store) } else { Ok(store) })
+            .map_err(because("models"))?;
+        let models = Arc::new(models);
         let shared = Arc::new(Shared {
             rates: config.rates.all().clone(),
             grids,
@@ -200,6 +227,7 @@ impl App {
         });
         let traffic = Arc::new(Traffic {
             catalog,
+            models: models.registry().clone(),
             shared,
             exchanges: config.exchanges.iter().map(|e| (e.name.clone(), exchange(e))).collect(),
             token_lifetime_ms: config.token_lifetime_ms(),
@@ -211,10 +239,23 @@ impl App {
             clock,
             ready: ready.clone(),
             limits: limits(&config),
+            fraud: serve::fraud::Fraud {
+                engine: fraud.clone(),
+                model: FRAUD_MODEL,
+                access: Access::new(&config.fraud, traffic_address.ip().is_loopback()),
+                max_age_ms: config.fraud.max_age_ms,
+                max_future_ms: config.fraud.max_future_ms,
+                strict: config.fraud.strict,
+                synced: config.fraud.synced,
+                reading: Arc::new(Semaphore::new(serve::fraud::READERS)),
+            },
         });
         let seed = u64::from(epoch.0) << 32 | clock.now().0 as u64 & 0xffff_ffff;
         let workers = Workers::start(traffic, listeners, acceptor, seed).map_err(because("traffic listener"))?;
-        let admin = Arc::new(Admin { campaigns, books, ready: ready.clone(), token: config.admin_token.clone() });
+        let fraud = FraudEdits { engine: fraud, log: log.clone(), lane: 0, editing: tokio::sync::Mutex::default() };
+        let (fraud, token) = (Arc::new(fraud), config.admin_token.clone());
+        let api = ModelApi::new(models.clone(), metrics.clone());
+        let admin = Arc::new(Admin { campaigns, models: api, books, ready: ready.clone(), fraud, token });
         let admin_listener = Listener::start(admin, admin_socket).map_err(because("admin listener"))?;
 
         let waited = Instant::now();
@@ -223,6 +264,7 @@ impl App {
         }
         // Not before the first leases: without one a plan would be anchored again and again.
         let pacer = pacer.start(on_failed).map_err(because("pacer"))?;
+        let model_watcher = model_watcher::start(models).map_err(because("model watcher"))?;
         ready.store(true, Ordering::Relaxed);
         metrics.gauges.ready.store(1, Ordering::Relaxed);
         Ok(App {
@@ -234,6 +276,7 @@ impl App {
             admin_listener,
             reconciler,
             pacer,
+            model_watcher,
             log,
             hot,
             metrics,
@@ -252,6 +295,7 @@ impl App {
         self.metrics.gauges.ready.store(0, Ordering::Relaxed);
         self.workers.stop();
         self.pacer.stop();
+        self.model_watcher.stop();
         let mut events = Vec::new();
         lock(&self.hot).return_all(&mut events);
         let returned = events.chunks(1_000).try_for_each(|chunk| self.log.append_durable(0, chunk).wait());
@@ -345,6 +389,37 @@ fn catch_up(store: &mut SqliteBooks, opened: &Opened) -> Result<Books, AppError>
     Ok(books)
 }
 
+/// Rules, lists, windows and known checks, as the log has them.
+fn fraud_engine(config: &Config, opened: &Opened, now: UnixMs) -> Result<Engine, AppError> {
+    let told = |faults: Vec<fraud::Fault>| {
+        let lines: Vec<String> = faults.iter().map(|f| format!("  {}: {}", f.pointer, f.message)).collect();
+        AppError(format!("the fraud rules have faults:\n{}", lines.join("\n")))
+    };
+    let velocity = Velocity::new(config.fraud.windows.clone(), config.fraud.limits());
+    let velocity = velocity.map_err(|faults| AppError(format!("the fraud windows have faults: {faults:?}")))?;
+    let bounds = Bounds { max_checks: config.fraud.max_checks, max_answer_bytes: MAX_ANSWER_BYTES };
+    let rules = Policy::new("", &velocity, Lists::default()).map_err(told)?;
+    let engine = Engine::new(velocity, rules, bounds);
+    let (mut edits, mut following) = (Edits::default(), Following::default());
+    let total = opened.durable_end().0;
+    let mut progress = Progress::new("reading back fraud checks");
+    let mut reader = opened.read(Offset(0)).map_err(because("log"))?;
+    while let Some(stamped) = reader.next_event().map_err(because("log"))? {
+        if let Event::Fraud(event) = &stamped.event {
+            edits.apply(event);
+            engine.apply(event, stamped.offset.0, now, &mut following);
+        }
+        if stamped.offset.0 % 100_000 == 0 {
+            progress.tell(stamped.offset.0, total);
+        }
+    }
+    let toml = edits.rules.unwrap_or_else(|| config.fraud.rules_text.clone());
+    let lists = first_lists(edits.lists, &toml);
+    let policy = Policy::new(&toml, &engine.velocity, lists).map_err(told)?;
+    engine.policy.store(Arc::new(policy));
+    Ok(engine)
+}
+
 /// Reads the impressions that still count for a frequency cap back from the log.
 fn remember_impressions(
     opened: &Opened,
@@ -397,9 +472,15 @@ impl Progress {
     }
 }
 
+/// What a model of that name may be made of. The fraud path has its own.
+pub fn sources(name: &str) -> Sources {
+    if name == FRAUD_MODEL { Sources::fraud().with_any_window() } else { Sources::bid() }
+}
+
 fn exchange(e: &config::Exchange) -> serve::Exchange {
     serve::Exchange {
         terms: ExchangeTerms {
+            name: e.name.clone(),
             number: e.number,
             key: key::key(&e.name),
             seat: e.seat.clone(),

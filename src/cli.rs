@@ -11,12 +11,15 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand};
 
 use crate::admin::{catalog_files, supply_files};
-use crate::app::{App, Progress};
+use crate::app::{self, App, Progress};
 use crate::batch::{audit, live};
 use crate::bookstore::SqliteBooks;
 use crate::clock::SystemClock;
 use crate::config::{Config, RawConfig};
 use crate::eventlog::{DirStorage, ReadOnlyLog};
+use crate::fraud::policy::{Lists, first_lists};
+use crate::fraud::{Policy, Velocity};
+use crate::modelstore::{self, folder};
 use crate::serve::tls::Certificate;
 use crate::serve::{keys, tls};
 use crate::telemetry::logs;
@@ -28,7 +31,7 @@ use crate::telemetry::logs;
     after_help = "Without a command it serves. Without a config file it serves the built-in demo:\n\n  \
                   gavel                           serve on 127.0.0.1:8080, admin on 127.0.0.1:9090, data in ./data\n  \
                   gavel --listen 127.0.0.1:0      on a free port; the addresses bound are printed\n  \
-                  gavel check --config gavel.toml list every fault of the config and the campaign files\n\n\
+                  gavel check --config gavel.toml list every fault of config, campaigns and models\n\n\
                   Log lines go to stderr; GAVEL_LOG sets their level (error, warn, info, debug)."
 )]
 pub struct Cli {
@@ -58,7 +61,7 @@ struct Options {
 enum Command {
     /// Serve bids and notices (also the default without a command)
     Serve,
-    /// Check config and campaign files, list every fault, exit 1 if there is one
+    /// Check config, campaign files and models, list every fault, exit 1 if there is one
     Check,
     /// Recompute the books from the log alone, compare them with the stored ones, name every difference, exit 1 if
     /// there is one. Reads only; a server may be running
@@ -132,7 +135,7 @@ fn configuration(options: Options) -> Result<(Option<Config>, Vec<String>), Stri
     Ok((Some(config), faults.iter().map(ToString::to_string).collect()))
 }
 
-/// Lists the faults of the config, of the TLS files and of the campaign files.
+/// Lists the faults of the config, of the TLS files, of the campaign files and of the models.
 fn check(config: &Config, mut faults: Vec<String>) -> ExitCode {
     let campaigns = match catalog_files::load(config) {
         Ok(campaigns) => campaigns.len(),
@@ -145,13 +148,30 @@ fn check(config: &Config, mut faults: Vec<String>) -> ExitCode {
     if let Err(found) = supply_files::load(config) {
         faults.extend(found.iter().map(ToString::to_string));
     }
+    faults.extend(fraud_faults(config));
+    let models = folder::list(&config.models);
+    for (name, version) in &models {
+        let checked = modelstore::check(&config.models, name, version, &app::sources(name));
+        faults.extend(checked.err().map(|fault| format!("model {name} {version}: {fault}")));
+    }
     if faults.is_empty() {
-        println!("config and {campaigns} campaigns are fine");
+        println!("config, {campaigns} campaigns and {} models are fine", models.len());
         return ExitCode::SUCCESS;
     }
     faults.iter().for_each(|fault| eprintln!("{fault}"));
     eprintln!("{} fault(s)", faults.len());
     ExitCode::FAILURE
+}
+
+/// What is wrong with the rules of the file. Lists that they mention are taken to exist: REST may have put them.
+fn fraud_faults(config: &Config) -> Vec<String> {
+    let fraud = &config.fraud;
+    // Faults of windows are faults of the config.
+    let Ok(velocity) = Velocity::new(fraud.windows.clone(), fraud.limits()) else { return Vec::new() };
+    let lists = first_lists(Lists::default(), &fraud.rules_text);
+    let faults = Policy::new(&fraud.rules_text, &velocity, lists).err().unwrap_or_default();
+    let file = fraud.rules.as_ref().map_or("rules".to_owned(), |file| file.display().to_string());
+    faults.iter().map(|fault| format!("{file}: {}: {}", fault.pointer, fault.message)).collect()
 }
 
 fn rotate(config: &Config) -> ExitCode {

@@ -3,6 +3,7 @@
 //! The core never reads a clock: time is passed in. [`SystemClock`] is the only place that asks the machine.
 
 use std::fmt;
+use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
@@ -130,6 +131,12 @@ impl SystemClock {
     pub fn ahead_ms(&self) -> i64 {
         self.now().since(SystemClock::start().wall_at_start)
     }
+}
+
+/// Nanoseconds of a clock that only goes forward, since it was first asked.
+pub fn monotonic_ns() -> u64 {
+    static FIRST: OnceLock<Instant> = OnceLock::new();
+    FIRST.get_or_init(Instant::now).elapsed().as_nanos() as u64
 }
 
 #[cfg(test)]

@@ -3,9 +3,17 @@
 //! An event is encoded as one kind byte, one version byte and its fields. Its offset and its time of writing belong
 //! to the log ([`Stamped`]). Decoding refuses unknown kinds and versions: an old binary must not fold a newer log.
 
+mod facts;
+pub mod fraud;
+mod models;
+
+pub use facts::Facts;
+pub use models::{ModelVersion, ModelsSet};
+
+use self::fraud::FraudEvent;
 use crate::clock::{Day, UnixMs};
-use crate::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId, ReservationId};
-use crate::money::{Nanos, Quantity, Rate};
+use crate::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId};
+use crate::money::Nanos;
 use crate::wire::{Put, Take};
 
 /// Position of an event in its log; the first is 0.
@@ -46,6 +54,10 @@ pub enum Event {
     /// Reservations of minutes before `before` are forgotten: their tokens have expired, and a notice that comes for one
     /// all the same has no effect.
     ReservationsForgotten { before: u32 },
+    /// A fraud check, what became of it, or what decides it.
+    Fraud(FraudEvent),
+    /// Versions of a model are in force from here on.
+    ModelsSet(ModelsSet),
     /// Nothing happened: that a start still runs shows in the time of its last event.
     StillRunning,
 }
@@ -89,60 +101,6 @@ pub struct CampaignSet {
     pub day: Option<Day>,
     /// The whole campaign as JSON when it came by REST; it then beats catalog files at the next start.
     pub json: Option<String>,
-}
-
-/// What was fixed when a bid was made. The bid event and the signed tokens in its notice URLs hold the same facts,
-/// so a notice can be booked without looking anything up.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Facts {
-    pub reservation: ReservationId,
-    pub campaign: CampaignNo,
-    /// Number within `reservation.epoch` of the newest lease the money came from.
-    pub lease_seq: u32,
-    /// The campaign-local date of the bid.
-    pub day: Day,
-    /// The money was taken from this day's lease; otherwise from the whole budget's.
-    pub daily: bool,
-    /// [`crate::ids::name_hash`] of the creative's id; 0 where an earlier build wrote something else.
-    pub creative: u32,
-    /// [`crate::ids::name_hash`] of the exchange's name.
-    pub exchange: u32,
-    pub bid_at: UnixMs,
-    /// Until when the money is set aside with the auction unknown; milliseconds after `bid_at`.
-    pub auction_ms: u32,
-    /// Until when it stays set aside once won; milliseconds after `bid_at`.
-    pub bill_ms: u32,
-    /// What was set aside, in the campaign's currency.
-    pub reserved: Nanos,
-    /// The bid per impression, in the bid's currency.
-    pub price: Nanos,
-    pub currency: Currency,
-    pub campaign_currency: Currency,
-    /// Frozen at the bid: of the bid's currency and of the campaign's.
-    pub rate: Rate,
-    pub campaign_rate: Rate,
-    pub quantity: Quantity,
-    /// Hash of the user for frequency caps; 0 is unknown.
-    pub user: u64,
-    /// A win is what is paid; a bill books nothing.
-    pub spend_on_win: bool,
-    /// The request said `test: 1`: nothing was reserved and nothing is ever booked.
-    pub test: bool,
-}
-
-impl Facts {
-    pub fn slot(&self) -> Slot {
-        if self.daily { Slot::Day(self.day) } else { Slot::Whole }
-    }
-    pub fn lease(&self) -> LeaseId {
-        LeaseId { epoch: self.reservation.epoch, seq: self.lease_seq }
-    }
-    pub fn auction_until(&self) -> UnixMs {
-        self.bid_at.plus(i64::from(self.auction_ms))
-    }
-    pub fn bill_until(&self) -> UnixMs {
-        self.bid_at.plus(i64::from(self.bill_ms))
-    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -198,6 +156,7 @@ const STARTED: u8 = 1;
 /// Of [`Event::CampaignSet`], which once had no day.
 const SET_VERSION: u8 = 2;
 const SET: u8 = 2;
+const MODELS: u8 = 20;
 const NO_DAY: i32 = i32::MIN;
 
 fn newest(kind: u8) -> u8 {
@@ -223,6 +182,8 @@ impl Event {
             Event::Correction { .. } => 9,
             Event::Traffic { .. } => 10,
             Event::ReservationsForgotten { .. } => 11,
+            Event::Fraud(fraud) => fraud.kind(),
+            Event::ModelsSet(_) => MODELS,
             Event::StillRunning => 12,
         };
         out.put(&[kind, newest(kind)]);
@@ -297,6 +258,8 @@ impl Event {
                 out.put_u64(*requests);
             }
             Event::ReservationsForgotten { before } => out.put_u32(*before),
+            Event::Fraud(fraud) => fraud.encode(out),
+            Event::ModelsSet(set) => set.encode(out),
             Event::StillRunning => {}
         }
     }
@@ -383,85 +346,13 @@ impl Event {
             9 => Event::Correction { campaign: CampaignNo(t.u32()?), drift: Nanos(t.i64()?) },
             10 => Event::Traffic { hour: t.u32()?, seconds: t.u16()?, requests: t.u64()? },
             11 => Event::ReservationsForgotten { before: t.u32()? },
+            kind if fraud::KINDS.contains(&kind) => Event::Fraud(FraudEvent::decode(kind, &mut t)?),
+            MODELS => Event::ModelsSet(ModelsSet::decode(&mut t)?),
             12 => Event::StillRunning,
             _ => return None,
         };
         t.end()?;
         Some(event)
-    }
-}
-
-const DAILY: u8 = 1;
-const SPEND_ON_WIN: u8 = 2;
-const TEST: u8 = 4;
-/// The creative stands as the hash of its id. Earlier builds wrote its position in two bytes, which says nothing once
-/// the campaign is edited.
-const HASHED_CREATIVE: u8 = 8;
-
-impl Facts {
-    /// Bytes of the longest encoding.
-    pub const MAX_LEN: usize = 118;
-
-    pub fn encode(&self, out: &mut impl Put) {
-        let mut flags = HASHED_CREATIVE;
-        flags |= if self.daily { DAILY } else { 0 };
-        flags |= if self.spend_on_win { SPEND_ON_WIN } else { 0 };
-        flags |= if self.test { TEST } else { 0 };
-        out.put_u8(flags);
-        out.put_u16(self.reservation.node.0);
-        out.put_u32(self.reservation.epoch.0);
-        out.put_u32(self.reservation.bucket);
-        out.put_u32(self.reservation.seq);
-        out.put_u32(self.campaign.0);
-        out.put_u32(self.lease_seq);
-        out.put_i32(self.day.0);
-        out.put_u32(self.creative);
-        out.put_u32(self.exchange);
-        out.put_i64(self.bid_at.0);
-        out.put_u32(self.auction_ms);
-        out.put_u32(self.bill_ms);
-        out.put_i64(self.reserved.0);
-        out.put_i64(self.price.0);
-        out.put(&self.currency.0);
-        out.put(&self.campaign_currency.0);
-        out.put_i64(self.rate.0);
-        out.put_i64(self.campaign_rate.0);
-        out.put_u32(self.quantity.0);
-        out.put_u64(self.user);
-    }
-
-    pub fn decode(t: &mut Take) -> Option<Facts> {
-        let flags = t.u8()?;
-        if flags & !(DAILY | SPEND_ON_WIN | TEST | HASHED_CREATIVE) != 0 {
-            return None;
-        }
-        Some(Facts {
-            reservation: ReservationId {
-                node: NodeId(t.u16()?),
-                epoch: Epoch(t.u32()?),
-                bucket: t.u32()?,
-                seq: t.u32()?,
-            },
-            campaign: CampaignNo(t.u32()?),
-            lease_seq: t.u32()?,
-            day: Day(t.i32()?),
-            daily: flags & DAILY != 0,
-            creative: if flags & HASHED_CREATIVE != 0 { t.u32()? } else { t.u16().map(|_| 0)? },
-            exchange: t.u32()?,
-            bid_at: UnixMs(t.i64()?),
-            auction_ms: t.u32()?,
-            bill_ms: t.u32()?,
-            reserved: Nanos(t.i64()?),
-            price: Nanos(t.i64()?),
-            currency: Currency(t.three()?),
-            campaign_currency: Currency(t.three()?),
-            rate: Rate(t.i64()?),
-            campaign_rate: Rate(t.i64()?),
-            quantity: Quantity(t.u32()?),
-            user: t.u64()?,
-            spend_on_win: flags & SPEND_ON_WIN != 0,
-            test: flags & TEST != 0,
-        })
     }
 }
 
@@ -482,6 +373,8 @@ fn take_slot(t: &mut Take) -> Option<Slot> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ids::ReservationId;
+    use crate::money::{Quantity, Rate};
 
     pub fn facts() -> Facts {
         Facts {
@@ -505,6 +398,7 @@ mod tests {
             user: 99,
             spend_on_win: false,
             test: true,
+            model: crate::ids::name_hash("ctr/1"),
         }
     }
 
@@ -531,6 +425,7 @@ mod tests {
             Event::LeaseGranted { campaign, lease: LeaseId { epoch, seq: 9 }, slot: Slot::Whole, amount },
             Event::LeaseReturned { campaign, epoch, slot: Slot::Day(Day(-1)), amount, why: ReturnReason::Reclaimed },
             Event::Bid(facts()),
+            Event::Bid(Facts { model: 0, ..facts() }),
             notice(NoticeKind::Win, PriceClaim::Unusable),
             notice(NoticeKind::Bill, PriceClaim::Amount { amount, excess: Nanos(3) }),
             notice(NoticeKind::Loss, PriceClaim::NoRate { amount }),
@@ -538,6 +433,12 @@ mod tests {
             Event::Correction { campaign, drift: Nanos(-4) },
             Event::Traffic { hour: 500_000, seconds: 3_600, requests: u64::MAX },
             Event::ReservationsForgotten { before: u32::MAX },
+            Event::ModelsSet(ModelsSet {
+                name: "ctr".into(),
+                active: Some(ModelVersion { version: "2".into(), digest: [7; 32] }),
+                shadow: None,
+                previous: Some(ModelVersion { version: "1".into(), digest: [9; 32] }),
+            }),
             Event::StillRunning,
         ];
         for event in events {
@@ -583,10 +484,11 @@ mod tests {
         facts().encode(&mut bytes);
         let at = 1 + 2 + 3 * 4 + 2 * 4 + 4;
         assert_eq!(bytes[at..at + 4], facts().creative.to_le_bytes());
-        bytes[0] &= !HASHED_CREATIVE;
+        bytes[0] &= !(facts::HASHED_CREATIVE | facts::MODEL);
         bytes.drain(at..at + 2);
+        bytes.truncate(bytes.len() - 4);
         let mut t = Take(&bytes);
-        assert_eq!(Facts::decode(&mut t), Some(Facts { creative: 0, ..facts() }));
+        assert_eq!(Facts::decode(&mut t), Some(Facts { creative: 0, model: 0, ..facts() }));
         assert_eq!(t.end(), Some(()));
     }
 

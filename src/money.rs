@@ -72,6 +72,22 @@ impl Nanos {
         Nanos(clamp(div_ceil(i128::from(self.0) * i128::from(quantity.0), i128::from(Quantity::ONE.0))))
     }
 
+    /// This price, of something that happens with probability `p`, rounded down to a nano once and exactly: an f64 is a whole
+    /// number times a power of two, so no float is computed with. Not a number, or not within 0 and 1, is `None`.
+    pub fn times_probability(self, p: f64) -> Option<Nanos> {
+        if !(0.0..=1.0).contains(&p) || self.0 < 0 {
+            return None;
+        }
+        let (exponent, fraction) = (p.to_bits() >> 52 & 0x7ff, p.to_bits() & ((1 << 52) - 1));
+        // p is `whole` / 2^`halvings`; below the smallest normal number there is no leading one.
+        let (whole, halvings) = match exponent {
+            0 => (fraction, 1_074),
+            _ => (fraction | 1 << 52, 1_075 - exponent as u32),
+        };
+        let product = self.0.unsigned_abs() as u128 * u128::from(whole);
+        Some(Nanos(product.checked_shr(halvings).unwrap_or(0) as i64))
+    }
+
     /// Converts from a currency with rate `from` into one with rate `to`, rounded towards zero: for bids.
     pub fn convert_floor(self, from: Rate, to: Rate) -> Nanos {
         if from == to {
@@ -262,6 +278,32 @@ mod tests {
         assert_eq!(Nanos(2_500_000).to_string(), "0.0025");
         assert_eq!(Nanos(-1).to_string(), "-0.000000001");
         assert_eq!(Nanos(0).to_string(), "0.00");
+    }
+
+    #[test]
+    fn a_chance_of_a_price_is_rounded_down_exactly() {
+        let price = Nanos(400_000_001);
+        for (p, nanos) in [
+            (0.0, 0),
+            (-0.0, 0),
+            (1.0, 400_000_001),
+            (0.5, 200_000_000),
+            (0.25, 100_000_000),
+            // One step below 1: the product lies just below the whole price.
+            (1.0 - f64::EPSILON / 2.0, 400_000_000),
+            (f64::MIN_POSITIVE, 0),
+            (5e-324, 0),
+        ] {
+            assert_eq!(price.times_probability(p), Some(Nanos(nanos)), "{p}");
+        }
+        // The nearest f64 to 0.1 is a hair above it, that to 0.3 a hair below; the product of floats hides that.
+        assert_eq!(Nanos(10).times_probability(0.1), Some(Nanos(1)));
+        assert_eq!(Nanos(10).times_probability(0.3), Some(Nanos(2)));
+        assert_eq!(Nanos::MAX.times_probability(1.0), Some(Nanos::MAX));
+        for p in [f64::NAN, f64::INFINITY, -f64::MIN_POSITIVE, 1.0 + f64::EPSILON] {
+            assert_eq!(price.times_probability(p), None, "{p}");
+        }
+        assert_eq!(Nanos(-1).times_probability(0.5), None);
     }
 
     #[test]

@@ -45,7 +45,7 @@ impl<const N: usize> Put for smallvec::SmallVec<[u8; N]> {
 pub struct Take<'a>(pub &'a [u8]);
 
 impl<'a> Take<'a> {
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
+    pub fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
         let (head, rest) = self.0.split_first_chunk::<N>()?;
         self.0 = rest;
         Some(*head)

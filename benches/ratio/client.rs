@@ -1,6 +1,6 @@
 //! The driving side: keep-alive connections with ready-made requests, closed-loop or at planned times.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
@@ -17,7 +17,9 @@ use crate::timer::{Timer, thread_cpu_ns};
 
 pub const CONNECTIONS: usize = 64;
 /// Different requests; more than the processor's caches hold.
-const REQUESTS: usize = 4_096;
+pub const REQUESTS: usize = 4_096;
+/// Where this stands in a request, every one that is sent has a number of its own.
+pub const NUMBER: &str = "@@@@@@@@@@@@";
 /// An answer that takes longer than this ends the run.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 
@@ -71,16 +73,26 @@ struct Connection {
     stream: TcpStream,
     buffer: Vec<u8>,
     next: usize,
+    /// Requests of all connections so far.
+    sent: Rc<Cell<u64>>,
+    numbered: Vec<u8>,
 }
 
 impl Client {
     pub async fn connect(address: SocketAddr, requests: &Rc<[Vec<u8>]>) -> io::Result<Client> {
         let mut connections = Vec::with_capacity(CONNECTIONS);
+        let sent = Rc::new(Cell::new(0));
         for i in 0..CONNECTIONS {
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
             let next = i * (REQUESTS / CONNECTIONS);
-            connections.push(Rc::new(Mutex::new(Connection { stream, buffer: vec![0; 16 << 10], next })));
+            connections.push(Rc::new(Mutex::new(Connection {
+                stream,
+                buffer: vec![0; 16 << 10],
+                next,
+                sent: sent.clone(),
+                numbered: Vec::new(),
+            })));
         }
         Ok(Client { connections, requests: requests.clone() })
     }
@@ -171,7 +183,15 @@ impl Connection {
     /// Sends the next request; the status and the length of the body that came back.
     async fn call(&mut self, requests: &[Vec<u8>]) -> io::Result<(u16, usize)> {
         self.next = (self.next + 1) % requests.len();
-        self.stream.write_all(&requests[self.next]).await?;
+        self.sent.set(self.sent.get() + 1);
+        self.numbered.clone_from(&requests[self.next]);
+        let mut from = 0;
+        while let Some(at) = find(&self.numbered[from..], NUMBER.as_bytes()) {
+            from += at + NUMBER.len();
+            let number = format!("{:0width$}", self.sent.get(), width = NUMBER.len());
+            self.numbered[from - NUMBER.len()..from].copy_from_slice(number.as_bytes());
+        }
+        self.stream.write_all(&self.numbered).await?;
         let mut filled = 0;
         loop {
             let read = self.stream.read(&mut self.buffer[filled..]).await?;
@@ -186,6 +206,11 @@ impl Connection {
             }
         }
     }
+}
+
+/// Where one text begins in another.
+fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+    text.windows(wanted.len()).position(|window| window == wanted)
 }
 
 /// Status, length of the head and length of the body; `None` as long as the head is not complete.

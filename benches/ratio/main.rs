@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod checks;
 mod client;
 mod rebuild;
 mod servers;
@@ -14,6 +15,7 @@ mod timer;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::Duration;
 
 use clap::{Parser, ValueEnum};
@@ -53,6 +55,9 @@ struct Arguments {
     /// latency while they are not
     #[arg(long)]
     rebuild: bool,
+    /// Instead of bids: fraud checks with 30 windows, 50 rules and a model of 100 trees
+    #[arg(long)]
+    fraud: bool,
     /// Processor time of each of gavel's threads, too
     #[arg(long)]
     threads: bool,
@@ -118,8 +123,14 @@ async fn warm(arguments: &Arguments, limits: &str, dir: &Path) -> Result<(Server
     let mix = arguments.eligible.mix();
     let campaigns = (0..arguments.campaigns).map(|i| campaign(i, mix).to_string());
     let path = servers::prepare(dir, limits, campaigns)?;
+    if arguments.fraud {
+        checks::prepare(dir)?;
+    }
     let gavel = Server::start(&["--role", "gavel", "--dir", path.to_str().ok_or("the path is not UTF-8")?])?;
-    let requests = client::requests();
+    if arguments.fraud {
+        checks::activate(gavel.admin)?;
+    }
+    let requests = requests(arguments);
     let client = Client::connect(gavel.traffic, &requests).await?;
     let warm = client.saturate(Duration::from_secs_f64(arguments.seconds)).await?;
     let request_bytes = requests.iter().map(Vec::len).sum::<usize>() / requests.len();
@@ -131,6 +142,10 @@ async fn warm(arguments: &Arguments, limits: &str, dir: &Path) -> Result<(Server
         warm.body_bytes / warm.bids.max(1)
     );
     Ok((gavel, client, warm))
+}
+
+fn requests(arguments: &Arguments) -> Rc<[Vec<u8>]> {
+    if arguments.fraud { checks::requests() } else { client::requests() }
 }
 
 async fn drive(arguments: &Arguments) -> Result<(), Error> {
@@ -147,7 +162,7 @@ async fn drive(arguments: &Arguments) -> Result<(), Error> {
     let (gavel, to_gavel, warm) = warm(arguments, "", dir.path()).await?;
     let body_bytes = (warm.body_bytes / warm.bids.max(1)).to_string();
     let bare = Server::start(&["--role", "bare", "--body-bytes", &body_bytes])?;
-    let to_bare = Client::connect(bare.traffic, &client::requests()).await?;
+    let to_bare = Client::connect(bare.traffic, &requests(arguments)).await?;
     to_bare.saturate(time).await?;
 
     let pair = [(&bare, &to_bare), (&gavel, &to_gavel)];

@@ -102,7 +102,7 @@ fn last_build_us(admin: SocketAddr) -> io::Result<f64> {
 }
 
 /// Asks the admin listener; the whole answer, which must be 200.
-fn call(stream: &mut TcpStream, what: &str, body: &str) -> io::Result<String> {
+pub fn call(stream: &mut TcpStream, what: &str, body: &str) -> io::Result<String> {
     let length = body.len();
     let head = format!("{what} HTTP/1.1\r\nhost: admin\r\ncontent-length: {length}\r\n\r\n");
     stream.write_all((head + body).as_bytes())?;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use bytes::Bytes;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, HeaderValue};
@@ -12,6 +13,8 @@ use sha2::{Digest, Sha256};
 
 use super::campaigns::Campaigns;
 use super::edit;
+use super::fraud::{self, FraudEdits};
+use super::models::{self, ModelApi};
 use super::problem::{Answer, Problem, with_body};
 use crate::bidding::pacing::pace::{ONE, Order};
 use crate::ledger::Books;
@@ -28,8 +31,10 @@ const PAGE: usize = 1_000;
 /// What the admin listener answers from.
 pub struct Admin {
     pub campaigns: Arc<Campaigns>,
+    pub models: ModelApi,
     pub books: Arc<std::sync::Mutex<Books>>,
     pub ready: Arc<AtomicBool>,
+    pub fraud: Arc<FraudEdits>,
     /// Required of everything but `/live` and `/ready`, when set.
     pub token: Option<String>,
 }
@@ -71,6 +76,12 @@ async fn route(admin: &Arc<Admin>, request: Request<Incoming>) -> Result<Answer,
         "/v1/campaigns" => return get().map(|()| list(admin, request.uri().query().unwrap_or(""))),
         _ => {}
     }
+    if let Some(rest) = path.strip_prefix("/v1/fraud/") {
+        return fraud::answer(&admin.fraud, rest, request).await;
+    }
+    if let Some(rest) = path.strip_prefix("/v1/models").filter(|rest| rest.is_empty() || rest.starts_with('/')) {
+        return models::answer(&admin.models, rest, request).await;
+    }
     let Some(rest) = path.strip_prefix("/v1/campaigns/") else {
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("there is nothing at {path}; see /openapi.json")));
     };
@@ -88,15 +99,8 @@ async fn campaign(admin: &Arc<Admin>, id: &str, method: Method, request: Request
             present.map(|json| with_body(StatusCode::OK, JSON, json)).ok_or_else(|| no_campaign(id))
         }
         Method::PUT => {
-            let body = Limited::new(request.into_body(), MAX_BODY_BYTES).collect();
-            let body = tokio::time::timeout(BODY_TIMEOUT, body)
-                .await
-                .map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long"))?
-                .map_err(|_| {
-                    let detail = format!("the body broke off or is above {MAX_BODY_BYTES} bytes");
-                    Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
-                })?;
-            let (campaigns, id, body) = (admin.campaigns.clone(), id.to_owned(), body.to_bytes());
+            let body = read_body(request, MAX_BODY_BYTES).await?;
+            let (campaigns, id, body) = (admin.campaigns.clone(), id.to_owned(), body);
             let (new, json) = to_its_end(async move { edit::put(&campaigns, &id, &body).await }).await?;
             Ok(with_body(if new { StatusCode::CREATED } else { StatusCode::OK }, JSON, json))
         }
@@ -111,8 +115,21 @@ async fn campaign(admin: &Arc<Admin>, id: &str, method: Method, request: Request
     }
 }
 
+/// The whole body, within bounds of bytes and time.
+pub(super) async fn read_body(request: Request<Incoming>, max_bytes: usize) -> Result<Bytes, Problem> {
+    let body = Limited::new(request.into_body(), max_bytes).collect();
+    let body = tokio::time::timeout(BODY_TIMEOUT, body)
+        .await
+        .map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long"))?
+        .map_err(|_| {
+            let detail = format!("the body broke off or is above {max_bytes} bytes");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+        })?;
+    Ok(body.to_bytes())
+}
+
 /// Makes an edit whole although the client may go away: half of one would be in the log and not in force.
-async fn to_its_end<T: Send + 'static>(
+pub(super) async fn to_its_end<T: Send + 'static>(
     edit: impl Future<Output = Result<T, Problem>> + Send + 'static,
 ) -> Result<T, Problem> {
     let panicked = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "the edit broke off; see the log lines");

@@ -1,4 +1,4 @@
-//! The admin listener: health, metrics, campaigns, accounts, books.
+//! The admin listener: health, metrics, campaigns, accounts, books, models.
 
 pub mod api;
 mod builder;
@@ -6,7 +6,9 @@ pub mod campaigns;
 pub mod catalog_files;
 pub mod catalogs;
 pub mod edit;
+pub mod fraud;
 pub mod listener;
+pub mod models;
 pub mod problem;
 pub mod supply_files;
 

@@ -203,6 +203,7 @@ impl Ask<'_, '_> {
             user: if capped { self.user(scratch) } else { 0 },
             spend_on_win: self.exchange.spend_on_win,
             test: self.request.test,
+            model: best.model,
         };
         let served = match &creative.kind {
             Kind::Banner { .. } => Served::AsIs,

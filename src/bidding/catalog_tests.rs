@@ -6,6 +6,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::campaign::BidPrice;
 use super::catalog::{Catalog, Merged};
 use super::compiled::Compiled;
 use super::key::{UserKey, key};
@@ -21,18 +22,21 @@ use crate::ledger::sequence::Sequencer;
 use crate::ledger::{Account, Books, Hot};
 use crate::money::{Nanos, Rate};
 use crate::openrtb::request::parse;
+use crate::scoring::registry::tests::linear;
+use crate::scoring::{ModelSet, Models};
 use crate::window::impressions::ImpressionStore;
 
-const NOW: UnixMs = UnixMs(1_795_000_000_000);
-const LIFETIMES: Lifetimes = Lifetimes { auction_ms: 120_000, bill_ms: 3_600_000, sends_win: true };
+pub(super) const NOW: UnixMs = UnixMs(1_795_000_000_000);
+pub(super) const LIFETIMES: Lifetimes = Lifetimes { auction_ms: 120_000, bill_ms: 3_600_000, sends_win: true };
 /// Some words of a bitmap, the last one not full.
-const CAMPAIGNS: u32 = 150;
+pub(super) const CAMPAIGNS: u32 = 150;
 const ZONES: [&str; 3] = ["UTC", "Asia/Tokyo", "America/New_York"];
 
 /// An operator, with what should be in force.
 struct World {
     accounts: Vec<Arc<Account>>,
     shared: Arc<Shared>,
+    models: Arc<Models>,
     present: BTreeMap<CampaignNo, (Arc<Compiled>, Arc<Live>)>,
     editor: Editor,
     scratch: Scratch,
@@ -72,12 +76,83 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn cpm(price: i64) -> Nanos {
+pub(super) fn cpm(price: i64) -> Nanos {
     Nanos(price * 1_000_000)
 }
 
+/// What a campaign's price of so much is: some are per click.
+fn nanos(compiled: &Compiled, price: i64) -> Nanos {
+    match compiled.campaign.bid {
+        BidPrice::Cpm { .. } => cpm(price),
+        BidPrice::Cpc { .. } => Nanos(price * 40_000_000),
+    }
+}
+
+fn weight_of_campaign(no: u32) -> f64 {
+    f64::from(no.wrapping_mul(0x9E37_79B9) >> 24) / 100.0
+}
+
+const COUNTRIES: [(&str, f64); 2] = [("USA", 0.25), ("DEU", -0.75)];
+const BIAS: f64 = -4.0;
+const MISSING: f64 = 0.125;
+
+/// `ctr` predicts by campaign and country; what `odd` predicts is no rate for many campaigns.
+fn models() -> Models {
+    let features = {
+        let ids: Vec<String> = (0..CAMPAIGNS).map(|no| format!("\"c-{no}\"")).collect();
+        let countries = COUNTRIES.map(|(country, _)| format!("\"{country}\""));
+        format!(
+            "[[features]]\nname = \"country\"\nsource = \"device.geo.country\"\ntransform = \"category\"\n\
+             categories = [{}]\n[[features]]\nname = \"campaign\"\nsource = \"campaign.id\"\n\
+             transform = \"category\"\ncategories = [{}]\n",
+            countries.join(","),
+            ids.join(",")
+        )
+    };
+    let weights = |of: &mut dyn Iterator<Item = f64>| of.map(|w| w.to_string()).collect::<Vec<_>>().join(",");
+    let campaigns = weights(&mut (0..CAMPAIGNS).map(weight_of_campaign));
+    let rest = |objective: &str, bias: f64| {
+        let countries = weights(&mut COUNTRIES.iter().map(|(_, weight)| *weight));
+        format!(
+            "\"objective\":\"{objective}\",\"bias\":{bias},\"columns\":[\
+             {{\"name\":\"country\",\"weights\":[{countries}],\"missing\":{MISSING}}},\
+             {{\"name\":\"campaign\",\"weights\":[{campaigns}]}}]"
+        )
+    };
+    let set = |artifact| ModelSet::default().activate(artifact);
+    let ctr = set(linear("ctr", "1", &rest("logistic", BIAS), "probability", &features));
+    let odd = set(linear("odd", "1", &rest("linear", -0.5), "value", &features));
+    Models::default().with("ctr", ctr).with("odd", odd)
+}
+
+/// What a campaign bids per click times what its model says, by another way than the one that is tested.
+fn naive(no: CampaignNo, click: Nanos, model: &str, request: &str) -> Result<Nanos, Reason> {
+    let country = COUNTRIES.iter().find(|(country, _)| request.contains(country)).map_or(MISSING, |(_, w)| *w);
+    let sum = |bias: f64| bias + country + weight_of_campaign(no.0);
+    let rate = match model {
+        "ctr" => 1.0 / (1.0 + (-sum(BIAS)).exp()),
+        "odd" => sum(-0.5),
+        _ => return Err(Reason::ModelMissing),
+    };
+    if !(0.0..=1.0).contains(&rate) {
+        return Err(Reason::Prediction);
+    }
+    // Halved and doubled a float stays what it is.
+    let halved = (rate * 2f64.powi(90)) as u128;
+    Ok(Nanos(((click.0 as u128 * halved) >> 90) as i64))
+}
+
+/// Every fourth is per click.
+fn bid(how: u32, price: i64) -> Value {
+    if how >> 23 & 3 != 0 {
+        return json!({"type": "cpm", "price": price.to_string()});
+    }
+    let model = ["ctr", "ctr", "ctr", "ctr", "ctr", "odd", "odd", "none"][how as usize >> 25 & 7];
+    json!({"type": "cpc", "price": price.to_string(), "model": model})
+}
+
 /// A campaign that is choosy in the ways that the bits of `how` say.
-fn compiled(no: CampaignNo, how: u32, price: i64) -> Arc<Compiled> {
+pub(super) fn compiled(no: CampaignNo, how: u32, price: i64) -> Arc<Compiled> {
     let mut targeting = json!({});
     let mut choose = |bit: u32, key: &str, value: Value| {
         if how >> bit & 3 == 0 {
@@ -98,7 +173,7 @@ fn compiled(no: CampaignNo, how: u32, price: i64) -> Arc<Compiled> {
     let text = json!({
         "id": format!("c-{}", no.0), "advertiser": "a", "status": "active", "currency": "USD",
         "time_zone": ZONES[how as usize >> 18 & 1], "budget": {"total": "1000000"},
-        "bid": {"type": "cpm", "price": format!("{price}")}, "targeting": targeting,
+        "bid": bid(how, price), "targeting": targeting,
         "creatives": [{"id": "x", "type": "banner", "w": 300 + (how >> 20 & 1), "h": 250, "adm": "x", "adomain": ["a.example"]}],
     });
     let parsed = campaign::parse(&text.to_string()).unwrap();
@@ -129,11 +204,11 @@ fn requests() -> Vec<String> {
 }
 
 /// Accounts with money.
-fn accounts(grids: Arc<Grids>) -> Vec<Arc<Account>> {
+pub(super) fn accounts(grids: Arc<Grids>) -> Vec<Arc<Account>> {
     let mut hot = Hot::new(Books::default(), NodeId(1), grids, Promise::default());
     let mut events = vec![hot.started()];
     for no in (0..CAMPAIGNS).map(CampaignNo) {
-        hot.set_plan(no, Plan { zone: Zone::utc(), active: true, highest_bid: cpm(8) });
+        hot.set_plan(no, Plan { zone: Zone::utc(), active: true, highest_bid: Nanos(8 * 40_000_000) });
         let (id, currency, total) = (format!("c-{}", no.0), Currency::USD, Nanos(1_000_000_000_000));
         events.push(Event::CampaignSet(CampaignSet {
             campaign: no,
@@ -158,29 +233,44 @@ fn accounts(grids: Arc<Grids>) -> Vec<Arc<Account>> {
     (0..CAMPAIGNS).map(|no| hot.account(CampaignNo(no))).collect()
 }
 
+pub(super) fn shared(grids: Arc<Grids>) -> Arc<Shared> {
+    Arc::new(Shared {
+        rates: [(Currency::USD, Rate::USD)].into_iter().collect(),
+        grids,
+        sequencer: Sequencer::new(NodeId(1), Default::default()),
+        impressions: Arc::new(ImpressionStore::new(1 << 20)),
+        users: UserKey::new(&[0; 32]),
+        bid_for_unknown: false,
+        supply: None,
+        vendor: None,
+    })
+}
+
 impl World {
     fn new() -> World {
         let grids = Arc::new(Grids::new(&[LIFETIMES]));
         let accounts = accounts(grids.clone());
-        let shared = Arc::new(Shared {
-            rates: [(Currency::USD, Rate::USD)].into_iter().collect(),
-            grids,
-            sequencer: Sequencer::new(NodeId(1), Default::default()),
-            impressions: Arc::new(ImpressionStore::new(1 << 20)),
-            users: UserKey::new(&[0; 32]),
-            bid_for_unknown: false,
-            supply: None,
-            vendor: None,
-        });
+        let shared = shared(grids);
         let present = (0..CAMPAIGNS).step_by(2).map(|i| {
             let (no, price) = (CampaignNo(i), i64::from(i % 5) + 1);
             let compiled = compiled(no, i.wrapping_mul(0x9E37_79B9), price);
-            (no, (compiled, Arc::new(Live::new(accounts[i as usize].clone(), true, cpm(price)))))
+            let price = nanos(&compiled, price);
+            (no, (compiled, Arc::new(Live::new(accounts[i as usize].clone(), true, price))))
         });
         let (scratch, merging, merged) = (Scratch::new(1), None, Vec::new());
         let present: BTreeMap<_, _> = present.collect();
         let editor = Editor::new(at_once(&present));
-        World { accounts, shared, present, editor, scratch, merging, merged, lowered: false }
+        World {
+            accounts,
+            shared,
+            models: Arc::new(models()),
+            present,
+            editor,
+            scratch,
+            merging,
+            merged,
+            lowered: false,
+        }
     }
 
     fn step(&mut self, step: &Step) {
@@ -189,15 +279,17 @@ impl World {
                 let (account, no) = (self.accounts[no as usize].clone(), CampaignNo(no));
                 let compiled = compiled(no, how, price);
                 let live = self.present.get(&no).map(|(_, live)| live.clone());
-                let live = live.unwrap_or_else(|| Arc::new(Live::new(account, true, cpm(price))));
-                live.set_price(cpm(price));
+                let price = nanos(&compiled, price);
+                let live = live.unwrap_or_else(|| Arc::new(Live::new(account, true, price)));
+                live.set_price(price);
                 self.present.insert(no, (compiled.clone(), live.clone()));
                 self.editor.put(Entry::new(compiled, live, Rate::USD));
             }
             Step::Price(no, price) => {
-                if let Some((_, live)) = self.present.get(&CampaignNo(no)) {
-                    self.lowered |= cpm(price) < live.price();
-                    live.set_price(cpm(price));
+                if let Some((compiled, live)) = self.present.get(&CampaignNo(no)) {
+                    let price = nanos(compiled, price);
+                    self.lowered |= price < live.price();
+                    live.set_price(price);
                     self.editor.price_changed(CampaignNo(no));
                 }
             }
@@ -223,12 +315,17 @@ impl World {
 
     /// The winner with what it is worth, or why there is none.
     fn decide(&mut self, request: &str) -> Result<(CampaignNo, Nanos), Reason> {
-        let snapshot = Snapshot { catalog: self.editor.catalog().clone(), shared: self.shared.clone() };
+        let snapshot = Snapshot {
+            catalog: self.editor.catalog().clone(),
+            models: self.models.clone(),
+            shared: self.shared.clone(),
+        };
         outcome(&snapshot, request, &mut self.scratch)
     }
 
     fn decide_at_once(&self, present: &BTreeMap<CampaignNo, (Arc<Compiled>, Arc<Live>)>, request: &str) -> Outcome {
-        let snapshot = Snapshot { catalog: Arc::new(at_once(present)), shared: self.shared.clone() };
+        let snapshot =
+            Snapshot { catalog: Arc::new(at_once(present)), models: self.models.clone(), shared: self.shared.clone() };
         outcome(&snapshot, request, &mut Scratch::new(2))
     }
 }
@@ -240,8 +337,9 @@ fn at_once(present: &BTreeMap<CampaignNo, (Arc<Compiled>, Arc<Live>)>) -> Catalo
     Catalog::build(1, &campaigns, |_| Some(Rate::USD))
 }
 
-fn outcome(snapshot: &Snapshot, request: &str, scratch: &mut Scratch) -> Outcome {
-    let exchange = ExchangeTerms {
+pub(super) fn exchange() -> ExchangeTerms {
+    ExchangeTerms {
+        name: "demo".to_owned(),
         number: 1,
         key: key("demo"),
         seat: "gavel".to_owned(),
@@ -250,7 +348,11 @@ fn outcome(snapshot: &Snapshot, request: &str, scratch: &mut Scratch) -> Outcome
         spend_on_win: false,
         open_bids: 1,
         ad_system: None,
-    };
+    }
+}
+
+fn outcome(snapshot: &Snapshot, request: &str, scratch: &mut Scratch) -> Outcome {
+    let exchange = exchange();
     let decision = decide(snapshot, &exchange, &parse(request.as_bytes()).unwrap(), NOW, scratch);
     match decision.bids.first() {
         Some(bid) => Ok((bid.facts.campaign, bid.facts.price)),
@@ -263,7 +365,7 @@ fn decide_as_one_built_at_once(steps: &[Step], lowers: bool) -> Result<(), TestC
     for (i, step) in steps.iter().enumerate() {
         match step {
             Step::Price(no, price) if !lowers => {
-                let has = world.present.get(&CampaignNo(*no)).map_or(0, |(_, live)| live.price().0 / 1_000_000);
+                let has = world.present.get(&CampaignNo(*no)).map_or(0, |(c, live)| live.price().0 / nanos(c, 1).0);
                 world.step(&Step::Price(*no, has.max(*price)));
             }
             _ => world.step(step),
@@ -282,6 +384,17 @@ fn decide_as_one_built_at_once(steps: &[Step], lowers: bool) -> Result<(), TestC
                 (*no, world.decide_at_once(&[(*no, campaign.clone())].into_iter().collect(), request))
             })
             .collect();
+        for (no, outcome) in &alone {
+            let (compiled, live) = &world.present[no];
+            let BidPrice::Cpc { model, .. } = &compiled.campaign.bid else { continue };
+            let naive = naive(*no, live.price(), model, request);
+            match outcome {
+                Ok((_, price)) => prop_assert_eq!(naive, Ok(*price)),
+                Err(Reason::Floor) => prop_assert!(naive.is_ok_and(|price| price < cpm(7))),
+                Err(reason @ (Reason::ModelMissing | Reason::Prediction)) => prop_assert_eq!(naive, Err(*reason)),
+                Err(_) => {}
+            }
+        }
         let best = alone.values().filter_map(|outcome| outcome.ok().map(|(_, price)| price)).max();
         world.scratch.take_lost();
         match (world.decide(request), best) {

@@ -13,6 +13,7 @@ use super::catalog::{Catalog, Place};
 use super::key::UserKey;
 use super::part::{Entry, Part};
 use super::reason::Reason;
+use super::score;
 use super::subject::Subject;
 use super::supply::Supply;
 use super::vast::Choice;
@@ -25,12 +26,15 @@ use crate::money::Rate;
 use crate::openrtb::consent::Vendor;
 use crate::openrtb::native::NativeRequest;
 use crate::openrtb::request::BidRequest;
+use crate::scoring::Models;
 use crate::window::impressions::ImpressionStore;
 
 /// Everything a decision reads.
 #[derive(Clone)]
 pub struct Snapshot {
     pub catalog: Arc<Catalog>,
+    /// One version of each: a decision uses no other.
+    pub models: Arc<Models>,
     pub shared: Arc<Shared>,
 }
 
@@ -53,6 +57,7 @@ pub struct Shared {
 /// What a decision needs to know of the exchange.
 #[derive(Clone, Debug)]
 pub struct ExchangeTerms {
+    pub name: String,
     pub number: u32,
     /// [`key`] of its name.
     pub key: u64,
@@ -77,6 +82,7 @@ pub struct Scratch {
     hours: [Hours; 2],
     /// Campaigns lost for each reason since the last [`Scratch::take_lost`].
     pub(super) lost: [u64; Reason::COUNT],
+    pub(super) scoring: score::Scratch,
 }
 
 /// What the clocks of a part's zones show.
@@ -111,7 +117,15 @@ impl Scratch {
             range: SeqRange::default(),
             hours: Default::default(),
             lost: [0; Reason::COUNT],
+            scoring: score::Scratch::default(),
         }
+    }
+
+    /// With what tells how long scoring took, in nanoseconds.
+    #[must_use]
+    pub fn with_timer(mut self, timer: fn() -> u64) -> Scratch {
+        self.scoring.timer = timer;
+        self
     }
 
     /// Campaigns lost per reason, and starts counting anew.

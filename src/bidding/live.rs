@@ -14,13 +14,21 @@ pub struct Live {
     pub account: Arc<Account>,
     active: AtomicBool,
     price: AtomicI64,
+    /// Of a paced click-priced campaign: a mean of what its last impressions were worth; 0 before the first.
+    worth: AtomicI64,
     /// What an `even` campaign bids of its price.
     pub pace: Arc<Pace>,
 }
 
 impl Live {
     pub fn new(account: Arc<Account>, active: bool, price: Nanos) -> Live {
-        Live { account, active: AtomicBool::new(active), price: AtomicI64::new(price.0), pace: Arc::default() }
+        Live {
+            account,
+            active: AtomicBool::new(active),
+            price: AtomicI64::new(price.0),
+            worth: AtomicI64::new(0),
+            pace: Arc::default(),
+        }
     }
 
     /// For new content of the same campaign, on the same account and plan.
@@ -43,5 +51,22 @@ impl Live {
 
     pub fn set_price(&self, price: Nanos) {
         self.price.store(price.0, Ordering::Relaxed);
+    }
+
+    /// Notes what an impression is worth to a click-priced campaign. Two at once may lose one: it is a mean.
+    pub fn note_worth(&self, worth: Nanos) {
+        let mean = match self.worth.load(Ordering::Relaxed) {
+            0 => worth.0,
+            mean => mean + (worth.0 - mean) / 16,
+        };
+        self.worth.store(mean, Ordering::Relaxed);
+    }
+
+    /// What is bid for an impression when nothing holds bids down: about that, of a click-priced campaign.
+    pub fn whole_bid(&self) -> Nanos {
+        match self.worth.load(Ordering::Relaxed) {
+            0 => self.price(),
+            worth => Nanos(worth),
+        }
     }
 }

@@ -8,6 +8,7 @@
 //! | `taxonomy` | categories of different taxonomies side by side |
 //! | `catalog`, `editor` | all of them at one time, and how edits make the next catalog |
 //! | `subject`, `offer`, `fit`, `scan`, `answer`, `decide` | a request as targeting sees it, what fits it, and the decision |
+//! | `score`, `values` | click-priced campaigns: the rate of clicks that their model predicts |
 //! | `pacing` | what an `even` campaign bids of its price, and why |
 //! | `reason` | the no-bid funnel |
 
@@ -33,13 +34,18 @@ pub mod pacing;
 pub mod part;
 pub mod reason;
 mod scan;
+mod score;
+#[cfg(test)]
+mod score_tests;
 mod strict;
 pub mod subject;
 pub mod supply;
 pub mod taxonomy;
+mod values;
 pub mod vast;
 
 pub use catalog::Catalog;
 pub use decide::{BidDecision, ExchangeTerms, Scratch, Served, Shared, Snapshot, decide};
 pub use editor::Editor;
 pub use reason::Reason;
+pub use score::{Batch, Told};

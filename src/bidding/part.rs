@@ -116,7 +116,7 @@ impl Part {
     }
 }
 
-/// The most that one impression can be worth. A click price is worth itself at a click rate of 1.
+/// The most that one impression can be worth. A click price is worth itself at a click rate of 1, whatever the model.
 fn cap_usd(bid: &BidPrice, price: Nanos, rate: Rate) -> i64 {
     match bid {
         BidPrice::Cpm { .. } | BidPrice::Cpc { .. } => price.convert_floor(rate, Rate::USD).0,

@@ -44,6 +44,7 @@ pub enum Reason {
     BlockedAdvertiser,
     BlockedCategory,
     BlockedAttribute,
+    Prediction,
     Floor,
     UnknownUser,
     FrequencyCap,
@@ -53,7 +54,7 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 42] = [
+    pub const ALL: [Reason; 43] = [
         Reason::InvalidRequest,
         Reason::NotReady,
         Reason::LogFull,
@@ -90,6 +91,7 @@ impl Reason {
         Reason::BlockedAdvertiser,
         Reason::BlockedCategory,
         Reason::BlockedAttribute,
+        Reason::Prediction,
         Reason::Floor,
         Reason::UnknownUser,
         Reason::FrequencyCap,
@@ -138,6 +140,7 @@ impl Reason {
             Reason::BlockedAdvertiser => "blocked_advertiser",
             Reason::BlockedCategory => "blocked_category",
             Reason::BlockedAttribute => "blocked_attribute",
+            Reason::Prediction => "prediction",
             Reason::Floor => "floor",
             Reason::UnknownUser => "unknown_user",
             Reason::FrequencyCap => "frequency_cap",

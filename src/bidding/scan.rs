@@ -13,6 +13,8 @@ use super::index::ATTRIBUTES;
 use super::offer::{Formats, Masks, Tally, Want};
 use super::part::Entry;
 use super::reason::Reason;
+use super::score::{BATCH, Waiting, usable};
+use crate::clock::{Day, LocalHour};
 use crate::money::{Nanos, Quantity, Rate};
 use crate::openrtb::imp::Imp;
 use crate::window::impressions::Seen;
@@ -22,23 +24,51 @@ use crate::window::impressions::Seen;
 pub(super) struct Candidate {
     pub place: Place,
     /// In USD, what campaigns are compared by.
-    value: i64,
+    pub value: i64,
     /// Per impression in the bid's currency.
     pub price: Nanos,
     /// Per impression in the campaign's currency.
     pub own_price: Nanos,
     pub creative: u16,
     pub deal: Option<u16>,
+    /// The version of the model that the price came from; 0 is none.
+    pub model: u32,
 }
 
 /// The scan so far.
-struct Best {
+pub(super) struct Best {
     candidate: Option<Candidate>,
     ties: u32,
     eligible: u64,
     furthest: Reason,
     /// What a campaign must at least be worth to be looked at.
-    stop: i64,
+    pub stop: i64,
+}
+
+impl Best {
+    /// Takes one campaign in, if it is the best so far.
+    pub fn keep(&mut self, found: Result<Candidate, Reason>, scratch: &mut Scratch) {
+        let candidate = match found {
+            Ok(candidate) => candidate,
+            Err(reason) => return self.lose(reason, scratch),
+        };
+        self.eligible += 1;
+        let standing = self.candidate.map_or(i64::MIN, |b| b.value);
+        if candidate.value > standing {
+            (self.candidate, self.ties, self.stop) = (Some(candidate), 1, candidate.value);
+        } else if candidate.value == standing {
+            // Each of n equal ones is kept with a chance of 1 in n.
+            self.ties += 1;
+            if scratch.rng.u32(0..self.ties) == 0 {
+                self.candidate = Some(candidate);
+            }
+        }
+    }
+
+    fn lose(&mut self, reason: Reason, scratch: &mut Scratch) {
+        scratch.lost[reason as usize] += 1;
+        self.furthest = self.furthest.max(reason);
+    }
 }
 
 impl Ask<'_, '_> {
@@ -57,6 +87,7 @@ impl Ask<'_, '_> {
         for (number, layer) in layers.into_iter().enumerate().filter(|(_, layer)| !layer.is_empty()) {
             self.scan_layer(number, layer, imp, quantity, want, formats, taken, scratch, &mut best);
         }
+        self.settle(imp, quantity, want, formats, scratch, &mut best);
         scratch.lost[Reason::Outbid as usize] += best.eligible.saturating_sub(1);
         best.candidate.ok_or_else(|| {
             // The index loses nobody later than at the price.
@@ -144,7 +175,7 @@ impl Ask<'_, '_> {
         }
     }
 
-    /// Verifies one campaign and keeps it if it is the best so far.
+    /// Verifies one campaign and keeps it if it is the best so far; or lets it wait for its score.
     #[allow(clippy::too_many_arguments)]
     fn consider(
         &self,
@@ -157,25 +188,16 @@ impl Ask<'_, '_> {
         scratch: &mut Scratch,
         best: &mut Best,
     ) {
-        match self.verify(place, entry, imp, quantity, want, formats, scratch, best.stop) {
-            Ok(candidate) => {
-                best.eligible += 1;
-                let standing = best.candidate.map_or(i64::MIN, |b| b.value);
-                if candidate.value > standing {
-                    (best.candidate, best.ties, best.stop) = (Some(candidate), 1, candidate.value);
-                } else if candidate.value == standing {
-                    // Each of n equal ones is kept with a chance of 1 in n.
-                    best.ties += 1;
-                    if scratch.rng.u32(0..best.ties) == 0 {
-                        best.candidate = Some(candidate);
-                    }
-                }
+        if let BidPrice::Cpc { model, .. } = &entry.compiled.campaign.bid {
+            if let Err(reason) = self.wait(place, entry, model, imp, want, formats, scratch, best.stop) {
+                best.lose(reason, scratch);
+            } else if scratch.scoring.waiting.len() >= BATCH {
+                self.settle(imp, quantity, want, formats, scratch, best);
             }
-            Err(reason) => {
-                scratch.lost[reason as usize] += 1;
-                best.furthest = best.furthest.max(reason);
-            }
+            return;
         }
+        let found = self.verify(place, entry, imp, quantity, want, formats, scratch, best.stop);
+        best.keep(found, scratch);
     }
 
     /// Everything the index cannot say of one campaign, cheap and selective things first.
@@ -191,20 +213,70 @@ impl Ask<'_, '_> {
         scratch: &mut Scratch,
         stop: i64,
     ) -> Result<Candidate, Reason> {
-        let compiled = &*entry.compiled;
-        let campaign = &*compiled.campaign;
-        let own_price = entry.live.pace.bid(entry.live.price(), &mut scratch.rng);
+        let mut own_price = entry.live.pace.bid(entry.live.price(), &mut scratch.rng);
         let value = own_price.convert_floor(entry.rate, Rate::USD).0;
         if value < stop {
             return Err(Reason::Price);
         }
+        let hour = scratch.hour(place, entry);
+        self.targets(entry, hour, scratch)?;
+        let mut price = own_price.convert_floor(entry.rate, self.rate);
+        let creative = self.creative(entry, imp, price, want, formats, scratch)?;
+        self.at_fixed_price(want, entry, &mut price, &mut own_price);
+        self.check_caps(entry, scratch)?;
+        self.affordable(entry, own_price.times(quantity), hour.day)?;
+        let deal = want.deal.map(|deal| deal.position as u16);
+        Ok(Candidate { place, value, price, own_price, creative, deal, model: 0 })
+    }
+
+    /// The same of a click-priced campaign, without what needs its score: that waits for it.
+    #[allow(clippy::too_many_arguments)]
+    fn wait(
+        &self,
+        place: Place,
+        entry: &Entry,
+        model: &str,
+        imp: &Imp,
+        want: &Want,
+        formats: &mut Formats,
+        scratch: &mut Scratch,
+        stop: i64,
+    ) -> Result<(), Reason> {
+        if entry.live.price().convert_floor(entry.rate, Rate::USD).0 < stop {
+            return Err(Reason::Price);
+        }
+        let hour = scratch.hour(place, entry);
+        self.targets(entry, hour, scratch)?;
+        has_deal(entry, want)?;
+        let model = usable(&self.snapshot.models, model).ok_or(Reason::ModelMissing)?;
+        let before = scratch.scoring.waiting.len();
+        let mut furthest = Reason::Creative;
+        for at in 0..entry.compiled.creatives.len() {
+            match self.fits(entry, at, imp, formats, scratch) {
+                Ok(()) => scratch.scoring.waiting.push(Waiting::new(place, at as u16, model)),
+                Err(reason) => furthest = furthest.max(reason),
+            }
+        }
+        let fitting = scratch.scoring.waiting.len() > before;
+        let may = if fitting { self.check_caps(entry, scratch) } else { Err(furthest) };
+        // Whoever has no money left need not be scored.
+        let may = may.and_then(|()| self.affordable(entry, Nanos(1), hour.day));
+        if may.is_err() {
+            scratch.scoring.waiting.truncate(before);
+        }
+        may
+    }
+
+    /// Whether a campaign runs, and wants this request.
+    fn targets(&self, entry: &Entry, hour: LocalHour, scratch: &mut Scratch) -> Result<(), Reason> {
+        let compiled = &*entry.compiled;
+        let campaign = &*compiled.campaign;
         if !entry.live.active() {
             return Err(Reason::Paused);
         }
         if campaign.starts_at.is_some_and(|t| self.now < t) || campaign.ends_at.is_some_and(|t| self.now > t) {
             return Err(Reason::Dates);
         }
-        let hour = scratch.hour(place, entry);
         if !campaign.targeting.hours.contains(hour.hour_of_week) {
             return Err(Reason::HourOfWeek);
         }
@@ -228,31 +300,28 @@ impl Ask<'_, '_> {
                 return Err(Reason::Segment);
             }
         }
-        if let BidPrice::Cpc { .. } = campaign.bid {
-            return Err(Reason::ModelMissing);
-        }
-        let mut price = own_price.convert_floor(entry.rate, self.rate);
-        let mut own_price = own_price;
-        let creative = self.creative(entry, imp, price, want, formats, scratch)?;
+        Ok(())
+    }
+
+    /// Where a deal has a fixed price, that is what is bid.
+    pub(super) fn at_fixed_price(&self, want: &Want, entry: &Entry, price: &mut Nanos, own_price: &mut Nanos) {
         if let Some(deal) = want.deal
             && deal.fixed
         {
-            price = want.floor(0);
-            own_price = own_price.min(price.convert_ceil(self.rate, entry.rate));
+            *price = want.floor(0);
+            *own_price = (*own_price).min(price.convert_ceil(self.rate, entry.rate));
         }
-        if !campaign.frequency_caps.is_empty() {
-            self.check_caps(entry, self.user(scratch))?;
-        }
-        let open = entry.live.account.open(hour.day);
+    }
+
+    /// Whether the campaign has that much money for a bid now, and its plan leaves room for it.
+    pub(super) fn affordable(&self, entry: &Entry, cost: Nanos, day: Day) -> Result<(), Reason> {
+        let open = entry.live.account.open(day);
         let available = open.as_deref().and_then(|o| o.as_ref()).map_or(Nanos::ZERO, |o| o.available());
-        if available < own_price.times(quantity) {
+        if available < cost {
             entry.live.account.ask();
             return Err(Reason::Budget);
         }
-        if !entry.live.pace.allows(own_price.times(quantity)) {
-            return Err(Reason::Pacing);
-        }
-        Ok(Candidate { place, value, price, own_price, creative, deal: want.deal.map(|deal| deal.position as u16) })
+        if entry.live.pace.allows(cost) { Ok(()) } else { Err(Reason::Pacing) }
     }
 
     /// A creative that fits and whose floor the price reaches.
@@ -265,28 +334,18 @@ impl Ask<'_, '_> {
         formats: &mut Formats,
         scratch: &mut Scratch,
     ) -> Result<u16, Reason> {
+        has_deal(entry, want)?;
         let compiled = &*entry.compiled;
-        match want.deal {
-            None if !compiled.deals.is_empty() => return Err(Reason::Deal),
-            Some(deal) if !compiled.deals.contains(deal.key) => return Err(Reason::Deal),
-            _ => {}
-        }
         let len = compiled.creatives.len();
         let first = if len > 1 { scratch.rng.usize(0..len) } else { 0 };
         let mut furthest = Reason::Creative;
         for i in 0..len {
             let at = (first + i) % len;
-            let (creative, facts) = (&compiled.campaign.creatives[at], &compiled.creatives[at]);
-            if !formats.values.contains(&facts.format) || facts.duration_s > formats.left_s {
-                continue;
-            }
-            if facts.btypes & formats.btypes != 0 {
-                furthest = furthest.max(Reason::BlockedAttribute);
-                continue;
-            }
-            let markup = if facts.format == NATIVE { formats.markup(imp) } else { None };
-            let fits = fits(creative, facts, self.request, imp, markup, &mut scratch.subject);
-            match fits.and_then(|()| self.keeps_terms(creative, facts.duration_s, imp, price, want)) {
+            let terms = || {
+                let seconds = compiled.creatives[at].duration_s;
+                self.keeps_terms(&compiled.campaign.creatives[at], seconds, imp, price, want)
+            };
+            match self.fits(entry, at, imp, formats, scratch).and_then(|()| terms()) {
                 Ok(()) => return Ok(at as u16),
                 Err(reason) => furthest = furthest.max(reason),
             }
@@ -294,8 +353,28 @@ impl Ask<'_, '_> {
         Err(furthest)
     }
 
+    /// Whether one creative may be shown, whatever is bid for it.
+    fn fits(
+        &self,
+        entry: &Entry,
+        at: usize,
+        imp: &Imp,
+        formats: &mut Formats,
+        scratch: &mut Scratch,
+    ) -> Result<(), Reason> {
+        let (creative, facts) = (&entry.compiled.campaign.creatives[at], &entry.compiled.creatives[at]);
+        if !formats.values.contains(&facts.format) || facts.duration_s > formats.left_s {
+            return Err(Reason::Creative);
+        }
+        if facts.btypes & formats.btypes != 0 {
+            return Err(Reason::BlockedAttribute);
+        }
+        let markup = if facts.format == NATIVE { formats.markup(imp) } else { None };
+        fits(creative, facts, self.request, imp, markup, &mut scratch.subject)
+    }
+
     /// The floor, and the advertisers that a deal names.
-    fn keeps_terms(
+    pub(super) fn keeps_terms(
         &self,
         creative: &Creative,
         seconds: u32,
@@ -310,8 +389,11 @@ impl Ask<'_, '_> {
         if deal.is_none_or(|deal| advertiser_allowed(creative, &deal.wadomain)) { Ok(()) } else { Err(Reason::Floor) }
     }
 
-    fn check_caps(&self, entry: &Entry, user: u64) -> Result<(), Reason> {
-        let shared = &self.snapshot.shared;
+    fn check_caps(&self, entry: &Entry, scratch: &mut Scratch) -> Result<(), Reason> {
+        if entry.compiled.campaign.frequency_caps.is_empty() {
+            return Ok(());
+        }
+        let (user, shared) = (self.user(scratch), &self.snapshot.shared);
         for cap in &entry.compiled.campaign.frequency_caps {
             // Without an id nothing can be counted; in a full store a user who is not found may have been evicted.
             let seen = match user {
@@ -327,4 +409,11 @@ impl Ask<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// Whether the campaign may bid for the deal, or for the open market.
+fn has_deal(entry: &Entry, want: &Want) -> Result<(), Reason> {
+    let deals = &entry.compiled.deals;
+    let fits = want.deal.map_or(deals.is_empty(), |deal| deals.contains(deal.key));
+    if fits { Ok(()) } else { Err(Reason::Deal) }
 }

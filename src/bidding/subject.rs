@@ -103,7 +103,7 @@ impl Subject {
     }
 
     /// Whether user data may be used.
-    fn is_personal(&mut self, request: &BidRequest, vendor: Option<&Vendor>) -> bool {
+    pub(super) fn is_personal(&mut self, request: &BidRequest, vendor: Option<&Vendor>) -> bool {
         *self.personal.get_or_insert_with(|| Privacy::of(request, vendor, &mut self.consents).personal)
     }
 

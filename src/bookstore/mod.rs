@@ -5,6 +5,7 @@
 //! comes to.
 
 mod checksum;
+mod models;
 mod rows;
 
 use std::collections::BTreeMap;
@@ -96,6 +97,9 @@ CREATE TABLE IF NOT EXISTS traffic (
 CREATE TABLE IF NOT EXISTS starts (
   epoch INTEGER PRIMARY KEY, billable_ms INTEGER NOT NULL, ended_ran_ms INTEGER,
   checksum INTEGER NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS models (
+  name TEXT PRIMARY KEY, active TEXT, active_digest TEXT, shadow TEXT, shadow_digest TEXT, previous TEXT,
+  previous_digest TEXT, checksum INTEGER NOT NULL) STRICT;
 CREATE VIEW IF NOT EXISTS spend AS
   SELECT c.id AS campaign, date(d.day * 86400, 'unixepoch') AS day, d.spent / 1e9 AS spent, d.late / 1e9 AS late,
   d.billed AS billed FROM days d JOIN campaigns c USING (no);
@@ -245,6 +249,8 @@ impl BookStore for SqliteBooks {
             let hour = usize::try_from(hour).ok().and_then(|hour| books.traffic.get_mut(hour));
             *hour.ok_or_else(|| BookError::Damaged("traffic of an hour that is none".into()))? = Some(requests as u64);
         }
+        let mut rows = self.db.prepare("SELECT * FROM models")?;
+        books.models = rows.query_map([], models::read)?.collect::<Result<_, _>>()?;
         Ok(books)
     }
 
@@ -280,6 +286,9 @@ impl BookStore for SqliteBooks {
             if let Some(requests) = books.traffic[*hour] {
                 rows.put("traffic", &["hour"], params![*hour as i64, requests.cast_signed()])?;
             }
+        }
+        for set in dirty.models.iter().filter_map(|name| books.models.get(name)) {
+            models::save(&mut rows, set)?;
         }
         if dirty.starts {
             rows.remove("starts", "true", &[])?;
@@ -366,7 +375,7 @@ fn campaign(books: &mut Books, no: CampaignNo) -> Result<&mut CampaignBook, Book
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, Facts, NoticeKind, Stamped};
+    use crate::event::{Event, Facts, ModelVersion, ModelsSet, NoticeKind, Stamped};
     use crate::ids::LeaseId;
     use crate::ledger::fold;
     use crate::ledger::fold::tests::{START, facts, notice, set, started};
@@ -392,6 +401,8 @@ mod tests {
             notice(NoticeKind::Bill, facts(0), 7),
             notice(NoticeKind::Win, on_day, 7),
             Event::Traffic { hour: 24 * 20_000 + 3, seconds: 3_600, requests: u64::MAX },
+            Event::ModelsSet(models("1", None)),
+            Event::ModelsSet(models("2", Some("1"))),
             set(1_000, Some(20)),
             set(1_000, None),
             Event::ReservationsForgotten { before: facts(0).reservation.bucket },
@@ -418,6 +429,11 @@ mod tests {
         assert_eq!(store.load().unwrap(), books);
     }
 
+    fn models(active: &str, previous: Option<&str>) -> ModelsSet {
+        let version = |version: &str| ModelVersion { version: version.into(), digest: [0xa5; 32] };
+        ModelsSet { name: "ctr".into(), active: Some(version(active)), shadow: None, previous: previous.map(version) }
+    }
+
     #[test]
     fn whatever_somebody_edits_is_noticed() {
         let mut books = Books::default();
@@ -429,6 +445,7 @@ mod tests {
             Event::LeaseGranted { campaign, lease, slot, amount },
             notice(NoticeKind::Bill, facts(0), 7),
             Event::Traffic { hour: 3, seconds: 3_600, requests: 9 },
+            Event::ModelsSet(models("2", Some("1"))),
         ];
         let mut store = SqliteBooks::open(Path::new(":memory:")).unwrap();
         for (i, event) in events.into_iter().enumerate() {
@@ -454,6 +471,8 @@ mod tests {
             "UPDATE reservation_bits SET bits = zeroblob(1024)",
             "DELETE FROM reservation_bits",
             "UPDATE traffic SET requests = 8",
+            "UPDATE models SET active = '3'",
+            "UPDATE models SET previous_digest = NULL",
             "UPDATE starts SET billable_ms = 0",
             "UPDATE meta SET value = value + 1 WHERE key = 'next_offset'",
             "UPDATE meta SET value = value + 1 WHERE key = 'epoch'",

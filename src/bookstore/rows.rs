@@ -30,7 +30,7 @@ const fn table(name: &'static str, keys: usize, columns: &'static [&'static str]
 const SCHEMA: &str = "sqlite_schema";
 const CHECKSUM: &str = "checksum";
 const BITS: &str = "reservation_bits";
-const TABLES: [Table; 9] = [
+const TABLES: [Table; 10] = [
     table(SCHEMA, 2, &["type", "name", "sql"]),
     table("meta", 1, &["key", "value", CHECKSUM]),
     table(
@@ -59,6 +59,11 @@ const TABLES: [Table; 9] = [
     table(BITS, 4, &["node", "epoch", "bucket", "page", "bits", CHECKSUM]),
     table("traffic", 1, &["hour", "requests", CHECKSUM]),
     table("starts", 1, &["epoch", "billable_ms", "ended_ran_ms", CHECKSUM]),
+    table(
+        "models",
+        1,
+        &["name", "active", "active_digest", "shadow", "shadow_digest", "previous", "previous_digest", CHECKSUM],
+    ),
 ];
 const MONEY: &[&str] = &["total", "daily", "spent", "late", "over_at_set", "budget", "outstanding"];
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::config::artifact;
+use crate::modelstore::folder;
 use crate::scoring::artifact::RowsFrom;
 use crate::scoring::loaded::Core;
 use crate::scoring::transform::Transform;
@@ -43,7 +43,7 @@ pub fn run(command: &ModelCommand) -> ExitCode {
 }
 
 fn load(dir: &Path, rows: RowsFrom) -> Result<Artifact, String> {
-    artifact::load(dir, &Sources::any(), rows).map_err(|fault| format!("refused: {fault}"))
+    folder::load(dir, &Sources::any(), rows).map_err(|fault| format!("refused: {fault}"))
 }
 
 fn verify(artifact: &Artifact) -> Result<(), String> {

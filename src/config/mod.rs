@@ -3,8 +3,8 @@
 //! Order: defaults, then `gavel.toml`, then environment, then flags. Unknown keys are refused. Every fault is
 //! listed, with its line. Nothing needs to be set.
 
-pub mod artifact;
 mod exchange;
+mod fraud;
 mod privacy;
 mod section;
 mod supply;
@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use toml::de::DeTable;
 
 pub use exchange::{Exchange, Rates};
+pub use fraud::{ApiKey, Fraud};
 pub use section::Fault;
 use section::{Section, Source};
 pub use supply::Supply;
@@ -48,6 +49,8 @@ pub struct Config {
     pub admin_token: Option<String>,
     /// Where the log, the books and the keys live. Default `data`.
     pub data_dir: PathBuf,
+    /// Where model artifacts lie, as `<name>/<version>/`. Default `models` in the data directory.
+    pub models: PathBuf,
     /// Campaign files; none serves the built-in demo.
     pub catalog: Option<Vec<PathBuf>>,
     /// Absolute https base of notice URLs. Default `https://localhost`.
@@ -65,6 +68,7 @@ pub struct Config {
     pub caps: Caps,
     /// `[privacy]`: our entry in IAB Europe's Global Vendor List. Without it no request under GDPR is personal.
     pub vendor: Option<Vendor>,
+    pub fraud: Fraud,
 }
 
 /// `[tls]`
@@ -176,6 +180,7 @@ impl RawConfig {
         let admin_listen = root.text("admin_listen", address);
         let admin_token = root.text("admin_token", |t| token(t).map(str::to_owned));
         let data_dir = root.text("data_dir", |t| Ok(base.join(t)));
+        let models = root.text("models", |t| Ok(base.join(t)));
         let catalog = root.texts("catalog").map(|patterns| expand(&patterns, base, "catalog", &mut root));
         let public_url = root.text("public_url", public_url).unwrap_or_else(|| "https://localhost".to_owned());
         let node = NodeId(root.number("node", 1..=65_535).unwrap_or(1) as u16);
@@ -214,6 +219,7 @@ impl RawConfig {
         };
         s.end();
         let vendor = privacy::vendor(root.table("privacy"));
+        let fraud = fraud::read(root.table("fraud"), base);
 
         let listen = self.over("GAVEL_LISTEN or --listen", &self.listen, listen, &mut root);
         let admin_listen =
@@ -234,11 +240,13 @@ impl RawConfig {
             );
         }
         root.end();
+        let data_dir = self.data_dir.clone().or(data_dir).unwrap_or_else(|| PathBuf::from("data"));
         Config {
+            models: models.unwrap_or_else(|| data_dir.join("models")),
             listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             admin_listen,
             admin_token,
-            data_dir: self.data_dir.clone().or(data_dir).unwrap_or_else(|| PathBuf::from("data")),
+            data_dir,
             catalog,
             public_url,
             node,
@@ -251,6 +259,7 @@ impl RawConfig {
             log,
             caps,
             vendor,
+            fraud,
         }
     }
 
@@ -370,10 +379,34 @@ mod tests {
                 "gavel.toml:5: exchanges.a.bill_lifetime_s: must be seconds, above 0 and at most 172800",
                 "gavel.toml:6: exchanges.a.currency: XYZ has no rate; add it to [rates]",
                 "gavel.toml:10: limits.max_body_bytes: must be a whole number from 1024 to 67108864",
-                "gavel.toml:2: lissten: is not a key here; known: listen, admin_listen, admin_token, data_dir, catalog, \
-                 public_url, node, rates, exchanges, tls, supply, limits, ledger, log, frequency, privacy",
+                "gavel.toml:2: lissten: is not a key here; known: listen, admin_listen, admin_token, data_dir, models, catalog, \
+                 public_url, node, rates, exchanges, tls, supply, limits, ledger, log, frequency, privacy, fraud",
             ]
         );
+    }
+
+    #[test]
+    fn faults_of_fraud_windows_and_keys_are_listed() {
+        let text = "[fraud]\nmax_age_days = 99\non_timeout = \"challenge\"\nrules = \"none.toml\"\n\
+                    [[fraud.windows]]\nname = \"a-b\"\naggregate = \"most\"\nlength = \"91d\"\n\
+                    [[fraud.windows]]\nname = \"n\"\nkey = [\"customer\"]\naggregate = \"sum\"\nlength = \"1h\"\nx = 1\n\
+                    [[fraud.keys]]\nid = \"k\"\nsha256 = \"00\"\n";
+        let expected = [
+            "gavel.toml:6: fraud.windows[0].name: must be letters, digits and _",
+            "gavel.toml:7: fraud.windows[0].aggregate: must be count, sum, avg, min, max, last, distinct, time_since or share",
+            "gavel.toml:8: fraud.windows[0].length: must be a number and s, m, h or d, such as \"7d\"; at most 90 days",
+            "gavel.toml: fraud.windows[0].key: is required",
+            "gavel.toml:14: fraud.windows[1].x: is not a key here; known: name, key, aggregate, value, length, delay, where",
+            "gavel.toml:17: fraud.keys[0].sha256: must be 64 hexadecimal digits: the SHA-256 of the key",
+            "gavel.toml: fraud.keys[0].merchant_id: is required",
+            "gavel.toml:2: fraud.max_age_days: must be a whole number from 0 to 90",
+            "gavel.toml:3: fraud.on_timeout: must be \"allow\", \"review\" or \"deny\"",
+            "gavel.toml:5: fraud.windows: [0].key: \"customer\" is not a field of a check",
+        ];
+        let mut faults = faults(text);
+        let unread = faults.iter().position(|fault| fault.contains("none.toml cannot be read")).unwrap();
+        faults.remove(unread);
+        assert_eq!(faults, expected);
     }
 
     #[test]

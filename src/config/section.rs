@@ -165,6 +165,23 @@ impl<'t, 's, 'f> Section<'t, 's, 'f> {
         Section { table, path, asked: Vec::new(), source: self.source }
     }
 
+    /// Calls `read` with each table of the list below `key`.
+    pub fn each(&mut self, key: &'static str, mut read: impl FnMut(Section<'t, 's, '_>)) {
+        let Some(value) = self.ask(key) else { return };
+        let DeValue::Array(tables) = value.get_ref() else {
+            return self.fault(key, format!("must be tables: [[{}]]", self.path(key)));
+        };
+        for (number, table) in tables.iter().enumerate() {
+            match table.get_ref() {
+                DeValue::Table(table) => {
+                    let path = format!("{}[{number}]", self.path(key));
+                    read(Section { table: Some(table), path, asked: Vec::new(), source: self.source });
+                }
+                _ => self.fault(key, "must hold tables only"),
+            }
+        }
+    }
+
     /// The names in this table, for tables whose keys are names.
     pub fn names(&self) -> Vec<String> {
         self.table.map(|t| t.keys().map(|k| k.get_ref().to_string()).collect()).unwrap_or_default()

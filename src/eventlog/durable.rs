@@ -1,4 +1,4 @@
-//! The promise that appended events are durable.
+//! The promises that appended events are durable, or written.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use tokio::sync::oneshot;
 
 use super::AppendError;
+use crate::event::Offset;
 
 /// Resolves once events are durable and applied. Dropping it does not take the events back.
 #[derive(Debug)]
@@ -46,6 +47,39 @@ impl Future for Durable {
             Inner::Known(result) => Poll::Ready(result.clone()),
             // The sender goes without an answer only when the log was dropped.
             Inner::Waiting(receiver) => Pin::new(receiver).poll(cx).map(|r| r.unwrap_or(Err(AppendError::Closed))),
+        }
+    }
+}
+
+/// Resolves to an event's offset once it is written: it outlives this process, but not yet the machine.
+#[derive(Debug)]
+#[must_use = "the event is not written before this resolves"]
+pub struct Written(Result<oneshot::Receiver<Result<Offset, AppendError>>, AppendError>);
+
+impl Written {
+    pub(super) fn refused(why: AppendError) -> Written {
+        Written(Err(why))
+    }
+
+    pub(super) fn waiting() -> (oneshot::Sender<Result<Offset, AppendError>>, Written) {
+        let (done, receiver) = oneshot::channel();
+        (done, Written(Ok(receiver)))
+    }
+
+    /// As [`Durable::wait`].
+    pub fn wait(self) -> Result<Offset, AppendError> {
+        self.0?.blocking_recv().unwrap_or(Err(AppendError::Closed))
+    }
+}
+
+impl Future for Written {
+    type Output = Result<Offset, AppendError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Err(why) => Poll::Ready(Err(why.clone())),
+            // The sender goes without an answer only when the log was dropped.
+            Ok(receiver) => Pin::new(receiver).poll(cx).map(|r| r.unwrap_or(Err(AppendError::Closed))),
         }
     }
 }

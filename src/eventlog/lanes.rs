@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 
 use super::AppendError;
 use super::group::RECORD_HEADER;
-use crate::event::Event;
+use crate::event::{Event, Offset};
 
 const MORE: u32 = 1 << 31;
 const PREFIX: usize = 4;
@@ -28,7 +28,33 @@ pub struct LaneLimits {
 pub struct Waiter {
     /// Its unit ends here in the buffer.
     end: usize,
-    done: oneshot::Sender<Result<(), AppendError>>,
+    /// Of its unit's first event, once the unit is in a group.
+    offset: Offset,
+    done: Done,
+}
+
+/// What a waiter waits for.
+#[derive(Debug)]
+enum Done {
+    Durable(oneshot::Sender<Result<(), AppendError>>),
+    /// The offset; at once when it is written, or when it is durable.
+    Placed {
+        done: oneshot::Sender<Result<Offset, AppendError>>,
+        at_once: bool,
+    },
+    /// It has been told already.
+    Told,
+}
+
+impl Waiter {
+    /// Tells whoever is not told yet. A caller that has gone away is not told.
+    fn tell(&mut self, result: Result<(), AppendError>) {
+        match std::mem::replace(&mut self.done, Done::Told) {
+            Done::Durable(done) => drop(done.send(result)),
+            Done::Placed { done, .. } => drop(done.send(result.map(|()| self.offset))),
+            Done::Told => {}
+        }
+    }
 }
 
 /// One producer's buffer. On its own cache lines: workers must not slow each other down.
@@ -68,7 +94,12 @@ impl Lane {
 
     /// Who is to be told about the unit pushed last.
     pub fn wait_for_last(&mut self, done: oneshot::Sender<Result<(), AppendError>>) {
-        self.waiters.push(Waiter { end: self.buf.len(), done });
+        self.waiters.push(Waiter { end: self.buf.len(), offset: Offset(0), done: Done::Durable(done) });
+    }
+
+    /// Who is to be told where the unit pushed last is, at once when it is written or when it is durable.
+    pub fn place_of_last(&mut self, done: oneshot::Sender<Result<Offset, AppendError>>, at_once: bool) {
+        self.waiters.push(Waiter { end: self.buf.len(), offset: Offset(0), done: Done::Placed { done, at_once } });
     }
 
     pub fn is_empty(&self) -> bool {
@@ -85,6 +116,8 @@ impl Lane {
 struct Part {
     lane: Lane,
     written: usize,
+    /// Waiters whose units are in a group.
+    placed: usize,
 }
 
 /// Events of one unit and what they take.
@@ -149,7 +182,7 @@ impl Cut {
             part.lane.buf.clear();
             part.lane.waiters.clear();
             std::mem::swap(&mut part.lane, lane);
-            part.written = 0;
+            (part.written, part.placed) = (0, 0);
         }
         self.current = 0;
     }
@@ -167,19 +200,30 @@ impl Cut {
         Unit::first(part.lane.buf.get(part.written..)?)
     }
 
-    /// The unit seen by `peek` is in the group.
-    pub fn advance(&mut self, unit_buffer_bytes: usize) {
-        self.parts[self.current].written += unit_buffer_bytes;
+    /// The unit seen by `peek` is in the group, from this offset on.
+    pub fn advance(&mut self, unit_buffer_bytes: usize, offset: Offset) {
+        let part = &mut self.parts[self.current];
+        part.written += unit_buffer_bytes;
+        if let Some(waiter) = part.lane.waiters.get_mut(part.placed).filter(|w| w.end == part.written) {
+            waiter.offset = offset;
+            part.placed += 1;
+        }
+    }
+
+    /// Tells those who only wait for the write.
+    pub fn tell_placed(&mut self) {
+        for part in &mut self.parts {
+            let placed = part.lane.waiters.iter_mut().take(part.placed);
+            placed.filter(|w| matches!(w.done, Done::Placed { at_once: true, .. })).for_each(|w| w.tell(Ok(())));
+        }
     }
 
     /// Tells everyone whose unit is written.
     pub fn answer_written(&mut self) {
         for part in &mut self.parts {
             let ready = part.lane.waiters.iter().take_while(|w| w.end <= part.written).count();
-            for waiter in part.lane.waiters.drain(..ready) {
-                // A caller that has gone away is not told.
-                let _ = waiter.done.send(Ok(()));
-            }
+            part.lane.waiters.drain(..ready).for_each(|mut waiter| waiter.tell(Ok(())));
+            part.placed -= ready;
         }
     }
 
@@ -225,9 +269,7 @@ impl Lane {
     }
 
     pub fn answer_all(&mut self, error: &AppendError) {
-        for waiter in self.waiters.drain(..) {
-            let _ = waiter.done.send(Err(error.clone()));
-        }
+        self.waiters.drain(..).for_each(|mut waiter| waiter.tell(Err(error.clone())));
     }
 }
 

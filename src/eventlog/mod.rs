@@ -18,6 +18,7 @@
 //!
 //! What holds, always:
 //! - An event whose [`Durable`] came back `Ok` is in the log after any crash, and was given to the [`Follower`].
+//! - An event whose [`Written`] came back `Ok` is in the log after a crash of the process, at that offset.
 //! - Events of one `append_durable` call stand next to each other in one group: after a crash all or none are there.
 //! - Events of one lane keep their order. Events of different lanes that were not waited for may be swapped.
 //! - `at` never decreases along the log, and never lies before a `tick` the follower has seen.
@@ -43,7 +44,7 @@ mod writer;
 
 use std::sync::Arc;
 
-pub use durable::Durable;
+pub use durable::{Durable, Written};
 pub use group::MAX_GROUP_BYTES;
 pub use read_only::ReadOnlyLog;
 pub use segments::{Opened, SegmentLog};
@@ -71,6 +72,11 @@ pub trait EventLog: Send + Sync {
     /// follower has applied them; an error means that they are not known to be durable. Goes on in
     /// [`LogState::Full`] as long as there is any room; after that who waits is refused too. No events is `Ok` at once.
     fn append_durable(&self, lane: usize, events: &[Event]) -> Durable;
+
+    /// Appends an event that must outlive this process. The result comes once it is written, with its offset; it is
+    /// synced right after, within 5 ms unless the disk stalls. Refused while [`LogState::Full`]. The follower applies it
+    /// later. With `synced` the result comes only when it is durable and applied.
+    fn append_written(&self, lane: usize, event: &Event, synced: bool) -> Written;
 
     fn state(&self) -> LogState;
 

@@ -16,7 +16,7 @@ use super::storage::{LockGuard, Storage};
 use super::writer::Writer;
 use super::{
     AppendError, Clock, Durable, EventLog, Follower, LogConfig, LogReader, LogState, LogStats, OnFailed, OpenError,
-    ReadError,
+    ReadError, Written,
 };
 use crate::clock::UnixMs;
 use crate::event::{Event, Offset};
@@ -234,6 +234,20 @@ impl EventLog for SegmentLog {
         drop(lane);
         shared.wake_writer();
         durable
+    }
+
+    fn append_written(&self, lane: usize, event: &Event, synced: bool) -> Written {
+        let shared = &*self.shared;
+        let mut lane = lock(&shared.lanes[lane % shared.lanes.len()]);
+        let refused = shared.refusal(false).or_else(|| lane.push(std::slice::from_ref(event), shared.limits).err());
+        if let Some(why) = refused {
+            return Written::refused(why);
+        }
+        let (done, written) = Written::waiting();
+        lane.place_of_last(done, !synced);
+        drop(lane);
+        shared.wake_writer();
+        written
     }
 
     fn state(&self) -> LogState {

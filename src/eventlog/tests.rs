@@ -125,12 +125,16 @@ impl Rig {
     }
 }
 
-/// What a `Durable` says now.
-fn now(durable: &mut Durable) -> Option<Result<(), AppendError>> {
-    match pin!(durable).poll(&mut Context::from_waker(Waker::noop())) {
+/// What a promise says now.
+fn poll_now<T>(promise: impl Future<Output = T>) -> Option<T> {
+    match pin!(promise).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(result) => Some(result),
         Poll::Pending => None,
     }
+}
+
+fn now(durable: &mut Durable) -> Option<Result<(), AppendError>> {
+    poll_now(durable)
 }
 
 fn read_all(reader: &mut dyn LogReader) -> Vec<Stamped> {
@@ -260,4 +264,48 @@ fn a_failed_sync_ends_everything() {
     assert_eq!(rig.recorder.applied.lock().unwrap().len(), 1);
     assert_eq!(disk.steps(), steps, "something was written after the failure");
     assert!(matches!(rig.log.close(), Err(AppendError::Failed(_))));
+}
+
+#[test]
+fn who_waits_for_the_write_hears_where_it_is() {
+    let (disk, config) = (MemStorage::default(), LogConfig { segment_bytes: 8192, ..tiny() });
+    let mut rig = Rig::open(&disk, &config).unwrap();
+    let mut placed = Vec::new();
+    for round in 0..40u32 {
+        let mut durable = rig.log.append_durable(0, &[event(0, 900), event(0, 901)]);
+        rig.log.append(1, &event(1, 902)).unwrap();
+        let mut written: Vec<_> = (0..4u32)
+            .map(|i| {
+                let (lane, n) = (i as usize % 2, 10 * round + i);
+                (lane, n, rig.log.append_written(lane, &event(lane, n), i == 3))
+            })
+            .collect();
+        assert!(written.iter_mut().all(|(_, _, written)| poll_now(written).is_none()));
+        rig.settle();
+        assert_eq!(now(&mut durable), Some(Ok(())));
+        for (lane, n, mut written) in written {
+            placed.push((poll_now(&mut written).unwrap().unwrap(), lane, n));
+        }
+    }
+    rig.close().unwrap();
+    let events = events_of(&disk, &config).unwrap();
+    for (offset, lane, n) in placed {
+        assert_eq!(lane_and_number(&events[offset.0 as usize].event), (lane, n));
+    }
+}
+
+#[test]
+fn a_write_is_told_before_its_sync() {
+    let (disk, config) = (MemStorage::default(), tiny());
+    let mut rig = Rig::open(&disk, &config).unwrap();
+    let mut durable = rig.log.append_durable(0, &[event(0, 0)]);
+    let mut written = rig.log.append_written(0, &event(0, 1), false);
+    let mut synced = rig.log.append_written(0, &event(0, 2), true);
+    disk.fail_syncs_of(Some(&super::recovery::segment_name(1)));
+    rig.settle();
+    assert_eq!(poll_now(&mut written), Some(Ok(Offset(1))));
+    assert!(matches!(poll_now(&mut synced), Some(Err(AppendError::Failed(_)))));
+    assert!(matches!(now(&mut durable), Some(Err(AppendError::Failed(_)))));
+    let mut refused = rig.log.append_written(0, &event(0, 3), false);
+    assert!(matches!(poll_now(&mut refused), Some(Err(AppendError::Failed(_)))));
 }

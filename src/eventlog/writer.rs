@@ -152,9 +152,10 @@ impl Writer {
             let (room, sum) = (segment.room(), segment.sum);
             let at = self.now();
             while let Some(unit) = self.cut.peek().filter(|u| self.builder.bytes_with(u.record_bytes) <= room) {
+                let offset = Offset(self.next.0 + u64::from(self.builder.records()));
                 unit.events().for_each(|event| self.builder.push(sum, at, event));
                 let taken = unit.buffer_bytes();
-                self.cut.advance(taken);
+                self.cut.advance(taken, offset);
             }
             self.commit(at)?;
         }
@@ -166,6 +167,7 @@ impl Writer {
         let Some(segment) = &mut self.segment else { return Err(io::Error::other("no segment to write to")) };
         let first = self.next;
         segment.write(&mut self.builder, first)?;
+        self.cut.tell_placed();
         let started = Instant::now();
         segment.sync()?;
         self.shared.stats.count_sync(started.elapsed());

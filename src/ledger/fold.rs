@@ -8,7 +8,7 @@ use super::daily::DailyBudgets;
 use super::reservation::{Bits, Outcome, PageKey, State, step};
 use super::starts::Starts;
 use crate::clock::Day;
-use crate::event::{CampaignSet, Event, Notice, Offset, Slot, Stamped};
+use crate::event::{CampaignSet, Event, ModelsSet, Notice, Offset, Slot, Stamped};
 use crate::ids::{CampaignNo, Currency, Epoch};
 use crate::money::Nanos;
 
@@ -23,6 +23,8 @@ pub struct Books {
     pub campaigns: HashMap<CampaignNo, CampaignBook>,
     pub bits: Bits,
     pub traffic: Traffic,
+    /// The versions of each model that are in force.
+    pub models: BTreeMap<String, ModelsSet>,
     /// What changed since the last [`Books::take_dirty`].
     pub(crate) dirty: Dirty,
 }
@@ -39,6 +41,7 @@ pub struct Dirty {
     pub forgot: bool,
     /// Hours of the day.
     pub hours: HashSet<usize>,
+    pub models: HashSet<String>,
     pub starts: bool,
     /// Events were folded: the offset at least has moved.
     pub moved: bool,
@@ -260,7 +263,15 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
             books.dirty.hours.insert(hour);
         }
         Event::ReservationsForgotten { before } => books.forget_before(*before),
-        Event::Track { .. } | Event::Correction { .. } | Event::Traffic { .. } | Event::StillRunning => {}
+        Event::ModelsSet(set) => {
+            books.dirty.models.insert(set.name.clone());
+            books.models.insert(set.name.clone(), set.clone());
+        }
+        Event::Track { .. }
+        | Event::Correction { .. }
+        | Event::Traffic { .. }
+        | Event::StillRunning
+        | Event::Fraud(_) => {}
     }
     Folded::Done
 }
@@ -332,6 +343,12 @@ impl Books {
             campaigns: campaigns.filter_map(campaign).collect(),
             bits: self.bits.part(&dirty.pages),
             traffic: self.traffic,
+            models: dirty
+                .models
+                .iter()
+                .filter_map(|m| self.models.get_key_value(m))
+                .map(|(m, s)| (m.clone(), s.clone()))
+                .collect(),
             dirty: Dirty::default(),
         }
     }
@@ -344,6 +361,7 @@ impl Books {
         self.dirty.forgot |= dirty.forgot;
         self.dirty.pages.extend(dirty.pages);
         self.dirty.hours.extend(dirty.hours);
+        self.dirty.models.extend(dirty.models);
         self.dirty.starts |= dirty.starts;
         self.dirty.moved |= dirty.moved;
     }
@@ -387,6 +405,7 @@ pub(crate) mod tests {
             user: 0,
             spend_on_win: false,
             test: false,
+            model: 0,
         }
     }
 

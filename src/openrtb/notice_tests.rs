@@ -35,6 +35,7 @@ pub fn facts() -> Facts {
         user: 99,
         spend_on_win: false,
         test: false,
+        model: 0,
     }
 }
 

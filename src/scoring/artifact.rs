@@ -15,6 +15,7 @@ use super::model::{Model, Output, Scratch};
 use super::sources::{Kind, Source, Sources};
 use super::transform::{Listed, MAX_HASH_BITS, Transform};
 use super::{lightgbm, linear, xgboost};
+use crate::ids::name_hash;
 
 /// Larger model files are refused before they are parsed.
 pub const MAX_FILE_BYTES: usize = 256 << 20;
@@ -33,7 +34,12 @@ pub enum RowsFrom {
 pub struct Artifact {
     pub name: String,
     pub version: String,
+    /// Of the model file, in hexadecimal digits.
     pub sha256: String,
+    /// Of the manifest, and so of all of it.
+    pub digest: [u8; 32],
+    /// [`name_hash`] of `name/version`, never 0: how decisions say what scored them.
+    pub id: u32,
     pub features: Features,
     pub model: Model,
     /// Golden rows, all of which were scored.
@@ -49,7 +55,7 @@ impl Artifact {
         for spec in &manifest.features {
             columns.push(column(spec, &sources).map_err(|fault| fault.within(format!("feature `{:.60}`", spec.name)))?);
         }
-        let features = Features::new(columns);
+        let features = Features::new(columns, sources.caller);
         let loaded = load_file(manifest, file, &features, rows).map_err(|fault| fault.within(&manifest.file))?;
         check_columns(&loaded, &features)?;
         let output = match manifest.output {
@@ -73,11 +79,18 @@ impl Artifact {
             name: manifest.name.clone(),
             version: manifest.version.clone(),
             sha256: manifest.sha256.to_ascii_lowercase(),
+            digest: manifest.digest,
+            id: version_id(&manifest.name, &manifest.version),
             features,
             model,
             golden: manifest.golden.len(),
         })
     }
+}
+
+/// The number that decisions know a version by.
+pub fn version_id(name: &str, version: &str) -> u32 {
+    name_hash(&format!("{name}/{version}")).max(1)
 }
 
 fn check_digest(manifest: &Manifest, file: &[u8]) -> Result<(), Fault> {

@@ -1,6 +1,6 @@
 //! The columns of a model, made of a caller's values.
 
-use super::sources::Value;
+use super::sources::{Caller, Value};
 use super::transform::Transform;
 
 #[derive(Debug)]
@@ -20,15 +20,21 @@ pub struct Features {
     /// Places of the values that any column needs, each once.
     sources: Vec<usize>,
     leading: usize,
+    caller: Caller,
 }
 
 impl Features {
-    pub fn new(columns: Vec<Feature>) -> Features {
+    pub fn new(columns: Vec<Feature>, caller: Caller) -> Features {
         let mut sources: Vec<usize> = columns.iter().map(|column| column.source).collect();
         sources.sort_unstable();
         sources.dedup();
         let leading = columns.iter().take_while(|column| !column.varies).count();
-        Features { columns, sources, leading }
+        Features { columns, sources, leading, caller }
+    }
+
+    /// Whose values the places are of.
+    pub fn caller(&self) -> Caller {
+        self.caller
     }
 
     pub fn columns(&self) -> &[Feature] {

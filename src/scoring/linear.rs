@@ -191,15 +191,25 @@ impl Hashed {
     }
 
     fn sum(&self, start: f64, columns: &[Column], values: &[f64]) -> f64 {
-        columns.iter().zip(values).fold(start, |sum, (column, &value)| {
-            let indexed =
-                |weight: Option<f64>| if value >= 0.0 { weight.unwrap_or(column.missing) } else { column.missing };
-            sum + match &column.weight {
-                Weight::Hashed => indexed(self.table.get(value as usize).map(|&weight| f64::from(weight))),
-                Weight::Indexed(weights) => indexed(weights.get(value as usize).copied()),
-                Weight::Factor(_) if value.is_nan() => column.missing,
-                Weight::Factor(factor) => factor * value,
-            }
-        })
+        columns.iter().zip(values).fold(start, |sum, (column, &value)| sum + self.term(column, value))
+    }
+
+    fn term(&self, column: &Column, value: f64) -> f64 {
+        let indexed =
+            |weight: Option<f64>| if value >= 0.0 { weight.unwrap_or(column.missing) } else { column.missing };
+        match &column.weight {
+            Weight::Hashed => indexed(self.table.get(value as usize).map(|&weight| f64::from(weight))),
+            Weight::Indexed(weights) => indexed(weights.get(value as usize).copied()),
+            Weight::Factor(_) if value.is_nan() => column.missing,
+            Weight::Factor(factor) => factor * value,
+        }
+    }
+
+    /// What each column adds to a row's score, and what every score begins with.
+    pub fn explain(&self, row: &[f64], out: &mut [f64]) -> f64 {
+        for ((column, value), out) in self.columns.iter().zip(row).zip(out) {
+            *out = self.term(column, *value);
+        }
+        self.bias
     }
 }

@@ -1,6 +1,7 @@
 //! `manifest.toml`: what was typed.
 
 use serde::Deserialize;
+use sha2::{Digest, Sha256};
 
 use super::calibration::Calibration;
 use super::fault::Fault;
@@ -28,6 +29,9 @@ pub struct Manifest {
     pub calibration: Option<CalibrationSpec>,
     #[serde(default)]
     pub golden: Vec<Golden>,
+    /// SHA-256 of the text, and so of the whole artifact: it holds the file's.
+    #[serde(skip)]
+    pub digest: [u8; 32],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -129,7 +133,7 @@ impl Manifest {
         if text.len() > MAX_BYTES {
             return Err(Fault::new("", format!("{} bytes, at most {MAX_BYTES} are read", text.len())));
         }
-        let manifest: Manifest = toml::from_str(text).map_err(|error| {
+        let mut manifest: Manifest = toml::from_str(text).map_err(|error| {
             let line =
                 error.span().map(|span| 1 + text.as_bytes()[..span.start].iter().filter(|&&b| b == b'\n').count());
             Fault::new(line.map_or_else(String::new, |line| format!("line {line}")), error.message())
@@ -142,6 +146,7 @@ impl Manifest {
                 ));
             }
         }
+        manifest.digest = Sha256::digest(text.as_bytes()).into();
         Ok(manifest)
     }
 

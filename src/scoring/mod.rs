@@ -4,6 +4,7 @@
 //!   [`manifest`]: what was typed. [`sources`], [`transform`], [`hash`], [`features`]: how columns are made.
 //! - [`model`]: scores rows from a scratch. [`link`], [`calibration`]: from raw scores to predictions.
 //! - [`forest`]: the evaluator of all tree models. [`linear`]: linear ones, with feature hashing.
+//! - [`registry`]: the versions in force: active, shadow, previous.
 //! - [`xgboost`], [`lightgbm`]: the loaders; [`read`]: JSON and UBJSON as one stream. [`loaded`]: what they give.
 
 pub mod artifact;
@@ -19,6 +20,7 @@ pub mod loaded;
 pub mod manifest;
 pub mod model;
 pub mod read;
+pub mod registry;
 pub mod sources;
 pub mod transform;
 pub mod xgboost;
@@ -26,4 +28,5 @@ pub mod xgboost;
 pub use artifact::{Artifact, RowsFrom};
 pub use fault::Fault;
 pub use model::{Model, Scores, Scratch};
+pub use registry::{ModelSet, Models, Registry};
 pub use sources::{Sources, Value};

@@ -33,6 +33,13 @@ pub struct Scratch {
     predictions: Vec<f64>,
 }
 
+impl Scratch {
+    /// Of the batch that was scored last.
+    pub fn predictions(&self) -> &[f64] {
+        &self.predictions
+    }
+}
+
 /// The scores of a batch: the classes of one row after another.
 #[derive(Clone, Copy, Debug)]
 pub struct Scores<'s> {
@@ -85,6 +92,18 @@ impl Model {
 
     pub fn loaded(&self) -> &Loaded {
         &self.loaded
+    }
+
+    /// What each column added to the raw score of the one row that was scored last with this scratch, and what every
+    /// score begins with: together they are the raw score. `None` where the model does not say.
+    pub fn explain(&self, row: &[f64], scratch: &Scratch, out: &mut Vec<f64>) -> Option<f64> {
+        out.clear();
+        out.resize(self.features(), 0.0);
+        match &self.loaded.core {
+            Core::Forest(forest) => forest.explain(&scratch.forest, out),
+            Core::Hashed(hashed) => Some(hashed.explain(row, out)),
+            Core::Dense(_) => None,
+        }
     }
 
     /// Scores `count` rows of already transformed features, one row after another. NaN is missing. The first `shared`

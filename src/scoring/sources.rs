@@ -31,19 +31,30 @@ pub struct Source {
     pub varies: bool,
 }
 
+/// Who fills the values in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caller {
+    Bid,
+    Fraud,
+    /// Nobody said yet.
+    Any,
+}
+
 /// A caller's sources. The place of a source is that of its value among those that the caller fills in.
 #[derive(Clone, Debug)]
 pub struct Sources {
     sources: Vec<Source>,
     by_name: HashMap<Cow<'static, str>, usize>,
     any_window: bool,
+    pub caller: Caller,
 }
 
 /// Names of one kind, between spaces.
 type Names = (Kind, &'static str);
 
-/// A bid request as seen by one of its impressions. Fields are OpenRTB 2.6's; `site.*` and `app.*` are missing in the
-/// other's requests. User data is missing where privacy forbids it.
+/// A bid request as seen by one of its impressions. Fields are OpenRTB 2.6's, as they came; `site.*` and `app.*` are missing
+/// in the other's requests. User data is missing where privacy forbids it. `imp.type` is the first of banner, video, audio
+/// and native that is offered; a banner's size, where it is not given, is its first format's.
 const REQUEST: &[Names] = &[
     (
         Kind::Text,
@@ -68,7 +79,7 @@ const CLOCK: &[Names] = &[(Kind::Number, "clock.hour clock.day_of_week clock.hou
 /// What a bid would show: differs between the candidates of a request.
 const CANDIDATE: &[Names] = &[
     (Kind::Text, "campaign.id campaign.advertiser creative.id creative.type creative.adomain"),
-    (Kind::Texts, "campaign.categories creative.cat"),
+    (Kind::Texts, "creative.cat"),
     (Kind::Number, "campaign.price creative.w creative.h creative.duration"),
 ];
 
@@ -93,23 +104,24 @@ const WINDOW: &str = "window:";
 impl Sources {
     /// What the bid path provides.
     pub fn bid() -> Sources {
-        Sources::new(&[(REQUEST, false), (CLOCK, false), (CANDIDATE, true)])
+        Sources::new(Caller::Bid, &[(REQUEST, false), (CLOCK, false), (CANDIDATE, true)])
     }
 
     /// What the fraud path provides.
     pub fn fraud() -> Sources {
-        Sources::new(&[(CHECK, false), (CLOCK, false)])
+        Sources::new(Caller::Fraud, &[(CHECK, false), (CLOCK, false)])
     }
 
     /// Both, and a window of any name: for a model of which nobody said yet who will use it.
     pub fn any() -> Sources {
-        let mut sources = Sources::new(&[(REQUEST, false), (CLOCK, false), (CANDIDATE, true), (CHECK, false)]);
+        let lists = [(REQUEST, false), (CLOCK, false), (CANDIDATE, true), (CHECK, false)];
+        let mut sources = Sources::new(Caller::Any, &lists);
         sources.any_window = true;
         sources
     }
 
-    fn new(lists: &[(&[Names], bool)]) -> Sources {
-        let mut sources = Sources { sources: Vec::new(), by_name: HashMap::new(), any_window: false };
+    fn new(caller: Caller, lists: &[(&[Names], bool)]) -> Sources {
+        let mut sources = Sources { sources: Vec::new(), by_name: HashMap::new(), any_window: false, caller };
         for &(names, varies) in lists {
             for &(kind, names) in names {
                 names.split_whitespace().for_each(|name| sources.add(Cow::Borrowed(name), kind, varies));
@@ -121,6 +133,13 @@ impl Sources {
     fn add(&mut self, name: Cow<'static, str>, kind: Kind, varies: bool) {
         self.by_name.insert(name.clone(), self.sources.len());
         self.sources.push(Source { name, kind, varies });
+    }
+
+    /// Takes a window of any name, until it is known which there are.
+    #[must_use]
+    pub fn with_any_window(mut self) -> Sources {
+        self.any_window = true;
+        self
     }
 
     /// Adds the windows of these names, in order, as `window:<name>`.

@@ -17,12 +17,13 @@ use super::encoding::Coding;
 use super::routes::{Answer, status};
 use super::traffic::{Exchange, Worker};
 use super::{body, encoding, markup};
-use crate::bidding::{BidDecision, Reason, Served, decide, vast};
+use crate::bidding::{BidDecision, Reason, Served, Told, decide, vast};
 use crate::event::Event;
 use crate::eventlog::{AppendError, LogState};
 use crate::openrtb::inventory::Inventory;
 use crate::openrtb::request::{BidRequest, parse_into};
 use crate::openrtb::response::{BidParts, ResponseWriter, write_no_bid};
+use crate::scoring::Models;
 
 const OPENRTB_VERSION: HeaderName = HeaderName::from_static("x-openrtb-version");
 /// The version that is implemented (OpenRTB 2.6 section 2.5 wants it in every response).
@@ -206,8 +207,13 @@ fn bids(call: &Call, request: &BidRequest) -> Result<Vec<u8>, Reason> {
     let now = traffic.clock.now();
     let decision = {
         let scratch = &mut *worker.scratch.borrow_mut();
-        let decision = decide(&worker.snapshot(), &exchange.terms, request, now, scratch);
+        let snapshot = worker.snapshot();
+        let decision = decide(&snapshot, &exchange.terms, request, now, scratch);
         count_lost(worker, scratch.take_lost());
+        if !scratch.told().batches.is_empty() {
+            count_scores(worker, &snapshot.models, scratch.told());
+            scratch.clear_told();
+        }
         decision
     };
     if let Some(reason) = decision.reason {
@@ -232,6 +238,16 @@ fn count_lost(worker: &Worker, lost: [u64; Reason::COUNT]) {
     let counts = &worker.stats().campaigns_lost;
     for (count, lost) in counts.iter().zip(lost).filter(|(_, lost)| *lost > 0) {
         count.add(lost);
+    }
+}
+
+fn count_scores(worker: &Worker, models: &Models, told: &Told) {
+    let (mut active, mut shadow) = (&told.active[..], &told.shadow[..]);
+    for batch in &told.batches {
+        let (scores, shadows);
+        (scores, active) = active.split_at(batch.rows);
+        (shadows, shadow) = shadow.split_at(batch.rows);
+        worker.stats().models.record(models.at(batch.model), scores, batch.active_ns, shadows, batch.shadow_ns);
     }
 }
 

@@ -18,8 +18,8 @@ use super::traffic::{Limits, Worker};
 /// Largest bodies that a worker collects at once; beyond it there are no bids. A body that comes with its head, as
 /// almost all do, is not collected.
 const COLLECTED: usize = 64;
-/// What is read of a body that nobody wants, in largest bodies.
-const UNWANTED: usize = 4;
+/// What is read of a body that nobody wants, in largest bodies: who sends 10 MiB at once still reads that it is too much.
+const UNWANTED: usize = 16;
 
 /// Why there is no body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

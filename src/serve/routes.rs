@@ -11,7 +11,7 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::connection::Connection;
 use super::traffic::Worker;
-use super::{bid, body, notice, track};
+use super::{bid, body, fraud, notice, track};
 use crate::event::{NoticeKind, Track};
 
 pub type Answer = Response<Full<Bytes>>;
@@ -22,9 +22,12 @@ pub async fn answer(connection: &Connection, request: Request<Incoming>) -> Answ
     let worker = &connection.worker;
     let (head, body) = request.into_parts();
     let exchange = head.uri.path().strip_prefix("/openrtb2/");
+    let check = head.uri.path().strip_prefix("/v1/fraud/");
     let mut answer = if headers_bytes(&head.headers) > worker.traffic.limits.max_header_bytes {
         body::leave(worker, &head.headers, body);
         status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
+    } else if let Some(path) = check {
+        fraud::answer(connection, path, &head, body, arrived).await
     } else {
         match exchange.and_then(|name| worker.traffic.exchanges.get(name)) {
             Some(exchange) if head.method == Method::POST => {

@@ -8,18 +8,21 @@ use arc_swap::{ArcSwap, Cache};
 use foldhash::HashMap;
 
 use super::codecs::{Codecs, Inflated};
+use super::fraud::{Buffers, Fraud};
 use super::repeats::Repeats;
 use crate::bidding::{Catalog, ExchangeTerms, Reason, Scratch, Shared, Snapshot};
-use crate::clock::SystemClock;
+use crate::clock::{SystemClock, monotonic_ns};
 use crate::eventlog::EventLog;
 use crate::openrtb::claim::PriceScheme;
 use crate::openrtb::notice::NoticeUrls;
 use crate::openrtb::token::KeyRing;
+use crate::scoring::{Models, Registry};
 use crate::telemetry::{Metrics, WorkerStats};
 
 /// Everything the traffic listener needs, put together by the composition root.
 pub struct Traffic {
     pub catalog: Arc<ArcSwap<Catalog>>,
+    pub models: Registry,
     pub shared: Arc<Shared>,
     pub exchanges: HashMap<String, Exchange>,
     /// Notices of bids older than this are expired whatever their tokens say: their reservations may be forgotten.
@@ -33,6 +36,7 @@ pub struct Traffic {
     /// Bids are made: everything has started and shutdown has not.
     pub ready: Arc<AtomicBool>,
     pub limits: Limits,
+    pub fraud: Fraud,
 }
 
 /// One exchange as the traffic listener sees it.
@@ -62,6 +66,7 @@ pub struct Worker {
     pub traffic: Arc<Traffic>,
     pub scratch: RefCell<Scratch>,
     catalog: RefCell<Cache<Arc<ArcSwap<Catalog>>, Arc<Catalog>>>,
+    models: RefCell<Cache<Registry, Arc<Models>>>,
     /// Bytes of the last response: the next one is likely as long.
     pub response_hint: Cell<usize>,
     /// Tracking events that it logged lately.
@@ -75,17 +80,21 @@ pub struct Worker {
     pub collected_bytes: Cell<usize>,
     /// How long what is ready has waited for its turn lately; 0 when that is nothing to speak of.
     pub lag_ms: Cell<u32>,
+    /// Buffers of fraud checks.
+    pub fraud: Buffers,
 }
 
 impl Worker {
     pub fn new(lane: usize, seed: u64, traffic: Arc<Traffic>) -> Worker {
         let catalog = RefCell::new(Cache::new(traffic.catalog.clone()));
-        let scratch = RefCell::new(Scratch::new(seed));
+        let models = RefCell::new(Cache::new(traffic.models.clone()));
+        let scratch = RefCell::new(Scratch::new(seed).with_timer(monotonic_ns));
         Worker {
             lane,
             traffic,
             scratch,
             catalog,
+            models,
             response_hint: Cell::new(1_024),
             repeats: RefCell::default(),
             codecs: RefCell::default(),
@@ -93,6 +102,7 @@ impl Worker {
             open: Cell::default(),
             collected_bytes: Cell::default(),
             lag_ms: Cell::default(),
+            fraud: Buffers::default(),
         }
     }
 
@@ -100,9 +110,13 @@ impl Worker {
         &self.traffic.metrics.workers[self.lane]
     }
 
-    /// The catalog in force.
+    /// The catalog and the models in force.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot { catalog: self.catalog.borrow_mut().load().clone(), shared: self.traffic.shared.clone() }
+        Snapshot {
+            catalog: self.catalog.borrow_mut().load().clone(),
+            models: self.models.borrow_mut().load().clone(),
+            shared: self.traffic.shared.clone(),
+        }
     }
 
     pub fn is_ready(&self) -> bool {

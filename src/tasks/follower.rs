@@ -7,6 +7,7 @@ use dashmap::DashMap;
 use crate::clock::UnixMs;
 use crate::event::{Event, Stamped};
 use crate::eventlog::Follower;
+use crate::fraud::engine::{Engine, Following};
 use crate::ids::CampaignNo;
 use crate::ledger::fold::Folded;
 use crate::ledger::{Hot, Outcome};
@@ -28,6 +29,7 @@ pub struct LedgerFollower {
     /// How long reservations are remembered.
     pub token_lifetime_ms: i64,
     pub forget_at: UnixMs,
+    pub fraud: Option<(Arc<Engine>, Following)>,
 }
 
 /// The hot ledger, also after a panic elsewhere: its state is only changed by events that are in the log.
@@ -57,12 +59,20 @@ impl Follower for LedgerFollower {
                 let labels = [("kind", notice.kind.as_str()), ("outcome", outcome.as_str())];
                 self.counters.notices.get_or_create(&labels).inc();
             }
+            (Event::Fraud(fraud), Folded::Done) => {
+                if let Some((engine, following)) = &mut self.fraud {
+                    engine.follow(fraud, stamped.offset.0, stamped.at, following);
+                }
+            }
             (_, Folded::Gap) => tracing::error!(offset = stamped.offset.0, "hot state missed events of the log"),
             _ => {}
         }
     }
 
     fn tick(&mut self, now: UnixMs, out: &mut Vec<Event>) {
+        if let Some((engine, following)) = &mut self.fraud {
+            engine.tick(now, following);
+        }
         let mut hot = lock(&self.hot);
         hot.tick(now, out);
         hot.forget_dirty();

@@ -188,7 +188,7 @@ fn look(hot: &mut Hot, entry: &Entry, today: crate::clock::Day) -> Option<Look> 
         promised: live.pace.promised(),
         told: flow.told,
         waited: flow.waited,
-        price: live.price(),
+        price: live.whole_bid(),
         room: live.pace.room(),
         can_bid: live.active() && leased,
         asked,

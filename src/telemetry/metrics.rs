@@ -16,10 +16,13 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
 use super::latency::Merged;
+use super::models::{self, Key, ModelStats, VersionStats};
 use super::worker::{Count, WorkerStats};
 use crate::bidding::Reason;
 use crate::clock::SystemClock;
 use crate::eventlog::{EventLog, LogState};
+use crate::fraud::decide::hits;
+use crate::fraud::engine::Engine;
 use crate::window::impressions::ImpressionStore;
 
 type Labels = [(&'static str, &'static str); 1];
@@ -40,6 +43,12 @@ pub struct Counters {
     /// was wrong with a token.
     pub tracks: Family<Labels, Counter>,
     pub admin_requests: Family<Labels, Counter>,
+    /// By `decision`: fraud checks decided; `timeout` ones were answered by the fail policy.
+    pub fraud_checks: Family<Labels, Counter>,
+    /// By `code`: requests to the fraud paths that were refused.
+    pub fraud_refused: Family<Labels, Counter>,
+    /// By `kind` and `outcome`: outcomes and labels.
+    pub fraud_reports: Family<NoticeLabels, Counter>,
 }
 
 /// The reconciler's and the catalog's gauges.
@@ -93,6 +102,9 @@ impl Metrics {
             c.tracks.clone(),
         );
         registry.register("gavel_admin_requests", "Admin requests by status class", c.admin_requests.clone());
+        registry.register("gavel_fraud_checks", "Fraud checks decided", c.fraud_checks.clone());
+        registry.register("gavel_fraud_refused", "Refused requests to the fraud paths", c.fraud_refused.clone());
+        registry.register("gavel_fraud_reports", "Outcomes and labels of fraud checks", c.fraud_reports.clone());
         let workers: Arc<[WorkerStats]> = (0..workers).map(|_| WorkerStats::default()).collect();
         registry.register_collector(Box::new(Workers(workers.clone())));
         let gauges = Arc::new(Gauges::default());
@@ -103,6 +115,11 @@ impl Metrics {
     /// Adds what the log, the frequency caps and the clock know of themselves.
     pub fn watch(&mut self, log: Arc<dyn EventLog>, impressions: Arc<ImpressionStore>, clock: SystemClock) {
         self.registry.register_collector(Box::new(Stores { log, impressions, clock }));
+    }
+
+    /// Adds what fraud checks count for themselves.
+    pub fn watch_fraud(&mut self, engine: Arc<Engine>) {
+        self.registry.register_collector(Box::new(FraudChecks(engine)));
     }
 
     /// The text that Prometheus scrapes.
@@ -160,6 +177,56 @@ impl Workers {
     }
 }
 
+impl Workers {
+    fn models(&self, e: &mut DescriptorEncoder) -> Result<(), Error> {
+        let stats = ModelStats::merged(self.0.iter().map(|w| &w.models));
+        let labels = |(model, version, is_shadow): &Key| {
+            let role = if *is_shadow { "shadow" } else { "active" };
+            [("model", model.clone()), ("version", version.clone()), ("role", role.to_owned())]
+        };
+        type Shown = (f64, u64, Vec<(f64, u64)>);
+        let mut histogram = |name, help, of: fn(&VersionStats) -> Shown, shadows: bool| {
+            let mut family = e.encode_descriptor(name, help, None, MetricType::Histogram)?;
+            for (key, stats) in stats.iter().filter(|((.., is_shadow), _)| *is_shadow || !shadows) {
+                let (sum, count, buckets) = of(stats);
+                let labels = labels(key);
+                let mut metric = family.encode_family(&labels)?;
+                metric.encode_histogram::<NoLabelSet>(sum, count, &buckets, None)?;
+            }
+            Ok::<(), Error>(())
+        };
+        histogram(
+            "gavel_model_scores",
+            "What a version of a model predicted, as the active one or as its shadow",
+            |s| (s.scores.sum, s.scores.count(), s.scores.buckets(&models::SCORES)),
+            false,
+        )?;
+        histogram(
+            "gavel_model_differences",
+            "By how much a shadow's prediction differs from the active version's",
+            |s| (s.differences.sum, s.differences.count(), s.differences.buckets(&models::DIFFERENCES)),
+            true,
+        )?;
+        histogram(
+            "gavel_model_batch_seconds",
+            "What a version took to score the rows of one impression",
+            |s| (s.seconds.sum, s.seconds.count(), s.seconds.buckets(&models::SECONDS)),
+            false,
+        )?;
+        let mut family = e.encode_descriptor(
+            "gavel_model_odd_scores",
+            "Predictions that are no number from 0 to 1",
+            None,
+            MetricType::Counter,
+        )?;
+        for (key, stats) in &stats {
+            let metric = ConstCounter::new(stats.odd);
+            metric.encode(family.encode_family(&labels(key))?)?;
+        }
+        Ok(())
+    }
+}
+
 impl Collector for Workers {
     fn encode(&self, mut e: DescriptorEncoder) -> Result<(), Error> {
         let e = &mut e;
@@ -188,7 +255,9 @@ impl Collector for Workers {
             |w| &w.campaigns_lost,
         )?;
         self.latency(e, "gavel_bid_seconds", "From a bid request's head to its answer", |w| &w.bid_latency)?;
-        self.latency(e, "gavel_notice_seconds", "From a notice's head to its durable answer", |w| &w.notice_latency)
+        self.latency(e, "gavel_notice_seconds", "From a notice's head to its durable answer", |w| &w.notice_latency)?;
+        self.latency(e, "gavel_fraud_check_seconds", "From a check's head to its answer", |w| &w.fraud_latency)?;
+        self.models(e)
     }
 }
 
@@ -286,5 +355,33 @@ impl Collector for Stores {
         gauge(e, "gavel_cap_users", "Users remembered for frequency caps", caps.entries as i64)?;
         counter(e, "gavel_cap_evicted_live", "Users forgotten while they still counted", caps.evicted_live)?;
         counter(e, "gavel_cap_evicted_expired", "Users forgotten who no longer counted", caps.evicted_expired)
+    }
+}
+
+struct FraudChecks(Arc<Engine>);
+
+impl std::fmt::Debug for FraudChecks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("FraudChecks")
+    }
+}
+
+impl Collector for FraudChecks {
+    fn encode(&self, mut e: DescriptorEncoder) -> Result<(), Error> {
+        let (e, windows) = (&mut e, self.0.velocity.stats());
+        gauge(e, "gavel_fraud_known_checks", "Checks that can still be asked for", self.0.store.len() as i64)?;
+        gauge(e, "gavel_fraud_window_keys", "Keys with events in windows", windows.keys as i64)?;
+        gauge(e, "gavel_fraud_window_events", "Events in windows, once for each key", windows.events as i64)?;
+        gauge(e, "gavel_fraud_window_bytes", "Memory of windows", windows.bytes as i64)?;
+        counter(e, "gavel_fraud_window_evicted_keys", "Keys evicted while they still counted", windows.evicted_keys)?;
+        let policy = self.0.policy.load();
+        let mut family =
+            e.encode_descriptor("gavel_fraud_rule_hits", "Checks that a rule matched", None, MetricType::Counter)?;
+        for (rule, hits) in hits(&policy) {
+            let mode = if rule.shadow { "shadow" } else { "live" };
+            let metric = ConstCounter::new(hits);
+            metric.encode(family.encode_family(&[("rule", rule.id.as_str()), ("mode", mode)])?)?;
+        }
+        Ok(())
     }
 }

@@ -3,6 +3,7 @@
 pub mod latency;
 pub mod logs;
 pub mod metrics;
+pub mod models;
 pub mod worker;
 
 pub use metrics::Metrics;

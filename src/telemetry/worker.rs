@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::latency::Latency;
+use super::models::ModelStats;
 use crate::bidding::Reason;
 
 /// A counter with one writing thread.
@@ -36,6 +37,8 @@ pub struct WorkerStats {
     pub campaigns_lost: [Count; Reason::COUNT],
     pub bid_latency: Latency,
     pub notice_latency: Latency,
+    pub fraud_latency: Latency,
+    pub models: ModelStats,
 }
 
 impl Default for WorkerStats {
@@ -52,6 +55,8 @@ impl Default for WorkerStats {
             campaigns_lost: std::array::from_fn(|_| Count::default()),
             bid_latency: Latency::default(),
             notice_latency: Latency::default(),
+            fraud_latency: Latency::default(),
+            models: ModelStats::default(),
         }
     }
 }

@@ -1,3 +1,4 @@
 //! Sliding windows over what happened: exact, bounded in memory, evicting. Pure: time is passed in.
 
 pub mod impressions;
+pub mod sliding;

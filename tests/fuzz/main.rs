@@ -120,3 +120,43 @@ fn notice_token() {
 fn consent() {
     run("consent", checks::consent::check);
 }
+
+#[test]
+fn xgboost_json() {
+    run("xgboost_json", checks::models::xgboost_json);
+}
+
+#[test]
+fn xgboost_ubj() {
+    run("xgboost_ubj", checks::models::xgboost_ubj);
+}
+
+#[test]
+fn lightgbm() {
+    run("lightgbm", checks::models::lightgbm);
+}
+
+#[test]
+fn linear() {
+    run("linear", checks::models::linear);
+}
+
+#[test]
+fn manifest() {
+    run("manifest", checks::models::manifest);
+}
+
+#[test]
+fn upload() {
+    run("upload", checks::models::upload);
+}
+
+#[test]
+fn fraud_check() {
+    run("fraud_check", checks::fraud::check);
+}
+
+#[test]
+fn fraud_rules() {
+    run("fraud_rules", checks::fraud::rules);
+}

@@ -13,6 +13,7 @@ use rusqlite::{Connection, params_from_iter};
 use serde_json::{Value, json};
 
 use crate::make::{campaign, request, with, with_creative, with_imp};
+use crate::models::put_some;
 use crate::process::{errors_of, gavel, run};
 use crate::server::{Server, wait_until, write_files};
 
@@ -81,6 +82,7 @@ fn lived() -> Server {
     server.put(&with(campaign("put"), json!({"bid": {"price": "0.01"}})));
     server.put(&campaign("gone"));
     server.delete("gone");
+    put_some(&server);
     server.settled("whole", 6);
     server.settled("daily", 6);
     server.stop();
@@ -179,6 +181,10 @@ fn words(db: &Connection, table: &str, row: &[Sql]) -> Vec<String> {
         "leases" => vec![id(), format!("lease of start {}", number(1)), date(2)],
         "reservation_bits" => vec!["reservation".into()],
         "traffic" | "starts" => vec![format!("{table} {}", number(0))],
+        "models" => match &row[0] {
+            Sql::Text(name) => vec!["models".into(), name.clone()],
+            other => panic!("{other:?}"),
+        },
         other => panic!("the table {other} has no words"),
     }
 }

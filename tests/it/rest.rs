@@ -10,7 +10,7 @@ use crate::server::{Server, wait_until};
 
 /// Asserts a problem document and returns it.
 #[track_caller]
-fn problem(answer: &Answer, status: u16) -> Value {
+pub fn problem(answer: &Answer, status: u16) -> Value {
     assert_eq!(answer.status, status, "{}", answer.text());
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     let problem = answer.json();

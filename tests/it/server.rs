@@ -94,6 +94,15 @@ impl Server {
         server
     }
 
+    /// The built-in demo.
+    pub fn start_demo() -> Server {
+        Server::start_with("", &[], |dir| {
+            let path = dir.join("gavel.toml");
+            let text = std::fs::read_to_string(&path).unwrap();
+            std::fs::write(&path, text.replace("catalog = [\"campaigns.json\"]\n", "")).unwrap();
+        })
+    }
+
     /// Starts on what is in the directory.
     pub fn try_run(&mut self) -> Result<(), String> {
         let raw = RawConfig::read(Some(&self.dir.path().join("gavel.toml"))).map_err(|f| f.to_string())?;

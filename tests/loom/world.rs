@@ -125,6 +125,7 @@ impl World {
             user: 0,
             spend_on_win: false,
             test: false,
+            model: 0,
         };
         let price = PriceClaim::Amount { amount: Nanos(amount), excess: Nanos::ZERO };
         self.apply(at, Event::Notice(Notice { kind, facts, price, loss_reason: 0, min_to_win: Nanos(-1) }));

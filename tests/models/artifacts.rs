@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use gavel::config::artifact;
+use gavel::modelstore::folder;
 use gavel::scoring::{Artifact, RowsFrom, Scratch, Sources, Value};
 use tempfile::TempDir;
 
@@ -27,7 +27,7 @@ fn altered(name: &str, edit: impl Fn(String) -> String) -> TempDir {
 }
 
 fn refused(dir: &Path) -> String {
-    artifact::load(dir, &Sources::any(), RowsFrom::Transforms).unwrap_err().to_string()
+    folder::load(dir, &Sources::any(), RowsFrom::Transforms).unwrap_err().to_string()
 }
 
 #[test]
@@ -38,13 +38,13 @@ fn the_demo_models_load_with_what_their_callers_provide() {
     for (name, sources) in
         [("ctr", Sources::bid()), ("fraud", fraud), ("ctr", Sources::any()), ("fraud", Sources::any())]
     {
-        let artifact = artifact::load(&shipped(name), &sources, RowsFrom::Transforms).unwrap();
+        let artifact = folder::load(&shipped(name), &sources, RowsFrom::Transforms).unwrap();
         assert_eq!((artifact.name.as_str(), artifact.version.as_str()), (name, "2026-11-20.1"));
         assert!(artifact.golden >= 12);
     }
-    let missing = artifact::load(&shipped("fraud"), &Sources::fraud(), RowsFrom::Transforms).unwrap_err().to_string();
+    let missing = folder::load(&shipped("fraud"), &Sources::fraud(), RowsFrom::Transforms).unwrap_err().to_string();
     assert!(missing.contains("customer_count_1d"), "{missing}");
-    let other = artifact::load(&shipped("ctr"), &Sources::fraud(), RowsFrom::Transforms).unwrap_err().to_string();
+    let other = folder::load(&shipped("ctr"), &Sources::fraud(), RowsFrom::Transforms).unwrap_err().to_string();
     assert!(other.contains("device.geo.country"), "{other}");
 }
 
@@ -132,7 +132,7 @@ fn a_damaged_model_file_is_refused_by_its_digest() {
 #[test]
 fn values_become_columns() {
     let sources = Sources::bid();
-    let artifact: Artifact = artifact::load(&shipped("ctr"), &sources, RowsFrom::Transforms).unwrap();
+    let artifact: Artifact = folder::load(&shipped("ctr"), &sources, RowsFrom::Transforms).unwrap();
     let mut values = vec![Value::Missing; sources.len()];
     let mut set = |name: &str, value: Value<'static>| values[sources.find(name).unwrap().0] = value;
     set("device.geo.country", Value::Text("DEU"));

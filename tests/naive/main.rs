@@ -92,7 +92,13 @@ impl World {
             vendor: None,
         };
         let catalog = Arc::new(catalog(&present, &config, rng.usize(..=present.len())));
-        World { campaigns, present, snapshot: Snapshot { catalog, shared: Arc::new(shared) }, shown, now }
+        World {
+            campaigns,
+            present,
+            snapshot: Snapshot { catalog, models: Arc::default(), shared: Arc::new(shared) },
+            shown,
+            now,
+        }
     }
 
     /// Whether `decision` is what the naive scan comes to; the number of bids.
@@ -177,6 +183,7 @@ fn config() -> Config {
 
 fn exchange(number: usize, open_bids: usize) -> ExchangeTerms {
     ExchangeTerms {
+        name: "demo".to_owned(),
         number: number as u32,
         key: key(EXCHANGES[number]),
         seat: "gavel".to_owned(),

@@ -99,6 +99,7 @@ impl World {
             vendor: None,
         });
         let exchange = ExchangeTerms {
+            name: "demo".to_owned(),
             number: 1,
             key: key("demo"),
             seat: "gavel".to_owned(),
@@ -245,7 +246,7 @@ impl World {
 
     fn request(&mut self) {
         let request = parse(REQUEST.as_bytes()).unwrap();
-        let snapshot = Snapshot { catalog: self.catalog.clone(), shared: self.shared.clone() };
+        let snapshot = Snapshot { catalog: self.catalog.clone(), models: Arc::default(), shared: self.shared.clone() };
         let mut decision = decide(&snapshot, &self.exchange, &request, self.now, &mut self.scratch);
         let Some(bid) = decision.bids.pop() else { return };
         let facts = bid.facts;
@@ -284,7 +285,7 @@ impl World {
             promised: live.pace.promised(),
             told: flow.told,
             waited: flow.waited,
-            price: live.price(),
+            price: live.whole_bid(),
             room: live.pace.room(),
             can_bid: live.active() && leased,
             asked,

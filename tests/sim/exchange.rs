@@ -88,6 +88,7 @@ impl World {
             user: 0,
             spend_on_win,
             test,
+            model: 0,
         };
         let ring = Grids::first_ring(&facts);
         if !test && !account.try_reserve(slot, &life.grids, ring, facts.auction_until(), reserved) {

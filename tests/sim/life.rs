@@ -106,6 +106,7 @@ impl Life {
             counters: Counters::default(),
             token_lifetime_ms: config.token_lifetime_ms() + BITS_GRACE_MS,
             forget_at: UnixMs(0),
+            fraud: None,
         };
         let clock = Arc::new(AtomicI64::new(now + ahead_ms));
         let (read, fail) = (clock.clone(), failed.clone());

@@ -14,7 +14,7 @@ const CORE: &[(&str, &[&str])] = &[
     ("fraud", &["scoring", "window"]),
 ];
 /// The shell's inner rooms: they know the core and one another.
-const INNER: &[&str] = &["config", "eventlog", "bookstore", "batch", "telemetry"];
+const INNER: &[&str] = &["config", "eventlog", "bookstore", "modelstore", "batch", "telemetry"];
 /// The shell's outer rooms: they know all of the above, never one another.
 const OUTER: &[&str] = &["serve", "admin", "tasks"];
 /// The composition root and what stands around it.

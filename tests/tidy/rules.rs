@@ -125,11 +125,13 @@ pub const RULES: &[Rule] = &[
             ("src/main.rs", "let x = 1;\nunsafe { f() }"),
             ("benches/a.rs", "// SAFETY: a\n\nunsafe impl Send for A {}"),
             ("src/main.rs", "// SAFETY: a\nunsafe impl Send for A {}\nunsafe { f() }"),
+            ("src/main.rs", "pub unsafe extern \"C\" fn f() {}"),
         ],
         good: &[
             ("src/main.rs", "// SAFETY: f needs nothing\n// of its caller\nunsafe { f() }"),
             ("src/main.rs", "/// # Safety\n/// Call it once.\n#[inline]\npub unsafe fn f() {}"),
             ("src/lib.rs", "#![forbid(unsafe_code)]"),
+            ("benches/a.rs", "one: unsafe extern \"C\" fn(u8) -> u8,"),
             (
                 "src/main.rs",
                 "// SAFETY: handed on\nunsafe impl A for B {\n    unsafe fn f() {\n        unsafe { f() }\n    }\n}",
@@ -208,8 +210,10 @@ fn unfinished(file: &File) -> Vec<(usize, String)> {
 }
 
 fn undocumented_unsafe(file: &File) -> Vec<(usize, String)> {
-    let mut hits =
-        hits(file, true, |code| find_word(code, "unsafe").is_some(), "unsafe without a `// SAFETY:` comment");
+    // The type of a function that is unsafe to call is not a call.
+    let is_type = |code: &str| find_word(code, "unsafe extern").is_some() && code.contains(" fn(");
+    let holds = |code: &str| find_word(code, "unsafe").is_some() && !is_type(code);
+    let mut hits = hits(file, true, holds, "unsafe without a `// SAFETY:` comment");
     hits.retain(|(line, _)| !file.explained(*line, &["SAFETY", "# Safety"]));
     // The reason given for an unsafe impl is the reason of what stands in it.
     let impls = file

@@ -8,11 +8,13 @@
 //! - [`tree`]: what a loader gives. `order`: the proof and the breadth-first order.
 //! - `slots`: a row as the nodes see it. A feature has one slot for each way its missing values go, so that a step never asks
 //!   for them; category splits see one bit per node.
+//! - `paths`: what each feature added to a score.
 //! - `steps`: the hot loop. `walk`: rows through the trees, and the sums.
 //!
 //! Where a model needs f64 comparisons, or has more features or larger trees than 16 bits can count, nodes take 16 bytes.
 
 mod order;
+mod paths;
 mod slots;
 mod steps;
 pub mod tree;
@@ -113,6 +115,15 @@ impl Forest {
         match &self.layout {
             Layout::Narrow(walk) => walk.score(rows, self.features, raw, self.precision, &mut scratch.narrow),
             Layout::Wide(walk) => walk.score(rows, self.features, raw, self.precision, &mut scratch.wide),
+        }
+    }
+
+    /// What each feature added to the raw score of the one row that was scored last, and what every score begins with:
+    /// together they are the score. `None` where leaves have formulas or there are several classes.
+    pub fn explain(&self, scratch: &Scratch, out: &mut [f64]) -> Option<f64> {
+        match &self.layout {
+            Layout::Narrow(walk) => walk.explain(&scratch.narrow, out),
+            Layout::Wide(walk) => walk.explain(&scratch.wide, out),
         }
     }
 

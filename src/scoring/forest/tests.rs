@@ -202,3 +202,27 @@ fn a_table_of_categories_is_bounded() {
     let fault = Forest::new(&trees, Precision::F64).unwrap_err().to_string();
     assert!(fault.contains("category splits of feature 0"), "{fault}");
 }
+
+#[test]
+fn what_features_added_sums_to_the_score() {
+    let rng = &mut Rng::with_seed(11);
+    for round in 0..60 {
+        let sum = if round % 2 == 0 { Sum::F32(vec![0.25]) } else { Sum::F64 };
+        let model = random(rng, [1, 7, 40][round % 3], 1, sum, false);
+        let precision = if rng.bool() { Precision::F32 } else { Precision::F64 };
+        let forest = Forest::new(&model.trees, precision).unwrap();
+        let (mut scratch, mut raw) = (Scratch::default(), [0.0]);
+        for _ in 0..20 {
+            let row: Vec<f64> = (0..FEATURES).map(|_| VALUES[rng.usize(..VALUES.len())]).collect();
+            forest.score(&row, &mut raw, &mut scratch);
+            let mut added = [0.0; FEATURES];
+            let base = forest.explain(&scratch, &mut added).unwrap();
+            let all = base + added.iter().sum::<f64>();
+            // The library's sum of f32 is not the sum of the differences to the last bit.
+            assert!((all - raw[0]).abs() <= 1e-3 * (1.0 + raw[0].abs()), "{all} is not {}", raw[0]);
+        }
+    }
+    let several = random(rng, 6, 3, Sum::F64, false);
+    let forest = Forest::new(&several.trees, Precision::F64).unwrap();
+    assert_eq!(forest.explain(&Scratch::default(), &mut [0.0; FEATURES]), None);
+}

@@ -1,5 +1,6 @@
 //! Trees as they lie in memory, rows through them, and the sums.
 
+use super::paths::Paths;
 use super::slots::Slots;
 use super::steps::{Index, Lane, Nodes, SIDE, Split};
 use super::tree::{Linear, Node, Trees};
@@ -20,6 +21,8 @@ pub struct Walk<L, I> {
     sum: Sum,
     classes: usize,
     leaves: Leaves,
+    /// Where a score is one sum of leaves' values.
+    paths: Option<Paths>,
 }
 
 /// What a leaf's `at` stands for.
@@ -93,10 +96,16 @@ impl<L: Lane, I: Index> Walk<L, I> {
         for (place, &tree) in by_depth.iter().enumerate() {
             sums[tree as usize].0 = place as u32;
         }
+        let mut paths = (trees.classes == 1 && trees.linear.is_empty()).then(Paths::default);
+        if let Some(paths) = &mut paths {
+            let narrow = matches!(trees.sum, Sum::F32(_));
+            let rounded = |value: f64| if narrow { f64::from(value as f32) } else { value };
+            trees.trees.iter().zip(orders).for_each(|(tree, order)| paths.add(tree, order, rounded));
+        }
         let walks = by_depth.iter().map(|&tree| walks[tree as usize]).collect();
         let nodes = Nodes::new(nodes, slots.len(), slots.first_word());
         let (sum, classes) = (trees.sum.clone(), trees.classes);
-        Ok(Walk { nodes, slots, walks, sums, sum, classes, leaves })
+        Ok(Walk { nodes, slots, walks, sums, sum, classes, leaves, paths })
     }
 
     pub fn score(&self, rows: &[f64], features: usize, raw: &mut [f64], precision: Precision, room: &mut Room<L>) {
@@ -126,6 +135,17 @@ impl<L: Lane, I: Index> Walk<L, I> {
                 },
             ),
         }
+    }
+
+    /// What each feature added to the row that was scored last, alone; and what all scores begin with.
+    pub fn explain(&self, room: &Room<L>, out: &mut [f64]) -> Option<f64> {
+        let paths = self.paths.as_ref()?;
+        paths.explain(&room.at, out);
+        let margin = match &self.sum {
+            Sum::F32(start) => f64::from(*start.first()?),
+            Sum::F64 => 0.0,
+        };
+        Some(paths.base() + margin)
     }
 
     fn batches<S: Copy + Into<f64>>(

@@ -2,6 +2,8 @@
 //! call the same ones.
 
 pub mod consent;
+pub mod fraud;
+pub mod models;
 mod node;
 pub mod notice_token;
 mod oracle;

@@ -1,5 +1,6 @@
 //! Model files and manifests: refused with a place, or they score every row the same way alone and in a batch.
 
+use gavel::modelstore::upload::unpack;
 use gavel::scoring::calibration::Calibration;
 use gavel::scoring::forest::Precision;
 use gavel::scoring::loaded::Loaded;
@@ -36,6 +37,18 @@ pub fn manifest(data: &[u8]) {
             Err(fault) => named(&fault),
         },
         Err(fault) => named(&fault),
+    }
+}
+
+/// An artifact as a tar: its files lie in it, or it is said why not.
+pub fn upload(data: &[u8]) {
+    match unpack(data) {
+        Ok((manifest, files)) => {
+            let bytes = files.iter().map(|(_, content)| content.len()).sum::<usize>() + manifest.len();
+            assert!(bytes <= data.len() && files.len() <= 16);
+            assert!(files.iter().all(|(name, _)| !name.is_empty() && !name.contains('/')));
+        }
+        Err(fault) => assert!(!fault.is_empty() && fault.len() < 2_000, "{fault}"),
     }
 }
 

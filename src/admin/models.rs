@@ -1,0 +1,225 @@
+//! `/v1/models`: upload, activate, shadow, roll back, and what the versions score.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::{Method, Request, StatusCode};
+use serde_json::{Value, json};
+use tokio::sync::{Semaphore, oneshot};
+
+use super::problem::{Answer, Problem, with_body};
+use crate::modelstore::{ModelStore, StoreError, yield_to_bids};
+use crate::scoring::{Fault, ModelSet};
+use crate::telemetry::Metrics;
+use crate::telemetry::models::{Key, ModelStats, SCORES, VersionStats};
+
+const JSON: &str = "application/json";
+/// Largest upload; larger artifacts are put into the directory.
+const MAX_UPLOAD_BYTES: usize = 64 << 20;
+/// For a whole upload to come.
+const UPLOAD_TIMEOUT: Duration = Duration::from_secs(120);
+
+pub struct ModelApi {
+    pub store: Arc<ModelStore>,
+    pub metrics: Arc<Metrics>,
+    /// One upload is in memory at a time, and one model being checked.
+    uploads: Semaphore,
+    loads: Semaphore,
+}
+
+impl ModelApi {
+    pub fn new(store: Arc<ModelStore>, metrics: Arc<Metrics>) -> ModelApi {
+        ModelApi { store, metrics, uploads: Semaphore::new(1), loads: Semaphore::new(1) }
+    }
+}
+
+/// Answers what is asked below `/v1/models`.
+pub async fn answer(api: &ModelApi, path: &str, request: Request<Incoming>) -> Result<Answer, Problem> {
+    let method = request.method().clone();
+    let only = |allowed: Method, name| if method == allowed { Ok(()) } else { Err(Problem::not_allowed(name)) };
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
+    match parts[..] {
+        [] => only(Method::GET, "GET").map(|()| list(api)),
+        [name] => only(Method::GET, "GET").and_then(|()| model(api, name)),
+        [name, "rollback"] if method == Method::POST => {
+            let wanted = name.to_owned();
+            change(api, name, move |store| store.roll_back(&wanted)).await
+        }
+        [name, "shadow"] if method == Method::DELETE => {
+            let wanted = name.to_owned();
+            change(api, name, move |store| store.end_shadow(&wanted)).await
+        }
+        [name, version] => match method {
+            Method::GET => version_of(api, name, version),
+            Method::PUT => put(api, name, version, request).await,
+            _ => Err(Problem::not_allowed("GET, PUT")),
+        },
+        [name, version, what @ ("activate" | "shadow")] => {
+            only(Method::POST, "POST")?;
+            let _turn = api.loads.acquire().await;
+            let (wanted, version) = (name.to_owned(), version.to_owned());
+            let activates = what == "activate";
+            let to = move |store: &ModelStore| {
+                if activates { store.activate(&wanted, &version) } else { store.shadow(&wanted, &version) }
+            };
+            change(api, name, to).await
+        }
+        _ => Err(Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see /openapi.json")),
+    }
+}
+
+async fn change(
+    api: &ModelApi,
+    name: &str,
+    work: impl FnOnce(&ModelStore) -> Result<(), StoreError> + Send + 'static,
+) -> Result<Answer, Problem> {
+    apart(api, work).await?;
+    model(api, name)
+}
+
+/// Works on a thread of its own that lets bids go first; to its end, although the client may go away.
+async fn apart<T: Send + 'static>(
+    api: &ModelApi,
+    work: impl FnOnce(&ModelStore) -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, Problem> {
+    let (done, result) = oneshot::channel();
+    let store = api.store.clone();
+    let run = move || {
+        yield_to_bids();
+        // Whoever asked may have gone.
+        drop(done.send(work(&store)));
+    };
+    let unavailable = |e| Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("no thread for it: {e}"));
+    std::thread::Builder::new().name("model".into()).spawn(run).map_err(unavailable)?;
+    let broken = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "it broke off; see the log lines");
+    result.await.map_err(broken)?.map_err(Problem::from)
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Problem {
+        let status = match &error {
+            StoreError::NotThere(_) => StatusCode::NOT_FOUND,
+            StoreError::Conflict(_) => StatusCode::CONFLICT,
+            StoreError::Malformed(_) => StatusCode::BAD_REQUEST,
+            StoreError::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            StoreError::Log(_) | StoreError::Disk(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Problem::new(status, error.to_string())
+    }
+}
+
+async fn put(api: &ModelApi, name: &str, version: &str, request: Request<Incoming>) -> Result<Answer, Problem> {
+    let busy = |_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "another upload is on its way");
+    let _only_one = api.uploads.try_acquire().map_err(busy)?;
+    let body = Limited::new(request.into_body(), MAX_UPLOAD_BYTES).collect();
+    let body = tokio::time::timeout(UPLOAD_TIMEOUT, body)
+        .await
+        .map_err(|_| Problem::new(StatusCode::REQUEST_TIMEOUT, "the body took too long"))?
+        .map_err(|_| {
+            let detail = format!("the body broke off or is above {MAX_UPLOAD_BYTES} bytes: put it into the directory");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
+        })?
+        .to_bytes();
+    let _turn = api.loads.acquire().await;
+    let (wanted, of) = (name.to_owned(), version.to_owned());
+    let is_new = apart(api, move |store| store.put(&wanted, &of, &body)).await?;
+    let answer = version_of(api, name, version)?;
+    Ok(if is_new { with_status(answer, StatusCode::CREATED) } else { answer })
+}
+
+fn with_status(mut answer: Answer, status: StatusCode) -> Answer {
+    *answer.status_mut() = status;
+    answer
+}
+
+fn list(api: &ModelApi) -> Answer {
+    let models = api.store.registry().load();
+    let found = api.store.versions();
+    let names: BTreeSet<&str> = models.iter().map(|(name, _)| name).chain(found.keys().map(String::as_str)).collect();
+    let list: Vec<Value> = names.into_iter().filter_map(|name| model_json(api, name)).collect();
+    with_body(StatusCode::OK, JSON, Value::Array(list).to_string())
+}
+
+fn model(api: &ModelApi, name: &str) -> Result<Answer, Problem> {
+    let none = || Problem::new(StatusCode::NOT_FOUND, format!("there is no model {name:?}"));
+    model_json(api, name).map(|model| with_body(StatusCode::OK, JSON, model.to_string())).ok_or_else(none)
+}
+
+fn model_json(api: &ModelApi, name: &str) -> Option<Value> {
+    let models = api.store.registry().load();
+    let set = models.get(name);
+    let found = api.store.versions().remove(name);
+    if set.is_none() && found.is_none() {
+        return None;
+    }
+    let set = set.cloned().unwrap_or_default();
+    let mut versions = found.unwrap_or_default();
+    for artifact in [&set.active, &set.shadow, &set.previous].into_iter().flatten() {
+        versions.entry(artifact.version.clone()).or_insert(None);
+    }
+    let [active, shadow, previous] = [&set.active, &set.shadow, &set.previous].map(|r| r.as_ref().map(|a| &a.version));
+    let list: Vec<Value> = versions.iter().map(|(version, fault)| version_json(name, version, fault, &set)).collect();
+    let stats = ModelStats::merged(api.metrics.workers.iter().map(|worker| &worker.models));
+    let scores: Vec<Value> = stats.iter().filter(|((of, ..), _)| of == name).map(scores_json).collect();
+    Some(json!({
+        "name": name,
+        "active": active,
+        "shadow": shadow,
+        "previous": previous,
+        "versions": list,
+        "scores": scores,
+    }))
+}
+
+fn version_of(api: &ModelApi, name: &str, version: &str) -> Result<Answer, Problem> {
+    let set = api.store.registry().load().get(name).cloned().unwrap_or_default();
+    let mut versions = api.store.versions().remove(name).unwrap_or_default();
+    let fault = match versions.remove(version) {
+        Some(fault) => fault,
+        None if set.find(version).is_some() => None,
+        None => {
+            let detail = format!("there is no model {name:?} {version:?}");
+            return Err(Problem::new(StatusCode::NOT_FOUND, detail));
+        }
+    };
+    Ok(with_body(StatusCode::OK, JSON, version_json(name, version, &fault, &set).to_string()))
+}
+
+fn version_json(name: &str, version: &str, fault: &Option<Fault>, set: &ModelSet) -> Value {
+    let roles = [("active", &set.active), ("shadow", &set.shadow), ("previous", &set.previous)];
+    let role = roles.iter().find(|(_, role)| role.as_ref().is_some_and(|a| a.version == version));
+    json!({
+        "name": name,
+        "version": version,
+        "role": role.map(|(role, _)| *role),
+        "state": if fault.is_none() { "fine" } else { "refused" },
+        "fault": fault.as_ref().map(ToString::to_string),
+    })
+}
+
+/// Since the start. Numbers that there are none of are null.
+fn scores_json(((_, version, is_shadow), stats): (&Key, &VersionStats)) -> Value {
+    let below = stats.scores.buckets(&SCORES).into_iter().scan(0, |sum, (end, count)| {
+        *sum += count;
+        Some((end, *sum))
+    });
+    let distribution: Vec<Value> =
+        below.filter(|(end, _)| end.is_finite()).map(|(end, rows)| json!({"at_most": end, "rows": rows})).collect();
+    let mut scores = json!({
+        "version": version,
+        "role": if *is_shadow { "shadow" } else { "active" },
+        "rows": stats.scores.count(),
+        "odd": stats.odd,
+        "mean": stats.scores.mean(),
+        "distribution": distribution,
+        "batches": stats.seconds.count(),
+        "batch_mean_us": stats.seconds.mean() * 1e6,
+    });
+    if *is_shadow {
+        scores["difference"] = json!({"mean": stats.differences.mean(), "most": stats.most_different});
+    }
+    scores
+}

@@ -1,0 +1,99 @@
+//! What is in force: rules and lists, one snapshot; and a model with the places of its values.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::Fault;
+use super::fields;
+use super::lists::{Kind, List, is_name};
+use super::rules::{Names, Rules};
+use super::velocity::Velocity;
+use crate::scoring::Artifact;
+
+pub type Lists = BTreeMap<String, Arc<List>>;
+
+/// A model, and where the values of its columns come from.
+pub struct Scorer {
+    pub artifact: Arc<Artifact>,
+    /// By column; none where nobody knows: the value is missing.
+    pub origins: Box<[Option<Origin>]>,
+}
+
+/// Where a column's value comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Field(usize),
+    Window(usize),
+}
+
+impl Scorer {
+    pub fn new(artifact: Arc<Artifact>, velocity: &Velocity) -> Scorer {
+        let origin = |source: &str| match source.strip_prefix("window:") {
+            Some(window) => velocity.find(window).map(Origin::Window),
+            None => fields::find(source).map(Origin::Field),
+        };
+        let origins = artifact.features.columns().iter().map(|column| origin(&column.source_name)).collect();
+        Scorer { artifact, origins }
+    }
+}
+
+pub struct Policy {
+    pub rules: Arc<Rules>,
+    /// Of the text of the rules: the first 12 hexadecimal digits of its SHA-256.
+    pub version: Arc<str>,
+    pub lists: Lists,
+    /// The lists that the rules look into, in the order in which they name them.
+    pub bound: Vec<Arc<List>>,
+}
+
+impl Policy {
+    /// Rules over these lists.
+    pub fn new(toml: &str, velocity: &Velocity, lists: Lists) -> Result<Policy, Vec<Fault>> {
+        let names: Vec<String> = lists.keys().cloned().collect();
+        let rules = Rules::parse(toml, &Names { velocity, lists: &names })?;
+        let digest = Sha256::digest(toml.as_bytes());
+        let version: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
+        Ok(Policy::bind(Arc::new(rules), version.into(), lists))
+    }
+
+    fn bind(rules: Arc<Rules>, version: Arc<str>, lists: Lists) -> Policy {
+        let bound = rules.lists.iter().filter_map(|name| lists.get(name).cloned()).collect();
+        Policy { rules, version, lists, bound }
+    }
+
+    /// The same rules with other lists, which must be all that there are now and maybe more.
+    #[must_use]
+    pub fn with_lists(&self, lists: Lists) -> Policy {
+        Policy::bind(self.rules.clone(), self.version.clone(), lists)
+    }
+}
+
+/// Names of lists that a text of rules mentions.
+pub fn mentioned_lists(toml: &str) -> Vec<String> {
+    let after = toml.split("lists.").skip(1);
+    let name = |text: &str| text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').next().map(str::to_owned);
+    after.filter_map(name).filter(|name| is_name(name)).collect()
+}
+
+/// Lists to begin with: `allow`, `block` and those that the rules mention exist, if only as empty ones of exact values.
+pub fn first_lists(mut lists: Lists, toml: &str) -> Lists {
+    for name in ["allow".to_owned(), "block".to_owned()].into_iter().chain(mentioned_lists(toml)) {
+        lists.entry(name).or_insert_with(|| Arc::new(List::new(Kind::Exact)));
+    }
+    lists
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scoring::Sources;
+
+    #[test]
+    fn every_source_of_a_model_is_a_field_of_a_check() {
+        for source in Sources::fraud().list() {
+            assert!(fields::find(&source.name).is_some(), "{}", source.name);
+        }
+    }
+}

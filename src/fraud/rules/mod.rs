@@ -1,0 +1,257 @@
+//! Rules: TOML into a checked ruleset.
+
+mod expr;
+mod lex;
+mod never;
+mod parse;
+#[cfg(test)]
+mod tests;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use serde::Deserialize;
+
+pub use expr::{Expr, Name, Number, View};
+
+use super::fields::{self, FIELDS};
+use super::pan::holds_card_number;
+use super::velocity::{Velocity, is_number};
+use super::{Decision, Fault};
+use crate::window::sliding::Aggregate;
+
+/// More rules than this are a mistake.
+pub const MAX_RULES: usize = 1_000;
+const MAX_MESSAGE: usize = 500;
+
+/// What rules may name.
+pub struct Names<'n> {
+    pub velocity: &'n Velocity,
+    pub lists: &'n [String],
+}
+
+impl Names<'_> {
+    /// What a name stands for, and whether that is a text.
+    fn find(&self, name: &str) -> Option<(Name, bool)> {
+        match name {
+            "model.score" => return Some((Name::ModelScore, false)),
+            "risk_score" => return Some((Name::RiskScore, false)),
+            _ => {}
+        }
+        if let Some(window) = self.velocity.find(name) {
+            return Some((Name::Window(window), false));
+        }
+        let field = fields::find(name)?;
+        Some((Name::Field(field), !is_number(FIELDS[field].1)))
+    }
+
+    /// The least and the most that a number can be, and whether it is always a whole one.
+    fn bounds(&self, name: Name) -> (f64, f64, bool) {
+        const ANY: (f64, f64) = (f64::NEG_INFINITY, f64::INFINITY);
+        match name {
+            Name::ModelScore => (ANY.0, ANY.1, false),
+            Name::RiskScore => (0.0, 99.0, true),
+            Name::Field(field) => match FIELDS[field].0 {
+                "payment_method.card.exp_month" => (1.0, 12.0, true),
+                "payment_method.card.exp_year" => (2000.0, 2100.0, true),
+                "clock.hour" => (0.0, 23.0, true),
+                "clock.day_of_week" => (0.0, 6.0, true),
+                "clock.hour_of_week" => (0.0, 167.0, true),
+                "clock.minute" => (0.0, 59.0, true),
+                "amount.value" | "order.items" => (0.0, ANY.1, true),
+                _ => (ANY.0, ANY.1, true),
+            },
+            Name::Window(window) => match self.velocity.declared()[window].aggregate {
+                Aggregate::Count | Aggregate::Distinct => (0.0, ANY.1, true),
+                Aggregate::Share => (0.0, 1.0, false),
+                Aggregate::TimeSince => (0.0, ANY.1, false),
+                Aggregate::Avg => (ANY.0, ANY.1, false),
+                Aggregate::Sum | Aggregate::Min | Aggregate::Max | Aggregate::Last => (ANY.0, ANY.1, true),
+            },
+        }
+    }
+
+    /// How a name is written.
+    pub fn text(&self, name: Name) -> &str {
+        match name {
+            Name::ModelScore => "model.score",
+            Name::RiskScore => "risk_score",
+            Name::Field(field) => FIELDS[field].0,
+            Name::Window(window) => &self.velocity.declared()[window].name,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRules {
+    #[serde(default)]
+    rules: Vec<toml::Spanned<RawRule>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRule {
+    id: String,
+    when: String,
+    action: String,
+    #[serde(default)]
+    mode: Option<String>,
+    #[serde(default)]
+    score: Option<i64>,
+    #[serde(default)]
+    message: String,
+}
+
+/// A rule in force.
+#[derive(Debug)]
+pub struct Rule {
+    pub id: String,
+    pub when: Expr,
+    pub action: Decision,
+    pub shadow: bool,
+    /// The risk score is at least this where the rule matches.
+    pub score: Option<i64>,
+    pub message: String,
+    /// The number that tells most about why it matched: a name, what it is called, and what it was compared with.
+    pub about: Option<(Name, String, f64)>,
+    /// Whether it asks for the risk score, and so comes after those that make it.
+    pub asks_score: bool,
+    /// Checks that it matched since it came in force.
+    pub hits: AtomicU64,
+}
+
+/// A checked ruleset.
+#[derive(Debug, Default)]
+pub struct Rules {
+    pub rules: Vec<Rule>,
+    /// Names of the lists that they look into.
+    pub lists: Vec<String>,
+    /// As it was typed.
+    pub toml: String,
+}
+
+impl Rules {
+    /// Checks a ruleset as a whole: every fault, with the line of its rule.
+    pub fn parse(text: &str, names: &Names) -> Result<Rules, Vec<Fault>> {
+        let raw: RawRules = toml::from_str(text).map_err(|e| {
+            let line = e.span().map_or(1, |span| line_of(text, span.start));
+            vec![Fault::new("", format!("line {line}: {}", e.message()))]
+        })?;
+        if raw.rules.len() > MAX_RULES {
+            return Err(vec![Fault::new("/rules", format!("there are more than {MAX_RULES}"))]);
+        }
+        let (mut rules, mut lists, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+        for (number, spanned) in raw.rules.into_iter().enumerate() {
+            let line = line_of(text, spanned.span().start);
+            let raw = spanned.into_inner();
+            let mut fault = |key: &str, message: String| {
+                faults.push(Fault::new(
+                    format!("/rules/{number}/{key}"),
+                    format!("line {line}, rule {:?}: {message}", raw.id),
+                ));
+            };
+            let id_fits = !raw.id.is_empty()
+                && raw.id.len() <= 64
+                && raw.id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
+            if !id_fits || holds_card_number(&raw.id) {
+                fault("id", "must be 1 to 64 letters, digits, _, - or .".to_owned());
+            }
+            if rules.iter().any(|rule: &Rule| rule.id == raw.id) {
+                fault("id", "stands twice".to_owned());
+            }
+            let action = Decision::parse(&raw.action);
+            if action.is_none() {
+                fault("action", "must be allow, review, challenge or deny".to_owned());
+            }
+            let shadow = match raw.mode.as_deref() {
+                None | Some("live") => false,
+                Some("shadow") => true,
+                Some(_) => {
+                    fault("mode", "must be live or shadow".to_owned());
+                    false
+                }
+            };
+            if raw.score.is_some_and(|score| !(0..=99).contains(&score)) {
+                fault("score", "must be from 0 to 99".to_owned());
+            }
+            if raw.message.len() > MAX_MESSAGE || holds_card_number(&raw.message) {
+                fault("message", format!("must have at most {MAX_MESSAGE} bytes and no card number"));
+            }
+            let when = match parse::parse(&raw.when, names, &mut lists) {
+                Ok(when) => when,
+                Err(message) => {
+                    fault("when", message);
+                    continue;
+                }
+            };
+            if never::never_holds(&when, names) {
+                fault("when", "can never hold".to_owned());
+            }
+            let asks_score = asks(&when, Name::RiskScore);
+            if asks_score && raw.score.is_some() {
+                fault("score", "is of no use to a rule that asks for risk_score: it would ask for itself".to_owned());
+            }
+            let about = about(&when, names);
+            let Some(action) = action else { continue };
+            let (id, score, message) = (raw.id, raw.score, raw.message);
+            rules.push(Rule { id, when, action, shadow, score, message, about, asks_score, hits: AtomicU64::new(0) });
+        }
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        Ok(Rules { rules, lists, toml: text.to_owned() })
+    }
+}
+
+impl Rule {
+    pub fn matches(&self, view: &View) -> bool {
+        let matches = self.when.value(view) == Some(true);
+        if matches {
+            self.hits.fetch_add(1, Ordering::Relaxed);
+        }
+        matches
+    }
+}
+
+fn line_of(text: &str, at: usize) -> usize {
+    text.bytes().take(at).filter(|b| *b == b'\n').count() + 1
+}
+
+fn parts(expr: &Expr) -> &[Expr] {
+    match expr {
+        Expr::All(parts) | Expr::Any(parts) => parts,
+        Expr::Not(part) => std::slice::from_ref(part),
+        _ => &[],
+    }
+}
+
+/// Whether the condition asks for a name.
+fn asks(expr: &Expr, name: Name) -> bool {
+    fn number(of: &Number, name: Name) -> bool {
+        match of {
+            Number::Literal(_) => false,
+            Number::Of(other) => *other == name,
+            Number::Negated(of) => number(of, name),
+            Number::Sum(s) | Number::Difference(s) | Number::Product(s) | Number::Quotient(s) => {
+                number(&s.0, name) || number(&s.1, name)
+            }
+        }
+    }
+    match expr {
+        Expr::Numbers(_, a, b) => number(a, name) || number(b, name),
+        Expr::InNumbers(of, _) => number(of, name),
+        Expr::Missing(other) => *other == name,
+        other => parts(other).iter().any(|part| asks(part, name)),
+    }
+}
+
+/// The first comparison of a name with a number.
+fn about(expr: &Expr, names: &Names) -> Option<(Name, String, f64)> {
+    match expr {
+        Expr::Numbers(_, Number::Of(name), Number::Literal(value))
+        | Expr::Numbers(_, Number::Literal(value), Number::Of(name)) => {
+            Some((*name, names.text(*name).to_owned(), *value))
+        }
+        other => parts(other).iter().find_map(|part| about(part, names)),
+    }
+}

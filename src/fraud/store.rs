@@ -1,0 +1,433 @@
+//! What was checked: answers for retries, and what outcomes and labels are about. A fold of the log, within bounds.
+//!
+//! Every check has an entry as long as there is room; the newest have their answers with them, older ones only the offset
+//! at which the log has them. Keys are forgotten after a day.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use foldhash::HashMap;
+use sha2::{Digest, Sha256};
+
+use super::velocity::Facts;
+use crate::clock::UnixMs;
+use crate::event::fraud::{Checked, Label, Status};
+use crate::window::sliding::{Change, Outcome};
+
+const SHARDS: usize = 64;
+/// How long a key is remembered.
+pub const KEY_LIFETIME_MS: i64 = 86_400_000;
+
+/// Bounds, so that no client can take the machine's memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Checks that outcomes, labels and retries can still be about; about 300 bytes each.
+    pub max_checks: usize,
+    /// Bytes of answers that are not read back from the log.
+    pub max_answer_bytes: usize,
+}
+
+/// Who a check belongs to and which one it is: a merchant's transaction has one check.
+pub fn check_id(merchant: &str, transaction: &str) -> u128 {
+    digest("check", merchant, transaction.as_bytes())
+}
+
+/// A merchant's idempotency key.
+pub fn key_id(merchant: &str, key: &[u8]) -> u128 {
+    digest("key", merchant, key)
+}
+
+fn digest(what: &str, merchant: &str, rest: &[u8]) -> u128 {
+    let mut hash = Sha256::new();
+    hash.update(what);
+    hash.update((merchant.len() as u64).to_le_bytes());
+    hash.update(merchant);
+    hash.update(rest);
+    hash.finalize().first_chunk::<16>().map_or(0, |bytes| u128::from_le_bytes(*bytes))
+}
+
+/// A hash of a body as it came.
+pub fn body_id(body: &[u8]) -> u64 {
+    crate::scoring::hash::hash64(0x626f_6479, body)
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// Being decided, or decided and on its way into the log.
+    InFlight,
+    /// Decided, and the log did not take it.
+    Unwritten,
+    Written(u64),
+}
+
+#[derive(Debug)]
+struct Entry {
+    merchant: u64,
+    body: u64,
+    state: State,
+    facts: Option<Facts>,
+    outcome: Outcome,
+    checked: Option<Arc<Checked>>,
+}
+
+#[derive(Debug, Default)]
+struct Shard {
+    entries: HashMap<u128, Entry>,
+    /// In the order in which they came; those before `answered` have no answer with them any more.
+    order: VecDeque<u128>,
+    answers: VecDeque<(u128, usize)>,
+    answer_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Keys {
+    checks: HashMap<u128, (u128, UnixMs)>,
+    order: VecDeque<(u128, UnixMs)>,
+}
+
+/// What a check that came in is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// New, and now in flight.
+    New,
+    /// The same was answered before. Without the event it must be read from the log.
+    Answered(u64, Option<Arc<Checked>>),
+    /// The same was decided before, and the log did not take it. Now in flight again.
+    Unwritten(Arc<Checked>),
+    InFlight,
+    /// The key came before with another body.
+    OtherBody,
+    /// The transaction was checked with another key.
+    OtherKey(u128),
+}
+
+/// Where a check stands in the log, and the event if it is still here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Found {
+    pub offset: u64,
+    pub checked: Option<Arc<Checked>>,
+}
+
+#[derive(Debug)]
+pub struct Store {
+    shards: Box<[Mutex<Shard>]>,
+    keys: Box<[Mutex<Keys>]>,
+    bounds: Bounds,
+}
+
+/// A panic under the lock is a bug that a test would have shown; what is behind it stays within its bounds.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Store {
+    pub fn new(bounds: Bounds) -> Store {
+        let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
+        let keys = (0..SHARDS).map(|_| Mutex::default()).collect();
+        Store { shards, keys, bounds }
+    }
+
+    fn shard(&self, check: u128) -> MutexGuard<'_, Shard> {
+        lock(&self.shards[check as usize % SHARDS])
+    }
+
+    fn keys(&self, key: u128) -> MutexGuard<'_, Keys> {
+        lock(&self.keys[key as usize % SHARDS])
+    }
+
+    /// Takes a check in, unless it or its key is known.
+    pub fn begin(&self, key: u128, check: u128, merchant: u64, body: u64, now: UnixMs) -> Begun {
+        let mut keys = self.keys(key);
+        keys.forget(now, self.bounds.max_checks / SHARDS);
+        if let Some((known, _)) = keys.checks.get(&key).copied() {
+            let mut shard = self.shard(known);
+            // An entry that had to go cannot be told from one that is not finished.
+            let Some(entry) = shard.entries.get_mut(&known) else { return Begun::InFlight };
+            if entry.body != body {
+                return Begun::OtherBody;
+            }
+            return match (entry.state, entry.checked.clone()) {
+                (State::Written(offset), checked) => Begun::Answered(offset, checked),
+                (State::Unwritten, Some(checked)) => {
+                    entry.state = State::InFlight;
+                    Begun::Unwritten(checked)
+                }
+                _ => Begun::InFlight,
+            };
+        }
+        let mut shard = self.shard(check);
+        if shard.entries.contains_key(&check) {
+            return Begun::OtherKey(check);
+        }
+        let entry =
+            Entry { merchant, body, state: State::InFlight, facts: None, outcome: Outcome::TOTAL, checked: None };
+        shard.put(check, entry, self.bounds.max_checks / SHARDS);
+        keys.put(key, check, now);
+        Begun::New
+    }
+
+    /// Whether the key came before.
+    pub fn has_key(&self, key: u128) -> bool {
+        self.keys(key).checks.contains_key(&key)
+    }
+
+    /// The check was decided, and goes into the log now.
+    pub fn decided(&self, facts: Facts, checked: Arc<Checked>) {
+        let mut shard = self.shard(checked.check);
+        if let Some(entry) = shard.entries.get_mut(&checked.check) {
+            entry.facts = Some(facts);
+            entry.outcome = first_outcome(&checked);
+            shard.keep(checked, self.bounds.max_answer_bytes / SHARDS);
+        }
+    }
+
+    /// The check is in the log; true if that is news.
+    pub fn written(&self, check: u128, offset: u64) -> bool {
+        let mut shard = self.shard(check);
+        match shard.entries.get_mut(&check) {
+            Some(entry) => {
+                entry.state = State::Written(offset);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// The log did not take it: a retry tries again.
+    pub fn unwritten(&self, check: u128) {
+        if let Some(entry) = self.shard(check).entries.get_mut(&check)
+            && entry.state == State::InFlight
+        {
+            entry.state = State::Unwritten;
+        }
+    }
+
+    /// Takes in a check that the log has; false if it was here already.
+    pub fn restore(&self, checked: Arc<Checked>, merchant: u64, facts: Facts, offset: u64, now: UnixMs) -> bool {
+        {
+            let mut shard = self.shard(checked.check);
+            if shard.entries.contains_key(&checked.check) {
+                return false;
+            }
+            let entry = Entry {
+                merchant,
+                body: body_id(&checked.body),
+                state: State::Written(offset),
+                facts: Some(facts),
+                outcome: first_outcome(&checked),
+                checked: None,
+            };
+            shard.put(checked.check, entry, self.bounds.max_checks / SHARDS);
+            shard.keep(checked.clone(), self.bounds.max_answer_bytes / SHARDS);
+        }
+        if now.since(checked.arrived) < KEY_LIFETIME_MS {
+            let mut keys = self.keys(checked.key);
+            keys.forget(now, self.bounds.max_checks / SHARDS);
+            keys.put(checked.key, checked.check, checked.arrived);
+        }
+        true
+    }
+
+    /// Whether the check is here.
+    pub fn contains(&self, check: u128) -> bool {
+        self.shard(check).entries.contains_key(&check)
+    }
+
+    /// A check that is in the log, if it is this merchant's.
+    pub fn find(&self, check: u128, merchant: Option<u64>) -> Option<Found> {
+        let shard = self.shard(check);
+        let entry = shard.entries.get(&check).filter(|e| merchant.is_none_or(|m| m == e.merchant))?;
+        match entry.state {
+            State::Written(offset) => Some(Found { offset, checked: entry.checked.clone() }),
+            _ => None,
+        }
+    }
+
+    /// Notes what became of a payment; what that changes in the windows.
+    pub fn note_status(&self, check: u128, status: Status) -> Option<(Facts, Change)> {
+        let (add, remove) = match status {
+            Status::Authorized | Status::Captured => (Outcome::AUTHORIZED, Outcome::DECLINED),
+            Status::Declined => (Outcome::DECLINED, Outcome::AUTHORIZED),
+            Status::Refunded | Status::Canceled => return None,
+        };
+        self.note(check, Change { add, remove })
+    }
+
+    /// Notes what a transaction turned out to be.
+    pub fn note_label(&self, check: u128, label: Label) -> Option<(Facts, Change)> {
+        self.note(
+            check,
+            match label {
+                Label::Fraud => Change { add: Outcome::FRAUD, remove: Outcome::TOTAL },
+                Label::Legitimate => Change { add: Outcome::TOTAL, remove: Outcome::FRAUD },
+            },
+        )
+    }
+
+    /// Only what is news: two checks that are alike in all that windows see are told apart here alone.
+    fn note(&self, check: u128, change: Change) -> Option<(Facts, Change)> {
+        let mut shard = self.shard(check);
+        let entry = shard.entries.get_mut(&check)?;
+        let after = entry.outcome.after(change);
+        if after == entry.outcome {
+            return None;
+        }
+        entry.outcome = after;
+        entry.facts.clone().map(|facts| (facts, change))
+    }
+
+    /// Checks that are known.
+    pub fn len(&self) -> usize {
+        self.shards.iter().map(|shard| lock(shard).entries.len()).sum()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+/// What is known of a check when it was decided.
+pub fn first_outcome(checked: &Checked) -> Outcome {
+    if checked.decision == super::Decision::Deny.number() { Outcome::BLOCKED } else { Outcome::TOTAL }
+}
+
+impl Shard {
+    fn put(&mut self, check: u128, entry: Entry, most: usize) {
+        self.entries.insert(check, entry);
+        self.order.push_back(check);
+        while self.order.len() > most.max(1) {
+            if let Some(oldest) = self.order.pop_front() {
+                self.entries.remove(&oldest);
+            }
+        }
+    }
+
+    /// Keeps the event with its entry, and lets the oldest go.
+    fn keep(&mut self, checked: Arc<Checked>, most_bytes: usize) {
+        let bytes = checked.body.len() + checked.answer.len() + 16 * checked.shown.len() + size_of::<Checked>();
+        let check = checked.check;
+        let Some(entry) = self.entries.get_mut(&check) else { return };
+        if entry.checked.replace(checked).is_none() {
+            self.answers.push_back((check, bytes));
+            self.answer_bytes += bytes;
+        }
+        while self.answer_bytes > most_bytes {
+            let Some((oldest, bytes)) = self.answers.pop_front() else { return };
+            self.answer_bytes -= bytes;
+            // One that is not in the log yet is nowhere else.
+            if let Some(entry) = self.entries.get_mut(&oldest)
+                && matches!(entry.state, State::Written(_))
+            {
+                entry.checked = None;
+            }
+        }
+    }
+}
+
+impl Keys {
+    fn put(&mut self, key: u128, check: u128, at: UnixMs) {
+        self.checks.insert(key, (check, at));
+        self.order.push_back((key, at));
+    }
+
+    fn forget(&mut self, now: UnixMs, most: usize) {
+        while let Some((key, at)) = self.order.front().copied() {
+            if now.since(at) < KEY_LIFETIME_MS && self.order.len() <= most {
+                return;
+            }
+            self.order.pop_front();
+            // It may have come again since.
+            if self.checks.get(&key).is_some_and(|(_, newest)| *newest == at) {
+                self.checks.remove(&key);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: UnixMs = UnixMs(1_795_000_000_000);
+
+    fn store(max_checks: usize, max_answer_bytes: usize) -> Store {
+        Store::new(Bounds { max_checks, max_answer_bytes })
+    }
+
+    fn checked(check: u128, key: u128) -> Arc<Checked> {
+        Arc::new(Checked {
+            check,
+            key,
+            arrived: NOW,
+            merchant: String::new(),
+            decision: 0,
+            windows: 0,
+            shown: Vec::new(),
+            body: b"body".to_vec(),
+            answer: vec![0; 1_000],
+        })
+    }
+
+    fn facts() -> Facts {
+        Facts::default()
+    }
+
+    #[test]
+    fn a_key_has_one_answer() {
+        let store = store(1 << 20, 1 << 30);
+        let body = body_id(b"body");
+        let begin = |key, check, body| store.begin(key, check, 1, body, NOW);
+        assert_eq!(begin(1, 10, body), Begun::New);
+        assert_eq!(begin(1, 10, body), Begun::InFlight);
+        assert_eq!(begin(1, 10, body + 1), Begun::OtherBody);
+        assert_eq!(begin(2, 10, body), Begun::OtherKey(10));
+        assert_eq!(store.find(10, None), None);
+        store.decided(facts(), checked(10, 1));
+        store.unwritten(10);
+        assert_eq!(begin(1, 10, body), Begun::Unwritten(checked(10, 1)));
+        assert_eq!(begin(1, 10, body), Begun::InFlight);
+        assert!(store.written(10, 77));
+        // Too late to have failed.
+        store.unwritten(10);
+        assert_eq!(begin(1, 10, body), Begun::Answered(77, Some(checked(10, 1))));
+        assert!(store.find(10, Some(1)).is_some() && store.find(10, Some(2)).is_none());
+        // The next day the key is new, the transaction is not.
+        let next_day = NOW.plus(KEY_LIFETIME_MS);
+        assert_eq!(store.begin(1, 10, 1, body, next_day), Begun::OtherKey(10));
+        assert_eq!(store.begin(1, 11, 1, body, next_day), Begun::New);
+    }
+
+    #[test]
+    fn what_the_log_has_comes_back_once() {
+        let store = store(1 << 20, 1 << 30);
+        assert!(store.restore(checked(10, 1), 1, facts(), 5, NOW));
+        assert!(!store.restore(checked(10, 1), 1, facts(), 5, NOW));
+        assert_eq!(store.begin(1, 10, 1, body_id(b"body"), NOW), Begun::Answered(5, Some(checked(10, 1))));
+        let (_, change) = store.note_label(10, Label::Fraud).unwrap();
+        assert_eq!(change.add, Outcome::FRAUD);
+        assert_eq!(store.note_label(10, Label::Fraud), None);
+        assert!(store.note_status(10, Status::Declined).is_some());
+        assert_eq!(store.note_status(10, Status::Refunded), None);
+        assert!(store.note_status(10, Status::Captured).is_some());
+        assert_eq!(store.note_status(10, Status::Authorized), None);
+        assert!(store.note_label(10, Label::Legitimate).is_some());
+        assert_eq!(store.note_label(99, Label::Fraud), None);
+    }
+
+    #[test]
+    fn nothing_grows_beyond_its_bound() {
+        let store = store(64 * 4, 64 * 2_500);
+        for check in 0..64 * 100 {
+            assert_eq!(store.begin(check, check, 1, 0, NOW), Begun::New);
+            store.decided(facts(), checked(check, check));
+            store.written(check, check as u64);
+        }
+        assert_eq!(store.len(), 64 * 4);
+        assert_eq!(store.find(0, None), None);
+        let last = 64 * 99;
+        assert!(store.find(last, None).unwrap().checked.is_some());
+        let older = store.find(last - 3 * 64, None).unwrap();
+        assert_eq!((older.offset, older.checked), ((last - 3 * 64) as u64, None));
+        assert_eq!(store.keys.iter().map(|keys| lock(keys).checks.len()).max(), Some(5));
+    }
+}

@@ -1,0 +1,165 @@
+//! Model artifacts on disk: `<name>/<version>/`, each with `manifest.toml` and the model file.
+
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+use crate::scoring::artifact::MAX_FILE_BYTES;
+use crate::scoring::manifest::{self, Manifest, is_plain};
+use crate::scoring::{Artifact, Fault, RowsFrom, Sources};
+
+pub const MANIFEST: &str = "manifest.toml";
+/// Entries of one directory that are looked at.
+pub const MAX_ENTRIES: usize = 1_024;
+/// What an artifact is called until it is whole. No plain name begins with a point.
+const NEW: &str = ".new-";
+
+/// Reads and checks the artifact in `dir`.
+pub fn load(dir: &Path, sources: &Sources, rows: RowsFrom) -> Result<Artifact, Fault> {
+    let (manifest, file) = read(dir)?;
+    Artifact::load(&manifest, &file, sources, rows)
+}
+
+/// The manifest in `dir`, and the content of its model file.
+pub fn read(dir: &Path) -> Result<(Manifest, Vec<u8>), Fault> {
+    let bytes = read_file(&dir.join(MANIFEST), manifest::MAX_BYTES)?;
+    let text = String::from_utf8(bytes).map_err(|_| Fault::new(MANIFEST, "is not UTF-8"))?;
+    let manifest = Manifest::parse(&text).map_err(|fault| fault.within(MANIFEST))?;
+    // A plain name: it cannot lead out of the folder.
+    let file = read_file(&dir.join(&manifest.file), MAX_FILE_BYTES)?;
+    Ok((manifest, file))
+}
+
+/// A regular file of at most so many bytes, whatever its size is said to be.
+fn read_file(path: &Path, most: usize) -> Result<Vec<u8>, Fault> {
+    let fault = |message: String| Fault::new(path.display().to_string(), message);
+    // Before it is opened: opening a pipe would wait for whoever writes to it.
+    if !fs::metadata(path).map_err(|error| fault(error.to_string()))?.is_file() {
+        return Err(fault("is no file".to_owned()));
+    }
+    let file = File::open(path).map_err(|error| fault(error.to_string()))?;
+    let mut bytes = Vec::new();
+    file.take(most as u64 + 1).read_to_end(&mut bytes).map_err(|error| fault(error.to_string()))?;
+    if bytes.len() > most { Err(fault(format!("is larger than {most} bytes"))) } else { Ok(bytes) }
+}
+
+/// SHA-256 of the manifest in `dir`, if there is one.
+pub fn digest(dir: &Path) -> Option<[u8; 32]> {
+    read_file(&dir.join(MANIFEST), manifest::MAX_BYTES).ok().map(|bytes| Sha256::digest(&bytes).into())
+}
+
+fn plain_names(dir: &Path) -> Vec<String> {
+    let entries = fs::read_dir(dir).into_iter().flatten().take(MAX_ENTRIES).filter_map(Result::ok);
+    let names = entries.filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().into_string().ok());
+    names.filter(|name| is_plain(name)).collect()
+}
+
+/// Name and version of every folder with a manifest.
+pub fn list(dir: &Path) -> Vec<(String, String)> {
+    let mut list = Vec::new();
+    for name in plain_names(dir) {
+        let versions = plain_names(&dir.join(&name));
+        let whole = versions.into_iter().filter(|version| dir.join(&name).join(version).join(MANIFEST).is_file());
+        list.extend(whole.map(|version| (name.clone(), version)));
+    }
+    list.sort_unstable();
+    list
+}
+
+/// How many names there are, and versions of `name`.
+pub fn count(dir: &Path, name: &str) -> io::Result<(usize, usize)> {
+    let list = list(dir);
+    let mut names: Vec<&str> = list.iter().map(|(name, _)| name.as_str()).collect();
+    let versions = names.iter().filter(|has| **has == name).count();
+    names.dedup();
+    Ok((names.len(), versions))
+}
+
+/// Writes an artifact: it is there whole or not at all, also after a power cut.
+pub fn install(dir: &Path, name: &str, version: &str, file: &str, manifest: &str, content: &[u8]) -> io::Result<()> {
+    let parent = dir.join(name);
+    fs::create_dir_all(&parent)?;
+    let new = parent.join(format!("{NEW}{version}"));
+    let files = [(file, content), (MANIFEST, manifest.as_bytes())];
+    let written = write(&new, files).and_then(|()| fs::rename(&new, parent.join(version)));
+    if let Err(error) = written {
+        // What is left of it if this fails too, the next start removes.
+        let _as_far_as_possible = remove(&new);
+        return Err(error);
+    }
+    sync(&parent)?;
+    sync(dir)
+}
+
+fn write(folder: &Path, files: [(&str, &[u8]); 2]) -> io::Result<()> {
+    remove(folder)?;
+    fs::create_dir(folder)?;
+    for (file, content) in files {
+        let mut file = File::create_new(folder.join(file))?;
+        file.write_all(content)?;
+        file.sync_all()?;
+    }
+    sync(folder)
+}
+
+fn sync(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+fn remove(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Removes what a crash left half-written.
+pub fn remove_leftovers(dir: &Path) -> io::Result<()> {
+    for name in plain_names(dir) {
+        for entry in fs::read_dir(dir.join(name))?.take(MAX_ENTRIES) {
+            let path: PathBuf = entry?.path();
+            if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(NEW.as_bytes())) {
+                remove(&path)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_artifact_is_there_whole_or_not_at_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let install = |version: &str| install(dir.path(), "ctr", version, "model.json", "name = 1", b"{}");
+        let names = || fs::read_dir(dir.path().join("ctr")).unwrap().count();
+        install("1").unwrap();
+        assert_eq!(list(dir.path()), [("ctr".to_owned(), "1".to_owned())]);
+        assert_eq!(digest(&dir.path().join("ctr/1")), Some(Sha256::digest("name = 1").into()));
+        install("1").unwrap_err();
+        assert_eq!(names(), 1, "nothing is left of what failed");
+        // A crash left this.
+        fs::create_dir(dir.path().join("ctr/.new-2")).unwrap();
+        fs::write(dir.path().join("ctr/.new-2/model.json"), b"half").unwrap();
+        install("2").unwrap();
+        fs::create_dir(dir.path().join("ctr/.new-3")).unwrap();
+        assert_eq!((list(dir.path()).len(), count(dir.path(), "ctr").unwrap()), (2, (1, 2)));
+        remove_leftovers(dir.path()).unwrap();
+        assert_eq!(names(), 2);
+    }
+
+    #[test]
+    fn what_is_no_file_is_not_read() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join(MANIFEST)).unwrap();
+        let fault = read(dir.path()).unwrap_err();
+        assert!(fault.place.ends_with(MANIFEST) && fault.message == "is no file", "{fault}");
+        assert_eq!((digest(dir.path()), list(dir.path()).len()), (None, 0));
+        let fault = read_file(Path::new("/dev/zero"), 10).unwrap_err();
+        assert_eq!(fault.message, "is no file");
+    }
+}

@@ -1,0 +1,65 @@
+//! What lies in the models directory: each version is checked once, and again when its files change.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::time::SystemTime;
+
+use super::folder;
+use crate::scoring::Fault;
+
+/// Length and time of change of the manifest and of all files beside it.
+type Stamp = (u64, Option<SystemTime>);
+
+#[derive(Debug, Default)]
+pub struct Found {
+    versions: BTreeMap<(String, String), Version>,
+}
+
+#[derive(Debug, Default)]
+struct Version {
+    stamp: Stamp,
+    /// With the stamp it was checked at.
+    checked: Option<(Stamp, Option<Fault>)>,
+}
+
+impl Found {
+    /// The versions that are to be checked: those whose files are other ones than when they were, and the same as when this
+    /// last looked, so that nobody is still writing them.
+    pub fn due(&mut self, dir: &Path) -> Vec<(String, String)> {
+        let there: BTreeSet<_> = folder::list(dir).into_iter().collect();
+        self.versions.retain(|key, _| there.contains(key));
+        let mut due = Vec::new();
+        for key in there {
+            let stamp = stamp(&dir.join(&key.0).join(&key.1));
+            let version = self.versions.entry(key.clone()).or_default();
+            let is_checked = version.checked.as_ref().is_some_and(|(checked, _)| *checked == stamp);
+            if version.stamp == stamp && !is_checked {
+                due.push(key);
+            }
+            version.stamp = stamp;
+        }
+        due
+    }
+
+    pub fn note(&mut self, dir: &Path, name: &str, version: &str, fault: Option<Fault>) {
+        let noted = self.versions.entry((name.to_owned(), version.to_owned())).or_default();
+        noted.stamp = stamp(&dir.join(name).join(version));
+        noted.checked = Some((noted.stamp, fault));
+    }
+
+    pub fn versions(&self) -> BTreeMap<String, BTreeMap<String, Option<Fault>>> {
+        let mut names = BTreeMap::<String, BTreeMap<_, _>>::new();
+        for ((name, version), known) in &self.versions {
+            if let Some((_, fault)) = &known.checked {
+                names.entry(name.clone()).or_default().insert(version.clone(), fault.clone());
+            }
+        }
+        names
+    }
+}
+
+fn stamp(folder: &Path) -> Stamp {
+    let files = std::fs::read_dir(folder).into_iter().flatten().take(folder::MAX_ENTRIES);
+    let metas = files.filter_map(|file| file.ok()?.metadata().ok());
+    metas.fold((0, None), |(length, changed), meta| (length + meta.len(), changed.max(meta.modified().ok())))
+}

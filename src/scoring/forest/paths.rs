@@ -1,0 +1,82 @@
+//! What each feature added to a score, along the paths that a row took.
+//!
+//! A node's value is the mean of the leaves below it. A step from a node to a child adds the difference of their values to
+//! the feature that the node asks for. Along a path the differences sum to the leaf's value less the root's, so a row's
+//! contributions and the roots' values sum to its score.
+
+use std::collections::BTreeMap;
+
+use super::tree::{Node, Tree};
+
+/// No parent: a root.
+const NONE: u32 = u32::MAX;
+
+/// The nodes of all trees, as they are laid out.
+#[derive(Debug, Default)]
+pub struct Paths {
+    nodes: Vec<Step>,
+    /// What the roots come to.
+    base: f64,
+}
+
+/// How a node is reached.
+#[derive(Debug)]
+struct Step {
+    parent: u32,
+    /// What the parent asks for.
+    feature: u32,
+    value: f64,
+}
+
+impl Paths {
+    /// Adds a tree whose nodes are laid out in this order, a node's children beside each other behind all that come
+    /// before them. `rounded` is what a leaf's value is to the sum.
+    pub fn add(&mut self, tree: &Tree, order: &[u32], rounded: impl Fn(f64) -> f64) {
+        let root = self.nodes.len();
+        let mut steps: Vec<Step> = order.iter().map(|_| Step { parent: NONE, feature: NONE, value: 0.0 }).collect();
+        let mut children: BTreeMap<usize, usize> = BTreeMap::new();
+        let mut next_child = 1;
+        for (place, &at) in order.iter().enumerate() {
+            match &tree.nodes[at as usize] {
+                Node::Leaf { value } => steps[place].value = rounded(*value),
+                Node::LinearLeaf { .. } => {}
+                split => {
+                    for child in [next_child, next_child + 1] {
+                        steps[child].parent = (root + place) as u32;
+                        steps[child].feature = split.feature().unwrap_or(NONE);
+                    }
+                    children.insert(place, next_child);
+                    next_child += 2;
+                }
+            }
+        }
+        let mut leaves = vec![1.0; order.len()];
+        for (&place, &first) in children.iter().rev() {
+            let (a, b) = (first, first + 1);
+            leaves[place] = leaves[a] + leaves[b];
+            steps[place].value = (steps[a].value * leaves[a] + steps[b].value * leaves[b]) / leaves[place];
+        }
+        self.base += steps.first().map_or(0.0, |step| step.value);
+        self.nodes.extend(steps);
+    }
+
+    /// What the scores of all rows begin with.
+    pub fn base(&self) -> f64 {
+        self.base
+    }
+
+    /// Adds what led to these leaves to what each feature has.
+    pub fn explain(&self, arrived: &[u32], out: &mut [f64]) {
+        for leaf in arrived {
+            let mut at = *leaf;
+            while let Some(step) = self.nodes.get(at as usize).filter(|step| step.parent != NONE) {
+                if let (Some(sum), Some(parent)) =
+                    (out.get_mut(step.feature as usize), self.nodes.get(step.parent as usize))
+                {
+                    *sum += step.value - parent.value;
+                }
+                at = step.parent;
+            }
+        }
+    }
+}

@@ -1,0 +1,381 @@
+//! Up to 64 events of one key in the order of their times, in one piece of memory.
+//!
+//! Column after column: seconds (4 bytes), milliseconds and outcome (2), currency (1, where a column is money), then the
+//! values: marks take 8 bytes, numbers 4 as long as all of the chunk's fit and 8 from then on.
+
+use std::ops::Range;
+
+use super::Change;
+use super::acc::{Acc, NONE};
+use super::plan::{Field, KeyPlan, Measure};
+
+pub(super) const MAX_LEN: usize = 64;
+const OUTCOME_SHIFT: u32 = 10;
+/// A narrow column's missing value.
+const NARROW_NONE: u32 = u32::MAX;
+
+/// One event of a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Record<'a> {
+    pub at_ms: i64,
+    pub outcome: u8,
+    pub currency: u8,
+    /// [`NONE`] where the event has none.
+    pub values: &'a [i64],
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Chunk {
+    data: Box<[u8]>,
+    len: u8,
+    room: u8,
+    wide: bool,
+    /// Not all of its events are in the currency of the first, or some have no value in a narrow column.
+    mixed: bool,
+    /// What the whole of it adds up to, for each measure; worked out when a long series is looked at.
+    whole: Option<Box<Whole>>,
+}
+
+#[derive(Clone, Debug)]
+struct Whole {
+    /// Of all its events.
+    currency: u8,
+    accs: Vec<Acc>,
+}
+
+/// Where a column begins, and how wide its values are.
+type Place = (usize, usize);
+
+fn fits(value: i64) -> bool {
+    value == NONE || (0..i64::from(NARROW_NONE)).contains(&value)
+}
+
+impl Chunk {
+    pub fn len(&self) -> usize {
+        usize::from(self.len)
+    }
+
+    pub fn is_full(&self) -> bool {
+        self.len() == MAX_LEN
+    }
+
+    /// All memory that it takes but itself.
+    pub fn bytes(&self) -> usize {
+        self.data.len() + self.whole.as_ref().map_or(0, |w| size_of::<Whole>() + w.accs.len() * size_of::<Acc>())
+    }
+
+    fn width(field: Field, wide: bool) -> usize {
+        if wide || field == Field::Mark { 8 } else { 4 }
+    }
+
+    fn size(plan: &KeyPlan, room: usize, wide: bool) -> usize {
+        let values: usize = plan.columns.iter().map(|(_, field)| Chunk::width(*field, wide)).sum();
+        room * (6 + usize::from(plan.has_money()) + values)
+    }
+
+    fn place(plan: &KeyPlan, room: usize, wide: bool, column: usize) -> Place {
+        let before: usize = plan.columns[..column].iter().map(|(_, field)| Chunk::width(*field, wide)).sum();
+        (room * (6 + usize::from(plan.has_money()) + before), Chunk::width(plan.columns[column].1, wide))
+    }
+
+    fn room(&self) -> usize {
+        usize::from(self.room)
+    }
+
+    fn secs(&self, at: usize) -> u32 {
+        let bytes = self.data[4 * at..].first_chunk();
+        bytes.map_or(0, |b| u32::from_le_bytes(*b))
+    }
+
+    fn bits(&self, at: usize) -> u16 {
+        let bytes = self.data[4 * self.room() + 2 * at..].first_chunk();
+        bytes.map_or(0, |b| u16::from_le_bytes(*b))
+    }
+
+    pub fn at_ms(&self, at: usize) -> i64 {
+        i64::from(self.secs(at)) * 1_000 + i64::from(self.bits(at) & ((1 << OUTCOME_SHIFT) - 1))
+    }
+
+    fn outcome(&self, at: usize) -> u8 {
+        (self.bits(at) >> OUTCOME_SHIFT) as u8
+    }
+
+    fn currency(&self, plan: &KeyPlan, at: usize) -> u8 {
+        if plan.has_money() { self.data[6 * self.room() + at] } else { 0 }
+    }
+
+    fn value(&self, (begin, width): Place, at: usize) -> i64 {
+        let bytes = &self.data[begin + width * at..];
+        if width == 8 {
+            return bytes.first_chunk().map_or(NONE, |b| i64::from_le_bytes(*b));
+        }
+        match bytes.first_chunk().map_or(NARROW_NONE, |b| u32::from_le_bytes(*b)) {
+            NARROW_NONE => NONE,
+            value => i64::from(value),
+        }
+    }
+
+    pub fn newest_ms(&self) -> i64 {
+        self.len().checked_sub(1).map_or(NONE, |last| self.at_ms(last))
+    }
+
+    pub fn oldest_ms(&self) -> i64 {
+        if self.len == 0 { NONE } else { self.at_ms(0) }
+    }
+
+    /// How many of its events are not later than this.
+    pub fn until(&self, ms: i64) -> usize {
+        if self.newest_ms() <= ms {
+            return self.len();
+        }
+        // All of a second before this one, and of this one what its milliseconds say. Counting them all takes less than
+        // a search of which every step is a surprise.
+        let Ok(this) = u32::try_from(ms.div_euclid(1_000)) else { return 0 };
+        let secs: &[[u8; 4]] = self.data[..4 * self.len()].as_chunks().0;
+        let before: u32 = secs.iter().map(|secs| u32::from(u32::from_le_bytes(*secs) < this)).sum();
+        let mut at = before as usize;
+        while at < self.len() && self.at_ms(at) <= ms {
+            at += 1;
+        }
+        at
+    }
+
+    /// Puts an event behind all that are not later. There must be room for one more than it has.
+    pub fn insert(&mut self, plan: &KeyPlan, record: &Record) {
+        debug_assert!(!self.is_full());
+        self.whole = None;
+        let must_widen = !self.wide
+            && plan.columns.iter().zip(record.values).any(|((_, field), value)| *field != Field::Mark && !fits(*value));
+        if self.len == self.room || must_widen {
+            let room = if self.len < self.room { self.room() } else { (self.len() * 5 / 4 + 2).min(MAX_LEN) };
+            *self = self.copy(plan, 0..self.len(), room, self.wide || must_widen);
+        }
+        let other = plan.has_money() && self.len > 0 && self.currency(plan, 0) != record.currency;
+        self.mixed |= other || record.values.contains(&NONE);
+        let at = self.until(record.at_ms);
+        let (len, room) = (self.len(), self.room());
+        let mut put = |begin: usize, bytes: &[u8]| {
+            let width = bytes.len();
+            let (from, to) = (begin + width * at, begin + width * len);
+            self.data.copy_within(from..to, from + width);
+            self.data[from..from + width].copy_from_slice(bytes);
+        };
+        let secs = (record.at_ms / 1_000) as u32;
+        put(0, &secs.to_le_bytes());
+        let bits = (record.at_ms % 1_000) as u16 | u16::from(record.outcome) << OUTCOME_SHIFT;
+        put(4 * room, &bits.to_le_bytes());
+        if plan.has_money() {
+            put(6 * room, &[record.currency]);
+        }
+        for (column, value) in record.values.iter().enumerate() {
+            match Chunk::place(plan, room, self.wide, column) {
+                (begin, 8) => put(begin, &value.to_le_bytes()),
+                (begin, _) => put(begin, &u32::try_from(*value).unwrap_or(NARROW_NONE).to_le_bytes()),
+            }
+        }
+        self.len += 1;
+    }
+
+    /// Some of its events, with room for so many.
+    fn copy(&self, plan: &KeyPlan, of: Range<usize>, room: usize, wide: bool) -> Chunk {
+        let mut data = vec![0; Chunk::size(plan, room, wide)].into_boxed_slice();
+        let copy = |data: &mut [u8], from: usize, to: usize, width: usize| {
+            let source = &self.data[from + width * of.start..from + width * of.end];
+            data[to..to + source.len()].copy_from_slice(source);
+        };
+        copy(&mut data, 0, 0, 4);
+        copy(&mut data, 4 * self.room(), 4 * room, 2);
+        if plan.has_money() {
+            copy(&mut data, 6 * self.room(), 6 * room, 1);
+        }
+        for column in 0..plan.columns.len() {
+            let (from, was) = Chunk::place(plan, self.room(), self.wide, column);
+            let (to, width) = Chunk::place(plan, room, wide, column);
+            if was == width {
+                copy(&mut data, from, to, width);
+                continue;
+            }
+            for (i, at) in of.clone().enumerate() {
+                let value = self.value((from, was), at);
+                data[to + width * i..][..width].copy_from_slice(&value.to_le_bytes()[..width]);
+            }
+        }
+        Chunk { data, len: of.len() as u8, room: room as u8, wide, mixed: self.mixed, whole: None }
+    }
+
+    /// Cuts a full chunk in two; the later half is returned.
+    pub fn split(&mut self, plan: &KeyPlan) -> Chunk {
+        let (half, len) = (self.len() / 2, self.len());
+        let later = self.copy(plan, half..len, len - half + 1, self.wide);
+        *self = self.copy(plan, 0..half, half + 1, self.wide);
+        later
+    }
+
+    /// Changes the outcome of one event like this (whose outcome is not looked at) that would change by it; whether there
+    /// was one. Two events that are alike in all of this count alike in every window, so it does not matter which.
+    pub fn mark(&mut self, plan: &KeyPlan, record: &Record, change: Change) -> bool {
+        for at in (0..self.until(record.at_ms)).rev() {
+            if self.at_ms(at) < record.at_ms {
+                return false;
+            }
+            let alike = (!plan.has_money() || self.currency(plan, at) == record.currency)
+                && record.values.iter().enumerate().all(|(column, value)| {
+                    self.value(Chunk::place(plan, self.room(), self.wide, column), at) == *value
+                });
+            let (before, after) = (self.outcome(at), change.of(self.outcome(at)));
+            if alike && before != after {
+                let bits = self.bits(at) & ((1 << OUTCOME_SHIFT) - 1) | u16::from(after) << OUTCOME_SHIFT;
+                let from = 4 * self.room() + 2 * at;
+                self.data[from..from + 2].copy_from_slice(&bits.to_le_bytes());
+                self.whole = None;
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Adds some of its events to what the measures have.
+    pub fn add(&self, plan: &KeyPlan, of: Range<usize>, currency: u8, accs: &mut [Acc]) {
+        if let Some(whole) = self.whole.as_ref().filter(|w| of.len() == self.len() && w.currency == currency) {
+            accs.iter_mut().zip(&whole.accs).for_each(|(acc, whole)| acc.merge(whole));
+            return;
+        }
+        for (acc, measure) in accs.iter_mut().zip(&plan.measures) {
+            match measure.column {
+                None => self.tally(&of, measure, acc),
+                Some(column) if self.wide || plan.columns[column].1 == Field::Mark => {
+                    self.each(plan, of.clone(), measure, currency, |at_ms, value| acc.add(at_ms, value));
+                }
+                Some(column) => self.total(plan, &of, (measure, column), currency, acc),
+            }
+        }
+    }
+
+    fn all_bits(&self, of: &Range<usize>) -> &[[u8; 2]] {
+        self.data[4 * self.room() + 2 * of.start..][..2 * of.len()].as_chunks().0
+    }
+
+    /// Adds events of which only the number counts, and the newest times where they are asked for.
+    fn tally(&self, of: &Range<usize>, measure: &Measure, acc: &mut Acc) {
+        let wanted = u16::from(measure.selects.0) << OUTCOME_SHIFT;
+        acc.count += match wanted {
+            0 => of.len() as u64,
+            // At most 64, so that the narrowest sums will do: as many as possible are added at once.
+            _ => {
+                let counts = self.all_bits(of).iter().map(|b| u16::from(u16::from_le_bytes(*b) & wanted == wanted));
+                u64::from(counts.sum::<u16>())
+            }
+        };
+        if measure.newest {
+            let mut back = of.clone().rev().filter(|at| measure.selects.selects(self.outcome(*at)));
+            while let Some(at) = if acc.before_ms == NONE { back.next() } else { None } {
+                acc.saw(self.at_ms(at), NONE);
+            }
+        }
+    }
+
+    /// Adds values of a narrow column. Without branches: what does not count is added as nothing.
+    fn total(&self, plan: &KeyPlan, of: &Range<usize>, of_what: (&Measure, usize), currency: u8, acc: &mut Acc) {
+        let (measure, column) = of_what;
+        let (begin, _) = Chunk::place(plan, self.room(), false, column);
+        let values: &[[u8; 4]] = self.data[begin + 4 * of.start..][..4 * of.len()].as_chunks().0;
+        let wanted = u16::from(measure.selects.0) << OUTCOME_SHIFT;
+        let selected = self.all_bits(of).iter().map(|b| u16::from_le_bytes(*b) & wanted == wanted);
+        let values = values.iter().map(|v| u32::from_le_bytes(*v));
+        let mut sum = Narrow::default();
+        let money = plan.columns[column].1 == Field::Money;
+        if !self.mixed && wanted == 0 && !measure.extremes {
+            // All count, or none.
+            if !money || self.currency(plan, 0) == currency {
+                sum.count = of.len() as u64;
+                sum.sum = values.map(u64::from).sum();
+            }
+        } else if money {
+            let currencies = &self.data[6 * self.room() + of.start..][..of.len()];
+            let counts = selected.zip(currencies).map(|(selected, c)| selected & (*c == currency));
+            sum.add(values.zip(counts), measure.extremes);
+        } else {
+            sum.add(values.zip(selected), measure.extremes);
+        }
+        acc.count += sum.count;
+        acc.sum += i128::from(sum.sum);
+        if measure.extremes && sum.count > 0 {
+            (acc.min, acc.max) = (acc.min.min(sum.min.into()), acc.max.max(sum.max.into()));
+        }
+        if measure.newest && sum.count > 0 {
+            self.each(plan, of.clone(), measure, currency, |at_ms, value| acc.saw(at_ms, value));
+        }
+    }
+
+    /// Calls `each` with time and value of every event that counts in a measure of a column, newest first.
+    fn each(&self, plan: &KeyPlan, of: Range<usize>, measure: &Measure, currency: u8, mut each: impl FnMut(i64, i64)) {
+        let Some(column) = measure.column else { return };
+        let money = plan.columns[column].1 == Field::Money;
+        let place = Chunk::place(plan, self.room(), self.wide, column);
+        for at in of.rev().filter(|at| measure.selects.selects(self.outcome(*at))) {
+            let value = self.value(place, at);
+            if value != NONE && (!money || self.currency(plan, at) == currency) {
+                each(self.at_ms(at), value);
+            }
+        }
+    }
+
+    /// Works out what the whole of it adds up to, if it is full and all in one currency.
+    pub fn sum_up(&mut self, plan: &KeyPlan) {
+        let currency = self.currency(plan, 0);
+        if self.whole.is_some() || !self.is_full() || (1..self.len()).any(|at| self.currency(plan, at) != currency) {
+            return;
+        }
+        let mut accs = vec![Acc::default(); plan.measures.len()];
+        self.add(plan, 0..self.len(), currency, &mut accs);
+        self.whole = Some(Box::new(Whole { currency, accs }));
+    }
+
+    /// Calls `each` with every value of a column that counts in a measure.
+    pub fn values(&self, plan: &KeyPlan, of: Range<usize>, measure: usize, currency: u8, mut each: impl FnMut(i64)) {
+        self.each(plan, of, &plan.measures[measure], currency, |_, value| each(value));
+    }
+
+    /// Calls `each` with every event, oldest first.
+    pub fn for_each(&self, plan: &KeyPlan, mut each: impl FnMut(Record)) {
+        let mut values = vec![NONE; plan.columns.len()];
+        for at in 0..self.len() {
+            for (column, value) in values.iter_mut().enumerate() {
+                *value = self.value(Chunk::place(plan, self.room(), self.wide, column), at);
+            }
+            let (outcome, currency) = (self.outcome(at), self.currency(plan, at));
+            each(Record { at_ms: self.at_ms(at), outcome, currency, values: &values });
+        }
+    }
+}
+
+/// What up to 64 values of a narrow column come to.
+struct Narrow {
+    count: u64,
+    sum: u64,
+    min: u32,
+    max: u32,
+}
+
+impl Default for Narrow {
+    fn default() -> Narrow {
+        Narrow { count: 0, sum: 0, min: u32::MAX, max: 0 }
+    }
+}
+
+impl Narrow {
+    #[inline(always)]
+    fn add(&mut self, values: impl Iterator<Item = (u32, bool)> + Clone, extremes: bool) {
+        let counting = values.map(|(value, selected)| (value, selected & (value != NARROW_NONE)));
+        for (value, counts) in counting.clone() {
+            self.count += u64::from(counts);
+            self.sum += if counts { u64::from(value) } else { 0 };
+        }
+        if extremes {
+            for (value, counts) in counting {
+                self.min = self.min.min(if counts { value } else { u32::MAX });
+                self.max = self.max.max(if counts { value } else { 0 });
+            }
+        }
+    }
+}

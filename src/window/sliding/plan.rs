@@ -1,0 +1,211 @@
+//! What is asked, worked out once: windows by key, the times at which they begin and end, and what to add up between.
+
+use super::Outcome;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Aggregate {
+    Count,
+    Sum,
+    Avg,
+    Min,
+    Max,
+    /// The newest event's value.
+    Last,
+    /// How many different values.
+    Distinct,
+    /// Seconds since the key's previous event.
+    TimeSince,
+    /// The part of the window's events that `selects` takes; 0 of an empty window.
+    Share,
+}
+
+impl Aggregate {
+    /// Whether it is of a field's values.
+    pub fn needs_field(self) -> bool {
+        !matches!(self, Aggregate::Count | Aggregate::TimeSince | Aggregate::Share)
+    }
+}
+
+/// How a field's values are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// A number.
+    Number,
+    /// Minor units of the event's currency: only events of the asking one's currency count.
+    Money,
+    /// 64 bits of a hash of whatever it is: only told apart.
+    Mark,
+}
+
+/// A window as it was declared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spec {
+    /// Position among the keys.
+    pub key: usize,
+    pub aggregate: Aggregate,
+    /// Position among the fields, where the aggregate is of one.
+    pub field: Option<usize>,
+    pub length_ms: i64,
+    pub delay_ms: i64,
+    pub selects: Outcome,
+}
+
+/// The longest that a window may reach back: 90 days and as much delay again.
+pub const MAX_REACH_MS: i64 = 2 * 90 * 86_400_000;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PlanError {
+    #[error("its length must be above 0")]
+    NoLength,
+    #[error("it reaches further back than 180 days")]
+    TooLong,
+    #[error("it needs a value")]
+    NoField,
+    #[error("its value is not a number")]
+    NotANumber,
+}
+
+/// What is added up: of the events that `selects` takes, the values of a column, or none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measure {
+    pub selects: Outcome,
+    /// Position among the key's columns.
+    pub column: Option<usize>,
+    /// Whether the least and the largest value are asked for.
+    pub extremes: bool,
+    /// Whether the newest events are asked for.
+    pub newest: bool,
+}
+
+/// A window of one key.
+#[derive(Clone, Debug)]
+pub(super) struct Asked {
+    /// Position among all windows.
+    pub window: usize,
+    pub aggregate: Aggregate,
+    /// Position among the measures; of a distinct or last, what it looks at.
+    pub measure: usize,
+    /// Position of the measure of all events, for a share.
+    pub of: usize,
+    /// Positions among the ends: it covers the segments from one to before the other.
+    pub from: usize,
+    pub to: usize,
+    pub length_ms: i64,
+    pub delay_ms: i64,
+}
+
+/// The windows of one key.
+#[derive(Clone, Debug, Default)]
+pub struct KeyPlan {
+    /// Fields whose values are kept, by their position among all fields.
+    pub(super) columns: Vec<(usize, Field)>,
+    pub(super) measures: Vec<Measure>,
+    /// Distances from the event at which windows end or begin, ascending.
+    pub(super) ends_ms: Vec<i64>,
+    pub(super) asked: Vec<Asked>,
+}
+
+impl KeyPlan {
+    /// How far back its windows reach.
+    pub(super) fn reach_ms(&self) -> i64 {
+        self.ends_ms.last().copied().unwrap_or(0)
+    }
+
+    pub(super) fn has_money(&self) -> bool {
+        self.columns.iter().any(|(_, field)| *field == Field::Money)
+    }
+
+    fn column(&mut self, field: usize, kind: Field) -> usize {
+        place(&mut self.columns, (field, kind))
+    }
+
+    fn measure(&mut self, selects: Outcome, column: Option<usize>, aggregate: Aggregate) -> usize {
+        let found = self.measures.iter().position(|m| m.selects == selects && m.column == column);
+        let at = found.unwrap_or(self.measures.len());
+        if found.is_none() {
+            self.measures.push(Measure { selects, column, extremes: false, newest: false });
+        }
+        self.measures[at].extremes |= matches!(aggregate, Aggregate::Min | Aggregate::Max);
+        self.measures[at].newest |= matches!(aggregate, Aggregate::Last | Aggregate::TimeSince);
+        at
+    }
+}
+
+/// Where `item` stands, put at the end if it is new.
+fn place<T: PartialEq>(items: &mut Vec<T>, item: T) -> usize {
+    items.iter().position(|other| *other == item).unwrap_or_else(|| {
+        items.push(item);
+        items.len() - 1
+    })
+}
+
+/// All windows.
+#[derive(Clone, Debug, Default)]
+pub struct Plan {
+    pub(super) keys: Vec<KeyPlan>,
+    pub(super) windows: usize,
+    pub(super) fields: usize,
+    /// Tells plans apart: a checkpoint is of no use to another.
+    pub(super) fingerprint: u64,
+}
+
+impl Plan {
+    /// From `keys` keys, the kinds of all fields, and the windows. The fault says which window it is of.
+    pub fn new(keys: usize, fields: &[Field], specs: &[Spec]) -> Result<Plan, (usize, PlanError)> {
+        let mut plan = Plan { keys: vec![KeyPlan::default(); keys], ..Plan::default() };
+        (plan.windows, plan.fields) = (specs.len(), fields.len());
+        for (window, spec) in specs.iter().enumerate() {
+            let fault = |fault| (window, fault);
+            let reach_ms = spec.delay_ms.checked_add(spec.length_ms).filter(|_| spec.delay_ms >= 0);
+            if spec.length_ms <= 0 {
+                return Err(fault(PlanError::NoLength));
+            }
+            if reach_ms.is_none_or(|ms| ms > MAX_REACH_MS) {
+                return Err(fault(PlanError::TooLong));
+            }
+            let key = &mut plan.keys[spec.key];
+            let column = match spec.field.filter(|_| spec.aggregate.needs_field()) {
+                None if spec.aggregate.needs_field() => return Err(fault(PlanError::NoField)),
+                None => None,
+                Some(field) => {
+                    let kind = fields[field];
+                    if kind == Field::Mark && spec.aggregate != Aggregate::Distinct {
+                        return Err(fault(PlanError::NotANumber));
+                    }
+                    Some(key.column(field, kind))
+                }
+            };
+            let measure = key.measure(spec.selects, column, spec.aggregate);
+            let of = match spec.aggregate {
+                Aggregate::Share => key.measure(Outcome::TOTAL, None, Aggregate::Count),
+                _ => measure,
+            };
+            let (aggregate, length_ms, delay_ms) = (spec.aggregate, spec.length_ms, spec.delay_ms);
+            key.asked.push(Asked { window, aggregate, measure, of, from: 0, to: 0, length_ms, delay_ms });
+        }
+        for key in &mut plan.keys {
+            key.ends_ms = key.asked.iter().flat_map(|a| [a.delay_ms, a.delay_ms + a.length_ms]).collect();
+            key.ends_ms.sort_unstable();
+            key.ends_ms.dedup();
+            let ends = &key.ends_ms;
+            for asked in &mut key.asked {
+                asked.from = ends.partition_point(|end| *end < asked.delay_ms);
+                asked.to = ends.partition_point(|end| *end < asked.delay_ms + asked.length_ms);
+            }
+            // What begins at the same end and measures the same goes on from one another's sums.
+            key.asked.sort_by_key(|asked| (asked.measure, asked.from, asked.to));
+        }
+        plan.fingerprint = fingerprint(keys, fields, specs);
+        Ok(plan)
+    }
+
+    pub fn windows(&self) -> usize {
+        self.windows
+    }
+}
+
+/// FNV-1a of all that a plan is made of.
+fn fingerprint(keys: usize, fields: &[Field], specs: &[Spec]) -> u64 {
+    let text = format!("{keys} {fields:?} {specs:?}");
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
+}

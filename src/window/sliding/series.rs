@@ -1,0 +1,236 @@
+//! The events of one key, in chunks.
+
+use std::collections::VecDeque;
+
+use super::acc::{Acc, NONE};
+use super::chunk::{Chunk, Record};
+use super::plan::{Aggregate, KeyPlan};
+use super::{Change, Outcome, UnixMs, Value};
+
+/// Series of fewer chunks are added up event by event.
+const LONG: usize = 4;
+
+#[derive(Clone, Debug)]
+pub(super) struct Series {
+    /// By time, none of them empty.
+    chunks: VecDeque<Chunk>,
+    events: usize,
+    bytes: usize,
+    /// All events later than this are here.
+    pub complete_since_ms: i64,
+}
+
+/// Buffers for a look at a series.
+#[derive(Debug, Default)]
+pub(super) struct Room {
+    /// For each stretch between two ends of windows, what each measure has.
+    accs: Vec<Acc>,
+    marks: Vec<i64>,
+}
+
+/// What is asked of a series.
+#[derive(Clone, Copy)]
+pub(super) struct Question {
+    pub at: UnixMs,
+    pub currency: u8,
+    /// Of the event itself, where it is in the series already.
+    pub itself: Option<Outcome>,
+}
+
+impl Series {
+    pub fn new(complete_since_ms: i64) -> Series {
+        Series { chunks: VecDeque::new(), events: 0, bytes: 0, complete_since_ms }
+    }
+
+    pub fn events(&self) -> usize {
+        self.events
+    }
+
+    /// All memory that it takes but itself.
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.chunks.capacity() * size_of::<Chunk>()
+    }
+
+    pub fn newest_ms(&self) -> i64 {
+        self.chunks.back().map_or(NONE, Chunk::newest_ms)
+    }
+
+    /// Does something to a chunk and keeps count of its memory.
+    fn change<T>(&mut self, at: usize, change: impl FnOnce(&mut Chunk) -> T) -> T {
+        let chunk = &mut self.chunks[at];
+        let before = chunk.bytes();
+        let done = change(chunk);
+        self.bytes = self.bytes + chunk.bytes() - before;
+        done
+    }
+
+    pub fn insert(&mut self, plan: &KeyPlan, record: &Record) {
+        // The last chunk that begins no later; the first one if none does.
+        let mut at = self.chunks.len().saturating_sub(1);
+        while at > 0 && self.chunks[at].oldest_ms() > record.at_ms {
+            at -= 1;
+        }
+        if self.chunks.get(at).is_none_or(Chunk::is_full) {
+            let is_last = at + 1 >= self.chunks.len();
+            if is_last && self.newest_ms() <= record.at_ms {
+                self.chunks.push_back(Chunk::default());
+                at = self.chunks.len() - 1;
+            } else {
+                let later = self.change(at, |chunk| chunk.split(plan));
+                self.bytes += later.bytes();
+                let begins_ms = later.oldest_ms();
+                self.chunks.insert(at + 1, later);
+                at += usize::from(begins_ms <= record.at_ms);
+            }
+        }
+        self.change(at, |chunk| chunk.insert(plan, record));
+        self.events += 1;
+    }
+
+    pub fn mark(&mut self, plan: &KeyPlan, record: &Record, change: Change) -> bool {
+        for at in (0..self.chunks.len()).rev() {
+            if self.chunks[at].newest_ms() < record.at_ms {
+                return false;
+            }
+            if self.chunks[at].oldest_ms() <= record.at_ms && self.change(at, |chunk| chunk.mark(plan, record, change))
+            {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Drops chunks that nothing can ask for any more.
+    pub fn forget(&mut self, until_ms: i64) {
+        while self.chunks.front().is_some_and(|chunk| chunk.newest_ms() <= until_ms) {
+            self.drop_oldest();
+        }
+    }
+
+    /// Drops the oldest chunk.
+    pub fn drop_oldest(&mut self) {
+        if let Some(chunk) = self.chunks.pop_front() {
+            self.events -= chunk.len();
+            self.bytes -= chunk.bytes();
+            self.complete_since_ms = self.complete_since_ms.max(chunk.newest_ms());
+        }
+        if self.chunks.capacity() > 8 + 2 * self.chunks.len() {
+            self.chunks.shrink_to(self.chunks.len() + 4);
+        }
+    }
+
+    /// What all windows of the key show. `out` is by the position among all windows.
+    pub fn look(&mut self, plan: &KeyPlan, question: Question, room: &mut Room, out: &mut [Value]) {
+        self.add_up(plan, question, &mut room.accs);
+        let measures = plan.measures.len();
+        let at = question.at;
+        let accs = &room.accs;
+        let mut mine = Running::default();
+        let mut whole = Running::default();
+        for asked in &plan.asked {
+            let begins_ms = at.0.saturating_sub(asked.delay_ms + asked.length_ms);
+            if begins_ms < self.complete_since_ms {
+                out[asked.window] = Value::Lost;
+                continue;
+            }
+            if asked.aggregate == Aggregate::Distinct {
+                out[asked.window] =
+                    self.distinct(plan, question, asked.measure, begins_ms, asked.delay_ms, &mut room.marks);
+                continue;
+            }
+            let selects = plan.measures[asked.measure].selects;
+            let counts_itself = asked.delay_ms == 0 && question.itself.is_some_and(|o| selects.selects(o.0));
+            let mine = mine.up_to(accs, measures, asked.measure, asked.from, asked.to);
+            out[asked.window] = if asked.of == asked.measure {
+                mine.shows(asked, mine, at, counts_itself)
+            } else {
+                let of = whole.up_to(accs, measures, asked.of, asked.from, asked.to);
+                mine.shows(asked, of, at, counts_itself)
+            };
+        }
+    }
+
+    /// One pass from the newest back: what each measure has between each two ends.
+    fn add_up(&mut self, plan: &KeyPlan, question: Question, accs: &mut Vec<Acc>) {
+        let measures = plan.measures.len();
+        accs.clear();
+        accs.resize(plan.ends_ms.len() * measures, Acc::default());
+        let Some((first, begins)) = plan.ends_ms.split_first() else { return };
+        let is_long = self.chunks.len() >= LONG;
+        let newest_ms = question.at.0.saturating_sub(*first);
+        // Behind the last event of all that is not later than the first end.
+        let mut at = self.chunks.partition_point(|chunk| chunk.oldest_ms() <= newest_ms);
+        let Some(last) = at.checked_sub(1) else { return };
+        let mut end = self.chunks[last].until(newest_ms);
+        for (segment, begin_ms) in begins.iter().enumerate() {
+            let begin_ms = question.at.0.saturating_sub(*begin_ms);
+            let accs = &mut accs[segment * measures..][..measures];
+            while at > 0 {
+                let chunk = &self.chunks[at - 1];
+                let from = if chunk.oldest_ms() > begin_ms { 0 } else { chunk.until(begin_ms) };
+                let is_whole = from == 0 && end == chunk.len();
+                if from < end {
+                    if is_long && is_whole && chunk.is_full() {
+                        self.change(at - 1, |chunk| chunk.sum_up(plan));
+                    }
+                    self.chunks[at - 1].add(plan, from..end, question.currency, accs);
+                }
+                end = end.min(from);
+                if from > 0 {
+                    break;
+                }
+                at -= 1;
+                end = at.checked_sub(1).map_or(0, |before| self.chunks[before].len());
+            }
+        }
+    }
+
+    fn distinct(
+        &self,
+        plan: &KeyPlan,
+        question: Question,
+        measure: usize,
+        begins_ms: i64,
+        delay_ms: i64,
+        marks: &mut Vec<i64>,
+    ) -> Value {
+        let ends_ms = question.at.0.saturating_sub(delay_ms);
+        marks.clear();
+        for chunk in self.chunks.iter().rev() {
+            if chunk.newest_ms() <= begins_ms {
+                break;
+            }
+            let of = chunk.until(begins_ms)..chunk.until(ends_ms);
+            chunk.values(plan, of, measure, question.currency, |value| marks.push(value));
+        }
+        marks.sort_unstable();
+        marks.dedup();
+        Value::Int(marks.len() as i64)
+    }
+
+    /// Calls `each` with every event, oldest first.
+    pub fn for_each(&self, plan: &KeyPlan, mut each: impl FnMut(Record)) {
+        self.chunks.iter().for_each(|chunk| chunk.for_each(plan, &mut each));
+    }
+}
+
+/// Sums of segments that go on where the last window's ended.
+#[derive(Default)]
+struct Running {
+    /// Measure, first segment, and the one after the last.
+    of: (usize, usize, usize),
+    sum: Acc,
+}
+
+impl Running {
+    fn up_to(&mut self, accs: &[Acc], measures: usize, measure: usize, from: usize, to: usize) -> &Acc {
+        if (self.of.0, self.of.1) != (measure, from) || self.of.2 > to {
+            *self = Running { of: (measure, from, from), sum: Acc::default() };
+        }
+        for segment in self.of.2..to {
+            self.sum.merge(&accs[segment * measures + measure]);
+        }
+        self.of.2 = to;
+        &self.sum
+    }
+}

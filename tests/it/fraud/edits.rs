@@ -1,0 +1,70 @@
+//! Rules and lists by REST.
+
+use serde_json::{Value, json};
+
+use super::desk::{RULES, check, decide, start};
+use crate::server::Server;
+
+fn decision(server: &Server, transaction: &str, customer: &str) -> String {
+    let mut check = check(transaction, transaction, 60_000);
+    check["customer"]["id"] = json!(customer);
+    check["device"]["ip"] = json!("198.51.100.9");
+    decide(&mut server.connect(), &check)["decision"].as_str().unwrap().to_owned()
+}
+
+fn put(server: &Server, path: &str, body: &Value) -> u16 {
+    server.ask("PUT", path, body.to_string().as_bytes()).status
+}
+
+#[test]
+fn lists_are_in_force_when_they_are_answered_and_outlive_a_restart() {
+    let mut server = start("");
+    assert_eq!(decision(&server, "t-1", "vip"), "review");
+    let list =
+        json!({"kind": "exact", "entries": [{"value": "vip"}, {"value": "old", "expires_at": "2020-01-01T00:00:00Z"}]});
+    assert_eq!(put(&server, "/v1/fraud/lists/allow", &list), 204);
+    assert_eq!((decision(&server, "t-2", "vip"), decision(&server, "t-3", "old")), ("allow".into(), "review".into()));
+    server.ask("POST", "/v1/fraud/lists/allow/entries", b"{\"value\": \"x/y z\"}").is_empty(204);
+    assert_eq!(decision(&server, "t-4", "x/y z"), "allow");
+    server.ask("DELETE", "/v1/fraud/lists/allow/entries/x%2Fy%20z", b"").is_empty(204);
+    assert_eq!(server.ask("DELETE", "/v1/fraud/lists/allow/entries/x%2Fy%20z", b"").status, 404);
+    assert_eq!(decision(&server, "t-5", "x/y z"), "review");
+    for (path, body, status) in [
+        ("allow", json!({"kind": "exact", "entries": [{"value": ""}]}), 422),
+        ("allow", json!({"kind": "other", "entries": []}), 400),
+        ("a-b", json!({"kind": "exact", "entries": []}), 422),
+    ] {
+        assert_eq!(put(&server, &format!("/v1/fraud/lists/{path}"), &body), status);
+    }
+    assert_eq!(server.ask("POST", "/v1/fraud/lists/none/entries", b"{\"value\": \"x\"}").status, 404);
+    let before = server.ask("GET", "/v1/fraud/lists/allow", b"").json();
+    assert_eq!(before["entries"][1], json!({"value": "vip"}));
+    server.restart();
+    assert_eq!(server.ask("GET", "/v1/fraud/lists/allow", b"").json(), before);
+    assert_eq!(decision(&server, "t-6", "vip"), "allow");
+}
+
+#[test]
+fn rules_are_swapped_whole_and_outlive_a_restart() {
+    let mut server = start("");
+    assert_eq!(server.ask("GET", "/v1/fraud/rules", b"").text(), RULES);
+    assert_eq!(
+        put(&server, "/v1/fraud/lists/nets", &json!({"kind": "cidr", "entries": [{"value": "198.51.100.0/24"}]})),
+        204
+    );
+    let rules = "[[rules]]\nid = \"net\"\nwhen = \"device.ip in lists.nets\"\naction = \"challenge\"\n";
+    let before = decide(&mut server.connect(), &check("t-0", "c", 1))["ruleset_version"].clone();
+    let answer = server.ask("PUT", "/v1/fraud/rules", rules.as_bytes());
+    assert_eq!((answer.status, answer.json()["rules"].as_u64()), (200, Some(1)), "{}", answer.text());
+    assert_ne!(answer.json()["ruleset_version"], before);
+    assert_eq!(decision(&server, "t-1", "c"), "challenge");
+    let bad = "[[rules]]\nid = \"x\"\nwhen = \"device.ip in lists.none || amount.value < 0\"\naction = \"deny\"\n";
+    let refused = server.ask("PUT", "/v1/fraud/rules", bad.as_bytes());
+    assert_eq!((refused.status, refused.json()["errors"][0]["pointer"].as_str()), (422, Some("/rules/0/when")));
+    assert_eq!(decision(&server, "t-2", "c"), "challenge");
+    let hits = server.ask("GET", "/v1/fraud/rules/hits", b"").json();
+    assert_eq!(hits["rules"], json!([{"id": "net", "mode": "live", "action": "challenge", "hits": 2}]));
+    server.restart();
+    assert_eq!(server.ask("GET", "/v1/fraud/rules", b"").text(), rules);
+    assert_eq!(decision(&server, "t-3", "c"), "challenge");
+}

@@ -1,0 +1,10 @@
+//! Fraud checks: `desk` makes them; every other file is one subject.
+
+mod access;
+mod checks;
+mod desk;
+mod edits;
+mod models;
+mod reports;
+mod restart;
+mod windows;

@@ -1,0 +1,70 @@
+//! The model `fraud` in a decision.
+
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use super::desk::{check, decide, start};
+use crate::models::tar;
+use crate::server::Server;
+
+/// Adds a tenth of the window and a thousandth of the amount, and 0.5 where the country is Germany.
+fn put(server: &Server, version: &str, bias: f64) {
+    let file = json!({
+        "format": "gavel-linear-1", "objective": "logistic", "bias": bias,
+        "columns": [{"name": "count", "weight": 0.1}, {"name": "amount", "weight": 0.001, "missing": 9.0},
+                    {"name": "none", "weight": 1.0, "missing": 0.0}],
+    })
+    .to_string();
+    let digest: String = Sha256::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
+    let feature = |name: &str, source: &str| {
+        format!("[[features]]\nname = \"{name}\"\nsource = \"{source}\"\ntransform = \"numeric\"\n")
+    };
+    let manifest = format!(
+        "name = \"fraud\"\nversion = \"{version}\"\nkind = \"linear\"\nfile = \"weights.json\"\nsha256 = \"{digest}\"\n\
+         output = \"probability\"\n{}{}{}",
+        feature("count", "window:card_count_1h"),
+        feature("amount", "amount.value"),
+        feature("none", "window:not_declared"),
+    );
+    let files = [("manifest.toml".to_owned(), manifest.into_bytes()), ("weights.json".to_owned(), file.into_bytes())];
+    let answer = server.ask("PUT", &format!("/v1/models/fraud/{version}"), &tar(&files));
+    assert!(matches!(answer.status, 200 | 201), "{}", answer.text());
+}
+
+#[test]
+fn the_model_in_force_scores_and_says_why() {
+    let mut server = start("");
+    assert_eq!(decide(&mut server.connect(), &check("t-0", "other", 100))["model"], json!(null));
+    put(&server, "1", -1.0);
+    put(&server, "2", -3.0);
+    for path in ["1/activate", "2/shadow"] {
+        let answer = server.ask("POST", &format!("/v1/models/fraud/{path}"), b"");
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    let rules = "[[rules]]\nid = \"model\"\nwhen = \"model.score > 0.9\"\naction = \"deny\"\n\
+                 [[rules]]\nid = \"score\"\nwhen = \"risk_score >= 75\"\naction = \"review\"\n";
+    assert_eq!(server.ask("PUT", "/v1/fraud/rules", rules.as_bytes()).status, 200);
+    let sigmoid = |raw: f64| 1.0 / (1.0 + (-raw).exp());
+    for round in 0..2 {
+        let client = &mut server.connect();
+        let answer = decide(client, &check(&format!("t-{round}-1"), &format!("card-{round}"), 2_300));
+        let raw = |bias: f64| bias + 0.1 + 0.001 * 2_300.0;
+        assert_eq!(answer["model"], json!({"name": "fraud", "version": "1", "score": sigmoid(raw(-1.0))}));
+        assert_eq!((&answer["risk_score"], &answer["risk_level"]), (&json!(80), &json!("highest")));
+        assert_eq!((&answer["decision"], &answer["rules_matched"]), (&json!("review"), &json!(["score"])));
+        assert_eq!(
+            answer["shadow"],
+            json!([{"model": {"name": "fraud", "version": "2", "score": sigmoid(raw(-3.0))}}])
+        );
+        let reasons = answer["reasons"].as_array().unwrap();
+        let model: Vec<_> = reasons.iter().filter(|reason| reason["code"] == "model").collect();
+        let features: Vec<_> = model.iter().map(|reason| reason["feature"].as_str().unwrap()).collect();
+        assert_eq!(features, ["amount", "count"]);
+        assert_eq!((&model[0]["value"], model[0]["contribution"].as_f64()), (&json!(2_300), Some(0.001 * 2_300.0)));
+        let added: f64 = model.iter().map(|reason| reason["contribution"].as_f64().unwrap()).sum();
+        assert!((added - 1.0 - raw(-1.0)).abs() < 1e-12, "what it begins with and what was added is the raw score");
+        let denied = decide(client, &check(&format!("t-{round}-2"), &format!("card-{round}"), 9_000));
+        assert_eq!(denied["decision"], "deny");
+        server.restart();
+    }
+}

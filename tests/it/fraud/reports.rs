@@ -1,0 +1,70 @@
+//! Outcomes and labels.
+
+use serde_json::json;
+
+use super::desk::{check, decide, features, problem, start};
+
+#[test]
+fn outcomes_count_from_then_on() {
+    let server = start("");
+    let client = &mut server.connect();
+    let first = decide(client, &check("t-1", "card-a", 100));
+    let path = format!("/v1/fraud/checks/{}/outcome", first["id"].as_str().unwrap());
+    let declined =
+        json!({"status": "declined", "response_code": "51", "occurred_at": "2026-11-23T04:00:00Z"}).to_string();
+    client.post(&path, declined.as_bytes()).is_empty(204);
+    client.post(&path, declined.as_bytes()).is_empty(204);
+    let second = decide(client, &check("t-2", "card-a", 100));
+    assert_eq!(features(client, &second["id"])["card_declined_1d"], 1);
+    client.post(&path, b"{\"status\": \"authorized\"}").is_empty(204);
+    let third = decide(client, &check("t-3", "card-a", 100));
+    assert_eq!(features(client, &third["id"])["card_declined_1d"], 0);
+    for (body, expected) in [
+        ("{}", (400, "not_json", vec![])),
+        ("{\"status\": \"lost\"}", (422, "invalid", vec!["/status".to_owned()])),
+        ("{\"status\": \"declined\", \"occurred_at\": \"x\"}", (422, "invalid", vec!["/occurred_at".to_owned()])),
+        (
+            "{\"status\": \"declined\", \"response_code\": \"4111111111111111\"}",
+            (422, "pan_not_allowed", vec!["/response_code".to_owned()]),
+        ),
+    ] {
+        let (status, code, pointers) = problem(&client.post(&path, body.as_bytes()));
+        assert_eq!((status, code.as_str(), pointers), expected, "{body}");
+    }
+    let unknown = format!("/v1/fraud/checks/chk_{}/outcome", "0".repeat(32));
+    assert_eq!(problem(&client.post(&unknown, declined.as_bytes())).0, 404);
+}
+
+#[test]
+fn labels_mark_their_transactions() {
+    let server = start("");
+    let client = &mut server.connect();
+    (1..3).for_each(|i| drop(decide(client, &check(&format!("t-{i}"), "card-a", 100))));
+    let label = |transaction: &str, label: &str| {
+        json!({"merchant_id": "m-1", "transaction_id": transaction, "label": label, "source": "chargeback",
+               "reason_code": "10.4", "occurred_at": "2026-11-01T00:00:00Z", "reported_at": "2026-11-20T00:00:00Z"})
+        .to_string()
+    };
+    let post = |client: &mut crate::http::Client, kind: &str, body: String| {
+        client.request("POST", "/v1/fraud/labels", &[("Content-Type", kind)], body.as_bytes())
+    };
+    post(client, "application/json", label("t-1", "fraud")).is_empty(204);
+    // Twice is once, and a transaction that nobody knows changes nothing.
+    let lines = ["t-1", "t-2", "t-unknown"].map(|transaction| label(transaction, "fraud")).join("\n");
+    post(client, "application/x-ndjson; charset=utf-8", format!("{lines}\n\n")).is_empty(204);
+    let marked = decide(client, &check("t-3", "card-a", 100));
+    assert_eq!(features(client, &marked["id"])["card_fraud_90d"], 2);
+    assert_eq!(marked["decision"], "challenge");
+    assert_eq!(server.metric("gavel_fraud_reports_total{kind=\"label\",outcome=\"unknown_transaction\"}"), 1.0);
+    post(client, "application/json", label("t-1", "legitimate")).is_empty(204);
+    let cleared = decide(client, &check("t-4", "card-b", 100));
+    assert_eq!(features(client, &cleared["id"])["card_fraud_90d"], 0);
+    let one = decide(client, &check("t-5", "card-a", 100));
+    assert_eq!(features(client, &one["id"])["card_fraud_90d"], 1);
+    // One bad line, and nothing is changed.
+    let lines = format!("{}\n{}", label("t-3", "fraud"), label("t-4", "maybe"));
+    let refused = post(client, "application/x-ndjson", lines);
+    assert_eq!(problem(&refused), (422, "invalid".into(), vec!["/1/label".into()]));
+    let same = decide(client, &check("t-6", "card-a", 100));
+    assert_eq!(features(client, &same["id"])["card_fraud_90d"], 1);
+}

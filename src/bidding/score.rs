@@ -146,7 +146,8 @@ impl Ask<'_, '_> {
         let set = snapshot.models.at(model);
         let Some(active) = set.active.as_deref() else { return };
         let shadow = set.shadow.as_deref().filter(|shadow| predicts_clicks(shadow));
-        let asks = asks_of_the_user(&active.features) || shadow.is_some_and(|shadow| asks_of_the_user(&shadow.features));
+        let asks =
+            asks_of_the_user(&active.features) || shadow.is_some_and(|shadow| asks_of_the_user(&shadow.features));
         let personal = asks && scratch.subject.is_personal(self.request, snapshot.shared.vendor.as_ref());
         let (exchange, request, now) = (&*self.exchange.name, self.request, self.now);
         let seen = Seen { exchange, request, imp, markup: formats.markup(imp), personal, now };

@@ -34,7 +34,11 @@ pub fn hash64(seed: u64, bytes: &[u8]) -> u64 {
         hash = fold(hash ^ u64::from_le_bytes(*word), 0xD6E8_FEB8_6659_FD93);
     }
     if !rest.is_empty() {
-        hash = fold(hash ^ tail(rest), 0xD6E8_FEB8_6659_FD93);
+        // Where there are eight bytes, the rest are the last of them: without a branch on how many.
+        let tail = bytes
+            .last_chunk::<8>()
+            .map_or_else(|| tail(rest), |last| u64::from_le_bytes(*last) >> (64 - 8 * rest.len()));
+        hash = fold(hash ^ tail, 0xD6E8_FEB8_6659_FD93);
     }
     fold(hash ^ 0xA076_1D64_78BD_642F, 0xE703_7ED1_A0B4_28DB)
 }

@@ -198,8 +198,9 @@ impl Hashed {
         let indexed =
             |weight: Option<f64>| if value >= 0.0 { weight.unwrap_or(column.missing) } else { column.missing };
         match &column.weight {
-            Weight::Hashed => indexed(self.table.get(value as usize).map(|&weight| f64::from(weight))),
-            Weight::Indexed(weights) => indexed(weights.get(value as usize).copied()),
+            // By way of i64, for which processors have an instruction; what is too large for it has no weight either.
+            Weight::Hashed => indexed(self.table.get(value as i64 as usize).map(|&weight| f64::from(weight))),
+            Weight::Indexed(weights) => indexed(weights.get(value as i64 as usize).copied()),
             Weight::Factor(_) if value.is_nan() => column.missing,
             Weight::Factor(factor) => factor * value,
         }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::error::RequestError;
 use super::scan::{Kind, Scanner};
-use super::value::{count, flag, int, is_ext, is_object, lenient, raw, read_object, text};
+use super::value::{apart, count, flag, int, is_ext, is_object, lenient, raw, read_object, text};
 
 /// Section 3.2.18.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +74,7 @@ impl<'a> Segments<'a> {
             // The text was checked when the request was read, so this cannot fail half way.
             let _ = in_objects(&mut Scanner::new(self.data), "segment", &mut |s| {
                 in_objects(s, "id", &mut |s| {
-                    if let Some(id) = lenient(text)(s).unwrap_or_default() {
+                    if let Some(id) = lenient(s, text).unwrap_or_default() {
                         each(id);
                     }
                     Ok(())
@@ -103,7 +103,7 @@ fn in_objects<'a>(
         if !is_ext(s)? {
             return Ok(());
         }
-        s.object(|s, key| if key.text == name { read(s) } else { Ok(s.skip()?) })
+        s.object(|s, key| if key == name { read(s) } else { Ok(s.skip()?) })
     })
 }
 
@@ -114,25 +114,25 @@ pub(super) fn device<'a>(s: &mut Scanner<'a>, device: &mut Device<'a>) -> Result
         return Ok(());
     }
     read_object!(s, {
-        "ua" => device.ua, lenient(text);
-        "sua" => device.platform, sua;
-        "ip" => device.ip, lenient(text);
-        "ipv6" => device.ipv6, lenient(text);
-        "geo" => device.geo, geo;
+        "ua" => device.ua, |s| lenient(s, text);
+        "sua" => device.platform, |s| apart(s, sua);
+        "ip" => device.ip, |s| lenient(s, text);
+        "ipv6" => device.ipv6, |s| lenient(s, text);
+        "geo" => (), |s| apart(s, |s| geo(s, &mut device.geo));
         "devicetype" => device.devicetype, int;
-        "make" => device.make, lenient(text);
-        "model" => device.model, lenient(text);
+        "make" => device.make, |s| lenient(s, text);
+        "model" => device.model, |s| lenient(s, text);
         "os" => device.os, text;
-        "osv" => device.osv, lenient(text);
-        "language" => device.language, lenient(text);
-        "langb" => langb, lenient(text);
+        "osv" => device.osv, |s| lenient(s, text);
+        "language" => device.language, |s| lenient(s, text);
+        "langb" => langb, |s| lenient(s, text);
         "ifa" => device.ifa, text;
         "lmt" => device.lmt, flag;
         "dnt" => device.dnt, flag;
-        "w" => device.w, lenient(count);
-        "h" => device.h, lenient(count);
-        "js" => device.js, lenient(flag);
-        "connectiontype" => device.connectiontype, lenient(int);
+        "w" => device.w, |s| lenient(s, count);
+        "h" => device.h, |s| lenient(s, count);
+        "js" => device.js, |s| lenient(s, flag);
+        "connectiontype" => device.connectiontype, |s| lenient(s, int);
     });
     if device.language.is_none() {
         device.language = langb;
@@ -140,8 +140,8 @@ pub(super) fn device<'a>(s: &mut Scanner<'a>, device: &mut Device<'a>) -> Result
     Ok(())
 }
 
-fn geo<'a>(s: &mut Scanner<'a>) -> Result<Geo<'a>, RequestError> {
-    let mut geo = Geo::default();
+fn geo<'a>(s: &mut Scanner<'a>, geo: &mut Geo<'a>) -> Result<(), RequestError> {
+    *geo = Geo::default();
     if is_object(s)? {
         read_object!(s, {
             "country" => geo.country, text;
@@ -149,13 +149,13 @@ fn geo<'a>(s: &mut Scanner<'a>) -> Result<Geo<'a>, RequestError> {
             "city" => geo.city, text;
         });
     }
-    Ok(geo)
+    Ok(())
 }
 
 fn sua<'a>(s: &mut Scanner<'a>) -> Result<Option<Cow<'a, str>>, RequestError> {
     let mut brand = None;
     if is_ext(s)? {
-        read_object!(s, { "platform" => brand, platform; });
+        read_object!(s, { "platform" => brand, |s| apart(s, platform); });
     }
     Ok(brand)
 }
@@ -163,7 +163,7 @@ fn sua<'a>(s: &mut Scanner<'a>) -> Result<Option<Cow<'a, str>>, RequestError> {
 fn platform<'a>(s: &mut Scanner<'a>) -> Result<Option<Cow<'a, str>>, RequestError> {
     let mut brand = None;
     if is_ext(s)? {
-        read_object!(s, { "brand" => brand, lenient(text); });
+        read_object!(s, { "brand" => brand, |s| lenient(s, text); });
     }
     Ok(brand)
 }
@@ -180,8 +180,8 @@ pub(super) fn user<'a>(s: &mut Scanner<'a>, user: &mut User<'a>) -> Result<(), R
         "consent" => user.consent, text;
         "eids" => user.eids, raw;
         "data" => data, raw;
-        "geo" => user.geo, geo;
-        "ext" => ext, user_ext;
+        "geo" => (), |s| apart(s, |s| geo(s, &mut user.geo));
+        "ext" => ext, |s| apart(s, user_ext);
     });
     user.segments = Segments { data: data.unwrap_or("") };
     if user.consent.is_none() {
@@ -201,7 +201,7 @@ fn user_ext<'a>(s: &mut Scanner<'a>) -> Result<UserExt<'a>, RequestError> {
     let mut ext = UserExt::default();
     if is_ext(s)? {
         read_object!(s, {
-            "consent" => ext.consent, lenient(text);
+            "consent" => ext.consent, |s| lenient(s, text);
             "eids" => ext.eids, raw;
         });
     }

@@ -1,58 +1,11 @@
 //! JSON string escapes (RFC 8259 section 7): finding, checking, decoding and writing them.
 
-/// Bytes looked at in one step.
-const STEP: usize = 16;
+use super::chunk::{STEP, first_special};
 
 /// Whether a string ends, escapes or breaks at this byte.
 #[inline]
 fn is_special(byte: u8) -> bool {
     byte == b'"' || byte == b'\\' || byte < 0x20
-}
-
-/// The first quote, backslash or control character among sixteen bytes; 16 if there is none.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-pub fn first_special(bytes: &[u8; STEP]) -> usize {
-    use std::arch::x86_64::{
-        _mm_cmpeq_epi8, _mm_loadu_si128, _mm_max_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8,
-    };
-    // SAFETY: SSE2 is part of every x86-64, and the load, which may be unaligned, reads exactly the sixteen bytes.
-    let marks = unsafe {
-        let (x, last_control) = (_mm_loadu_si128(bytes.as_ptr().cast()), _mm_set1_epi8(0x1f));
-        let quote = _mm_cmpeq_epi8(x, _mm_set1_epi8(b'"' as i8));
-        let backslash = _mm_cmpeq_epi8(x, _mm_set1_epi8(b'\\' as i8));
-        let control = _mm_cmpeq_epi8(_mm_max_epu8(x, last_control), last_control);
-        _mm_movemask_epi8(_mm_or_si128(_mm_or_si128(quote, backslash), control))
-    };
-    (marks as u32 | 1 << STEP).trailing_zeros() as usize
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-pub use portable::first_special;
-
-/// The same eight bytes at a time, in ordinary registers.
-#[cfg(any(test, not(target_arch = "x86_64")))]
-pub mod portable {
-    use super::STEP;
-
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const HIGHS: u64 = 0x8080_8080_8080_8080;
-
-    pub fn first_special(bytes: &[u8; STEP]) -> usize {
-        let (halves, _) = bytes.as_chunks();
-        halves.iter().map(first_of_eight).enumerate().find(|(_, at)| *at < 8).map_or(STEP, |(half, at)| half * 8 + at)
-    }
-
-    fn first_of_eight(bytes: &[u8; 8]) -> usize {
-        let x = u64::from_le_bytes(*bytes);
-        let quote = (x ^ (ONES * b'"' as u64)).wrapping_sub(ONES);
-        let backslash = (x ^ (ONES * b'\\' as u64)).wrapping_sub(ONES);
-        let control = x.wrapping_sub(ONES * 0x20);
-        // Bytes of 0x80 and above are never special, and all three differences may mark them. Only the lowest mark
-        // counts: a borrow out of a marked byte may mark the ones above it.
-        let marks = (quote | backslash | control) & !x & HIGHS;
-        marks.trailing_zeros() as usize / 8
-    }
 }
 
 /// The first quote, backslash or control character at or after `at`; the length if there is none.

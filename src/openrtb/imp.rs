@@ -9,7 +9,7 @@ use super::error::RequestError;
 use super::list::{IntList, StrList, ints, strings};
 use super::native::{self, Native};
 use super::scan::{Kind, Scanner};
-use super::value::{Id, count, flag, id, int, is_object, lenient, price, read_object, switch, text};
+use super::value::{Id, apart, count, flag, id, int, is_object, lenient, price, read_object, switch, text};
 
 /// Sizes and deals beyond these are not looked at: a body of three-byte entries must not become a list of large ones.
 pub const MAX_FORMATS: usize = 256;
@@ -117,49 +117,50 @@ pub(super) fn imp<'a>(s: &mut Scanner<'a>, imp: &mut Imp<'a>) -> Result<(), Requ
     }
     read_object!(s, {
         "id" => imp.id, id;
-        "banner" => imp.banner, banner;
-        "video" => imp.video, audio_video::audio_video;
-        "audio" => imp.audio, audio_video::audio_video;
-        "native" => imp.native, native::native;
-        "pmp" => imp.pmp, pmp;
+        "banner" => (), |s| apart(s, |s| banner(s, &mut imp.banner));
+        "video" => imp.video, |s| apart(s, audio_video::audio_video);
+        "audio" => imp.audio, |s| apart(s, audio_video::audio_video);
+        "native" => imp.native, |s| apart(s, native::native);
+        "pmp" => imp.pmp, |s| apart(s, pmp);
         "bidfloor" => imp.bidfloor, price;
         "bidfloorcur" => imp.bidfloorcur, text;
         "secure" => imp.secure, flag;
         "instl" => imp.instl, switch;
-        "tagid" => imp.tagid, lenient(text);
+        "tagid" => imp.tagid, |s| lenient(s, text);
         "exp" => imp.exp, int;
-        "qty" => imp.qty, qty;
-        "rwdd" => imp.rwdd, lenient(switch);
-        "ssai" => imp.ssai, lenient(int);
-        "dt" => imp.dt, lenient(int);
+        "qty" => imp.qty, |s| apart(s, qty);
+        "rwdd" => imp.rwdd, |s| lenient(s, switch);
+        "ssai" => imp.ssai, |s| lenient(s, int);
+        "dt" => imp.dt, |s| lenient(s, int);
     });
     if imp.id.is_empty() { Err(RequestError::ImpWithoutId) } else { Ok(()) }
 }
 
-fn banner<'a>(s: &mut Scanner<'a>) -> Result<Option<Banner<'a>>, RequestError> {
-    let mut banner = Banner::default();
+fn banner<'a>(s: &mut Scanner<'a>, found: &mut Option<Banner<'a>>) -> Result<(), RequestError> {
+    *found = None;
     if !is_object(s)? {
-        return Ok(None);
+        return Ok(());
     }
+    let banner = found.insert(Banner::default());
     read_object!(s, {
         "w" => banner.w, count;
         "h" => banner.h, count;
-        "format" => banner.format, formats;
+        "format" => (), |s| apart(s, |s| formats(s, &mut banner.format));
         "btype" => banner.btype, ints;
         "battr" => banner.battr, ints;
         "mimes" => banner.mimes, strings;
-        "pos" => banner.pos, lenient(int);
+        "pos" => banner.pos, |s| lenient(s, int);
         "api" => banner.api, ints;
     });
-    Ok(Some(banner))
+    Ok(())
 }
 
 /// An array of formats, or one format that an exchange forgot to put into an array.
-fn formats(s: &mut Scanner) -> Result<SmallVec<[Format; 4]>, RequestError> {
-    let mut formats = SmallVec::new();
+fn formats(s: &mut Scanner, formats: &mut SmallVec<[Format; 4]>) -> Result<(), RequestError> {
+    formats.clear();
     if s.kind()? != Kind::Array {
         formats.extend(format(s)?);
-        return Ok(formats);
+        return Ok(());
     }
     s.array(|s| {
         if formats.len() < MAX_FORMATS {
@@ -168,8 +169,7 @@ fn formats(s: &mut Scanner) -> Result<SmallVec<[Format; 4]>, RequestError> {
         } else {
             Ok(s.skip()?)
         }
-    })?;
-    Ok(formats)
+    })
 }
 
 fn format(s: &mut Scanner) -> Result<Option<Format>, RequestError> {
@@ -195,7 +195,7 @@ fn pmp<'a>(s: &mut Scanner<'a>) -> Result<Option<Pmp<'a>>, RequestError> {
     }
     read_object!(s, {
         "private_auction" => pmp.private_auction, switch;
-        "deals" => pmp.deals, deals;
+        "deals" => pmp.deals, |s| apart(s, deals);
     });
     Ok(Some(pmp))
 }
@@ -226,7 +226,7 @@ fn deal<'a>(s: &mut Scanner<'a>) -> Result<Option<Deal<'a>>, RequestError> {
         "bidfloor" => deal.bidfloor, price;
         "bidfloorcur" => deal.bidfloorcur, text;
         "mincpmpersec" => deal.mincpmpersec, price;
-        "at" => deal.at, lenient(int);
+        "at" => deal.at, |s| lenient(s, int);
         "wseat" => deal.wseat, strings;
         "wadomain" => deal.wadomain, strings;
     });

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::error::RequestError;
 use super::list::{StrList, strings};
 use super::scan::Scanner;
-use super::value::{int, is_object, lenient, read_object, text};
+use super::value::{apart, int, is_object, lenient, read_object, text};
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Channel {
@@ -58,63 +58,58 @@ impl Inventory<'_> {
     }
 }
 
-/// The one place that a request may name.
-#[derive(Debug, Default)]
-pub(super) struct Place<'a> {
-    pub inventory: Option<Inventory<'a>>,
-    pub has_many: bool,
-}
-
-impl<'a> Place<'a> {
-    /// Reads a `site`, `app` or `dooh`, where it lies. Of one key given twice the later counts; two kinds of place are
-    /// too many (sections 3.2.13 and 3.2.14: at most one).
-    pub fn read(&mut self, s: &mut Scanner<'a>, channel: Channel) -> Result<(), RequestError> {
-        if !is_object(s)? {
-            self.inventory.take_if(|inventory| inventory.channel == channel);
-            return Ok(());
-        }
-        self.has_many |= self.inventory.as_ref().is_some_and(|other| other.channel != channel);
-        let found = self.inventory.insert(Inventory { channel, ..Inventory::default() });
-        fields(s, found)
+/// Reads a `site`, `app` or `dooh`; whether there was one of another kind before. Of one key given twice the later counts;
+/// two kinds are too many (sections 3.2.13 and 3.2.14: at most one).
+pub(super) fn read<'a>(
+    s: &mut Scanner<'a>,
+    channel: Channel,
+    inventory: &mut Option<Inventory<'a>>,
+) -> Result<bool, RequestError> {
+    if !is_object(s)? {
+        inventory.take_if(|inventory| inventory.channel == channel);
+        return Ok(false);
     }
+    let has_other = inventory.as_ref().is_some_and(|other| other.channel != channel);
+    fields(s, inventory.insert(Inventory { channel, ..Inventory::default() }))?;
+    Ok(has_other)
 }
 
 fn fields<'a>(s: &mut Scanner<'a>, found: &mut Inventory<'a>) -> Result<(), RequestError> {
     read_object!(s, {
         "id" => found.id, text;
-        "name" => found.name, lenient(text);
+        "name" => found.name, |s| lenient(s, text);
         "domain" => found.domain, text;
         "bundle" => found.bundle, text;
-        "page" => found.page, lenient(text);
+        "page" => found.page, |s| lenient(s, text);
         "cat" => found.cat, strings;
-        "sectioncat" => found.sectioncat, lenient(strings);
-        "pagecat" => found.pagecat, lenient(strings);
-        "cattax" => found.cattax, lenient(int);
-        "keywords" => found.keywords, lenient(text);
-        "publisher" => found.publisher, publisher;
-        "content" => found.content, content;
+        "sectioncat" => found.sectioncat, |s| lenient(s, strings);
+        "pagecat" => found.pagecat, |s| lenient(s, strings);
+        "cattax" => found.cattax, |s| lenient(s, int);
+        "keywords" => found.keywords, |s| lenient(s, text);
+        "publisher" => (), |s| apart(s, |s| publisher(s, &mut found.publisher));
+        "content" => (), |s| apart(s, |s| content(s, &mut found.content));
     });
     Ok(())
 }
 
-fn publisher<'a>(s: &mut Scanner<'a>) -> Result<Publisher<'a>, RequestError> {
-    let mut publisher = Publisher::default();
+fn publisher<'a>(s: &mut Scanner<'a>, publisher: &mut Publisher<'a>) -> Result<(), RequestError> {
+    *publisher = Publisher::default();
     if is_object(s)? {
         read_object!(s, {
             "id" => publisher.id, text;
-            "domain" => publisher.domain, lenient(text);
+            "domain" => publisher.domain, |s| lenient(s, text);
         });
     }
-    Ok(publisher)
+    Ok(())
 }
 
-fn content<'a>(s: &mut Scanner<'a>) -> Result<Content<'a>, RequestError> {
-    let mut content = Content::default();
+fn content<'a>(s: &mut Scanner<'a>, content: &mut Content<'a>) -> Result<(), RequestError> {
+    *content = Content::default();
     if is_object(s)? {
         read_object!(s, {
-            "language" => content.language, lenient(text);
-            "cat" => content.cat, lenient(strings);
+            "language" => content.language, |s| lenient(s, text);
+            "cat" => content.cat, |s| lenient(s, strings);
         });
     }
-    Ok(content)
+    Ok(())
 }

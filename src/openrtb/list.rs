@@ -4,27 +4,41 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::containers::each_element;
 use super::error::RequestError;
-use super::scan::{Kind, Scanner, Str};
+use super::scan::{Kind, Scanner};
+use super::string::Str;
+
+/// A list as it stands in the body.
+#[derive(Clone, Copy, Default)]
+struct Raw<'a> {
+    text: &'a str,
+    /// Entries that count.
+    len: u32,
+    is_plain: bool,
+}
+
+impl<'a> Raw<'a> {
+    fn walk(self) -> Scanner<'a> {
+        Scanner::at_start(self.text, self.is_plain)
+    }
+}
 
 /// Strings; a number counts as its text, null entries do not count, and one string alone is a list of one.
 #[derive(Clone, Copy, Default)]
-pub struct StrList<'a> {
-    raw: &'a str,
-    len: u32,
-}
+pub struct StrList<'a>(Raw<'a>);
 
 impl<'a> StrList<'a> {
     pub fn len(&self) -> usize {
-        self.len as usize
+        self.0.len as usize
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.0.len == 0
     }
 
     pub fn iter(&self) -> StrIter<'a> {
-        StrIter { at: Scanner::new(self.raw) }
+        StrIter { at: self.0.walk() }
     }
 
     pub fn contains(&self, wanted: &str) -> bool {
@@ -71,22 +85,19 @@ impl<'a> Iterator for StrIter<'a> {
 /// Integers, or what exchanges send for them (`1.0`, `"1"`, `true`); null entries do not count, and one integer alone is
 /// a list of one.
 #[derive(Clone, Copy, Default)]
-pub struct IntList<'a> {
-    raw: &'a str,
-    len: u32,
-}
+pub struct IntList<'a>(Raw<'a>);
 
 impl<'a> IntList<'a> {
     pub fn len(&self) -> usize {
-        self.len as usize
+        self.0.len as usize
     }
 
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.0.len == 0
     }
 
     pub fn iter(&self) -> IntIter<'a> {
-        IntIter { at: Scanner::new(self.raw) }
+        IntIter { at: self.0.walk() }
     }
 
     pub fn contains(&self, wanted: i64) -> bool {
@@ -134,38 +145,64 @@ impl Iterator for IntIter<'_> {
     }
 }
 
-/// Checks every entry and keeps the slice.
-#[inline]
+/// Checks every entry and keeps the slice; `entry` says how many it counts for.
+#[inline(always)]
 fn list<'a>(
     s: &mut Scanner<'a>,
-    mut entry: impl FnMut(&mut Scanner<'a>) -> Result<bool, RequestError>,
-) -> Result<(&'a str, u32), RequestError> {
+    entry: impl Fn(&mut Scanner<'a>) -> Result<u32, RequestError>,
+) -> Result<Raw<'a>, RequestError> {
+    let from = s;
+    let mut s = *from;
+    let s = &mut s;
     let start = s.position();
     let mut len = 0;
-    match s.kind()? {
-        Kind::Null => {
-            s.null()?;
-            return Ok(("", 0));
-        }
-        Kind::Array => s.array(|s| entry(s).map(|counts| len += u32::from(counts)))?,
-        _ => len += u32::from(entry(s)?),
+    if s.sees(b'[') {
+        each_element!(s, {
+            len += entry(s)?;
+        });
+    } else {
+        len += entry(s)?;
     }
-    Ok((s.since(start), len))
+    *from = *s;
+    Ok(Raw { text: s.since(start), len, is_plain: s.is_plain() })
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn strings<'a>(s: &mut Scanner<'a>) -> Result<StrList<'a>, RequestError> {
-    let (raw, len) = list(s, |s| match s.next_byte() {
-        b'"' => Ok(s.string().map(|_| true)?),
-        b'-' | b'0'..=b'9' => Ok(s.number().map(|_| true)?),
-        b'n' => Ok(s.null().map(|()| false)?),
-        _ => Err(s.kind().map_or_else(RequestError::from, |_| s.wrong_type())),
-    })?;
-    Ok(StrList { raw, len })
+    s.apart(string_list).map(StrList)
 }
 
-#[inline]
+#[inline(never)]
+fn string_list<'a>(s: &mut Scanner<'a>) -> Result<Raw<'a>, RequestError> {
+    list(s, string)
+}
+
+#[inline(always)]
+fn string(s: &mut Scanner) -> Result<u32, RequestError> {
+    if s.plain_string().is_some() { Ok(1) } else { s.apart(odd_string) }
+}
+
+#[cold]
+fn odd_string(s: &mut Scanner) -> Result<u32, RequestError> {
+    match s.kind()? {
+        Kind::String => Ok(s.pass_string().map(|()| 1)?),
+        Kind::Number => Ok(s.number().map(|_| 1)?),
+        Kind::Null => Ok(s.null().map(|()| 0)?),
+        _ => Err(s.wrong_type()),
+    }
+}
+
+#[inline(always)]
 pub(super) fn ints<'a>(s: &mut Scanner<'a>) -> Result<IntList<'a>, RequestError> {
-    let (raw, len) = list(s, |s| Ok(super::value::int(s)?.is_some()))?;
-    Ok(IntList { raw, len })
+    s.apart(int_list).map(IntList)
+}
+
+#[inline(never)]
+fn int_list<'a>(s: &mut Scanner<'a>) -> Result<Raw<'a>, RequestError> {
+    list(s, integer)
+}
+
+#[inline(always)]
+fn integer(s: &mut Scanner) -> Result<u32, RequestError> {
+    Ok(u32::from(super::value::int(s)?.is_some()))
 }

@@ -1,8 +1,9 @@
 //! OpenRTB 2.6 on the wire: requests in, responses out, notices back. Pure: bytes and values, nothing else.
 //!
 //! A request, from the bottom up:
+//! - `chunk`: many bytes looked at together.
 //! - [`escape`]: JSON strings: where they end, what they say, how to write them.
-//! - [`scan`], `skip`: a strict pull scanner over one JSON text.
+//! - [`scan`], [`string`], `number`, `containers`, `keys`, `skip`: a strict pull scanner over one JSON text.
 //! - [`value`], [`list`]: one value or list as the type its field has, tolerantly.
 //! - [`imp`], [`audio_video`], [`native`], [`inventory`], [`device_user`], [`request`]: the objects; [`request::parse`]
 //!   is the way in.
@@ -18,9 +19,11 @@
 //! - [`claim`], [`decimal`], [`google_price`]: what a notice's price comes to.
 
 pub mod audio_video;
+mod chunk;
 pub mod claim;
 pub mod codes;
 pub mod consent;
+mod containers;
 pub mod decimal;
 pub mod device_user;
 pub mod error;
@@ -29,14 +32,17 @@ pub mod fragment;
 pub mod google_price;
 pub mod imp;
 pub mod inventory;
+mod keys;
 pub mod list;
 pub mod native;
 pub mod notice;
+mod number;
 pub mod query;
 pub mod request;
 pub mod response;
 pub mod scan;
 mod skip;
+pub mod string;
 pub mod supply_chain;
 pub mod token;
 pub mod value;

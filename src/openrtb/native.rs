@@ -121,7 +121,7 @@ pub(super) fn native<'a>(s: &mut Scanner<'a>) -> Result<Option<Native<'a>>, Requ
     let mut request = None;
     read_object!(s, {
         "request" => request, raw;
-        "api" => native.api, lenient(ints);
+        "api" => native.api, |s| lenient(s, ints);
         "battr" => native.battr, ints;
     });
     native.request = request.unwrap_or_else(|| s.since(start));
@@ -163,7 +163,7 @@ fn markup(s: &mut Scanner) -> Result<NativeRequest, NativeError> {
         return Err(NativeError::Malformed);
     }
     s.object(|s, key| {
-        match key.text {
+        match key {
             "native" => wrapped = Some(s.raw()?),
             name => request_field(s, name, &mut found)?,
         }
@@ -174,7 +174,7 @@ fn markup(s: &mut Scanner) -> Result<NativeRequest, NativeError> {
         if !is_object(&mut s)? {
             return Err(NativeError::Malformed);
         }
-        s.object(|s, key| request_field(s, key.text, &mut found))?;
+        s.object(|s, key| request_field(s, key, &mut found))?;
     }
     let assets = &found.assets;
     if assets.is_empty() {
@@ -212,7 +212,7 @@ fn is_context(context: Option<i64>, subtype: Option<i64>) -> bool {
 fn event_tracker(s: &mut Scanner) -> Result<(), NativeError> {
     let mut event = None;
     if is_object(s)? {
-        read_object!(s, { "event" => event, lenient(int); });
+        read_object!(s, { "event" => event, |s| lenient(s, int); });
     }
     match event {
         None | Some(1..=4 | OWN_CODES..) => Ok(()),
@@ -222,11 +222,11 @@ fn event_tracker(s: &mut Scanner) -> Result<(), NativeError> {
 
 fn request_field(s: &mut Scanner, key: &str, found: &mut NativeRequest) -> Result<(), NativeError> {
     match key {
-        "context" => found.context = lenient(int)(s).map_err(|_| NativeError::Malformed)?,
-        "contextsubtype" => found.contextsubtype = lenient(int)(s).map_err(|_| NativeError::Malformed)?,
+        "context" => found.context = lenient(s, int).map_err(|_| NativeError::Malformed)?,
+        "contextsubtype" => found.contextsubtype = lenient(s, int).map_err(|_| NativeError::Malformed)?,
         "eventtrackers" if s.kind()? == Kind::Array => s.array(event_tracker)?,
-        "plcmttype" => found.plcmttype = lenient(int)(s).map_err(|_| NativeError::Malformed)?,
-        "plcmtcnt" => found.plcmtcnt = lenient(count)(s).map_err(|_| NativeError::Malformed)?.unwrap_or(1),
+        "plcmttype" => found.plcmttype = lenient(s, int).map_err(|_| NativeError::Malformed)?,
+        "plcmtcnt" => found.plcmtcnt = lenient(s, count).map_err(|_| NativeError::Malformed)?.unwrap_or(1),
         "assets" => {
             found.assets.clear();
             if s.kind()? != Kind::Array {
@@ -290,7 +290,7 @@ fn img_asset(s: &mut Scanner) -> Result<Option<AssetKind>, RequestError> {
         "h" => h, count;
         "wmin" => wmin, count;
         "hmin" => hmin, count;
-        "mimes" => mimes, lenient(strings);
+        "mimes" => mimes, |s| lenient(s, strings);
     });
     let mimes = ImageTypes::of(mimes);
     let size = |side: Option<u32>| side.unwrap_or(0);

@@ -126,7 +126,7 @@ fn a_later_duplicate_wins_and_escaped_keys_are_keys() {
 #[test]
 fn broken_rules_are_refused_by_name() {
     let many = format!(r#"{{"id":"r","imp":[{}{{"id":"x"}}]}}"#, r#"{"id":"x"},"#.repeat(MAX_IMPS));
-    let deep = with(&format!(r#""ext":{}{}"#, "[".repeat(MAX_DEPTH), "]".repeat(MAX_DEPTH)));
+    let deep = with(&format!(r#""ext":{}{}"#, "[".repeat(MAX_DEPTH + 2), "]".repeat(MAX_DEPTH + 2)));
     for (body, label) in [
         ("", "malformed"),
         ("{", "malformed"),

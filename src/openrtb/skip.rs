@@ -1,116 +1,84 @@
 //! Passing over values that nobody asked for, as strictly as if someone had.
 
-use super::scan::{ScanError, Scanner};
+use super::scan::{LEVELS, MAX_DEPTH, ScanError, Scanner};
 
 impl Scanner<'_> {
     /// Skips one value, checking it.
-    #[inline]
+    #[inline(always)]
     pub fn skip(&mut self) -> Result<(), ScanError> {
-        match self.next_byte() {
-            b'{' | b'[' => self.skip_container(),
-            _ => self.skip_scalar(),
+        if self.digit().is_none() && self.plain_string().is_none() {
+            self.apart(Scanner::skip_here)?;
         }
+        Ok(())
     }
 
-    fn skip_scalar(&mut self) -> Result<(), ScanError> {
+    #[inline(never)]
+    fn skip_here(&mut self) -> Result<(), ScanError> {
         match self.next_byte() {
-            b'"' => self.pass_string().map(drop),
+            b'{' | b'[' => self.skip_container(),
             b'-' | b'0'..=b'9' => match self.short_integer() {
                 Some(_) => Ok(()),
                 None => self.number().map(drop),
             },
+            b'"' => self.pass_string(),
             b't' | b'f' => self.bool().map(drop),
             _ => self.null(),
         }
     }
 
-    /// A key and its colon, whatever they are.
-    #[inline]
-    fn skip_key(&mut self) -> Result<(), ScanError> {
-        if self.next_byte() != b'"' {
-            return self.fail(self.pos);
-        }
-        self.pass_string()?;
-        self.colon()
-    }
-
+    #[inline(never)]
     fn skip_container(&mut self) -> Result<(), ScanError> {
-        let base = self.depth;
-        let mut open = Open::default();
+        let mut s = *self;
+        // A bit for each container that is open, the innermost lowest: set for an object. Above them one more is set. Beyond
+        // so many the outer ones are on the heap, which only what nobody means to send gets to.
+        let (mut open, mut outer) = (1u64, Vec::new());
         // A loop, since the input chooses the depth.
         loop {
-            let opened = self.next_byte();
-            if matches!(opened, b'{' | b'[') {
-                self.open(opened)?;
-                open.push(opened == b'{', self.depth - base);
-                if opened == b'{' {
-                    if self.next_byte() != b'}' {
-                        self.skip_key()?;
-                        continue;
+            match s.next_byte() {
+                b'"' => s.pass_string()?,
+                b'{' | b'[' if open >> LEVELS != 0 => {
+                    if (outer.len() + 1) * LEVELS >= MAX_DEPTH {
+                        return Err(ScanError::TooDeep);
                     }
-                } else if self.next_byte() != b']' {
+                    outer.push(open);
+                    open = 1;
                     continue;
                 }
-            } else {
-                self.skip_scalar()?;
+                b'{' => {
+                    if s.pass_key()? {
+                        open = open << 1 | 1;
+                        continue;
+                    }
+                }
+                b'[' => {
+                    if s.starts(b'[', b']')? {
+                        open <<= 1;
+                        continue;
+                    }
+                }
+                _ => s.skip()?,
             }
-            // A value is complete, or an empty container is about to close: close what ends here.
+            // A value is complete: close what ends here.
             loop {
-                match (self.next_byte(), open.is_object()) {
-                    (b',', true) => {
-                        self.pos += 1;
-                        self.skip_key()?;
-                        break;
-                    }
-                    (b',', false) => {
-                        self.pos += 1;
-                        break;
-                    }
-                    (b'}', true) | (b']', false) => {
-                        self.pos += 1;
-                        self.depth -= 1;
-                        if self.depth == base {
+                if open == 1 {
+                    match outer.pop() {
+                        Some(word) => open = word,
+                        None => {
+                            *self = s;
                             return Ok(());
                         }
-                        open.pop(self.depth - base);
                     }
-                    _ => return self.fail(self.pos),
                 }
+                let goes_on = if open & 1 == 1 {
+                    (s.surely_has_more_fields() || (!s.take(b'}') && s.has_more_fields()?)) && s.pass_key()?
+                } else {
+                    s.take(b',') || (!s.take(b']') && s.apart(|s| s.goes_on(b']'))?)
+                };
+                if goes_on {
+                    break;
+                }
+                open >>= 1;
             }
-        }
-    }
-}
-
-/// The containers that are open, a bit for each: set for an object. Beyond 64 the outer ones are on the heap, which only
-/// what nobody means to send gets to.
-#[derive(Default)]
-struct Open {
-    inner: u64,
-    outer: Vec<u64>,
-}
-
-impl Open {
-    #[inline]
-    fn is_object(&self) -> bool {
-        self.inner & 1 == 1
-    }
-
-    /// `count` is how many are open then.
-    #[inline]
-    fn push(&mut self, is_object: bool, count: usize) {
-        if count % 64 == 1 && count > 64 {
-            self.outer.push(self.inner);
-        }
-        self.inner = self.inner << 1 | u64::from(is_object);
-    }
-
-    #[inline]
-    fn pop(&mut self, count: usize) {
-        self.inner >>= 1;
-        if count.is_multiple_of(64)
-            && let Some(inner) = self.outer.pop()
-        {
-            self.inner = inner;
         }
     }
 }

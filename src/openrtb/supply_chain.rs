@@ -42,7 +42,7 @@ fn chain<'a>(s: &mut Scanner<'a>) -> Result<SupplyChain<'a>, RequestError> {
     }
     read_object!(s, {
         "complete" => found.complete, switch;
-        "nodes" => (), |s: &mut Scanner<'a>| nodes(s, &mut found.nodes);
+        "nodes" => (), |s: &mut Scanner<'a>| s.apart(|s| nodes(s, &mut found.nodes));
     });
     Ok(found)
 }

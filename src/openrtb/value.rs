@@ -4,25 +4,58 @@
 use std::borrow::Cow;
 
 use super::error::RequestError;
-use super::scan::{Kind, Scanner, Str};
+use super::scan::{Kind, Scanner};
+use super::string::Str;
 
 /// Reads the fields of an object: `"name" => place, reader;`. Unknown fields are skipped (OpenRTB 2.6 section 2.6),
 /// and a later duplicate wins.
 macro_rules! read_object {
-    ($s:ident, { $($name:literal => $place:expr, $read:expr;)* }) => {
-        $s.object(|$s, key| {
-            // The comparisons of numbers become one search; the text settles it for long ones.
-            $(if key.code == const { $crate::openrtb::scan::key_code($name.as_bytes()) }
-                && ($name.len() <= $crate::openrtb::scan::SHORT_KEY || key.text == $name)
-            {
-                $place = ($read)($s)?;
-                return Ok::<(), $crate::openrtb::error::RequestError>(());
-            })*
-            Ok($s.skip()?)
-        })?
-    };
+    ($s:ident, { $($name:literal => $place:expr, $read:expr;)* }) => {{
+        use $crate::openrtb::keys::{Key, Slots};
+        const SLOTS: Slots = Slots::new(&[$($name),*]);
+        // A copy stays in registers.
+        let from = &mut *$s;
+        let mut copy = *from;
+        let $s = &mut copy;
+        if $s.next_byte() != b'{' {
+            $s.unexpected()?;
+        }
+        let mut key = Key::NONE;
+        while $s.key(&mut key)? {
+            'field: {
+                // The comparisons become one jump.
+                let slot = SLOTS.of(key);
+                if key.second == 0 {
+                    $(if const { $name.len() <= 8 } && slot == const { SLOTS.of(Key::new($name.as_bytes())) } {
+                        if key.first == const { Key::new($name.as_bytes()).first } {
+                            $place = ($read)($s)?;
+                            break 'field;
+                        }
+                    })*
+                } else {
+                    $(if const { $name.len() > 8 } && slot == const { SLOTS.of(Key::new($name.as_bytes())) } {
+                        if key == const { Key::new($name.as_bytes()) } {
+                            $place = ($read)($s)?;
+                            break 'field;
+                        }
+                    })*
+                }
+                $s.skip()?;
+            }
+            if !$s.surely_has_more_fields() && ($s.take(b'}') || !$s.has_more_fields()?) {
+                break;
+            }
+        }
+        *from = copy;
+    }};
 }
 pub(super) use read_object;
+
+/// [`Scanner::apart`], for fields that functions of their own read.
+#[inline(always)]
+pub(super) fn apart<'a, T>(s: &mut Scanner<'a>, read: impl FnOnce(&mut Scanner<'a>) -> T) -> T {
+    s.apart(read)
+}
 
 /// An identifier that the response must repeat: its text, and how the request spelled it.
 #[derive(Clone, Debug, Default)]
@@ -61,26 +94,36 @@ impl PartialEq<str> for Id<'_> {
     }
 }
 
-/// A string, or a number as its text; `None` for null.
-#[inline]
-fn string_or_number<'a>(s: &mut Scanner<'a>) -> Result<Option<Str<'a>>, RequestError> {
-    if s.next_byte() == b'"' {
-        return Ok(Some(s.string()?));
+#[inline(always)]
+pub(super) fn text<'a>(s: &mut Scanner<'a>) -> Result<Option<Cow<'a, str>>, RequestError> {
+    match s.plain_string() {
+        Some(text) => Ok(Some(Cow::Borrowed(text))),
+        None => s.apart(odd_text),
     }
+}
+
+#[inline(never)]
+fn odd_text<'a>(s: &mut Scanner<'a>) -> Result<Option<Cow<'a, str>>, RequestError> {
+    Ok(string_or_number(s)?.map(Str::decode))
+}
+
+/// A string, or a number as its text; `None` for null.
+fn string_or_number<'a>(s: &mut Scanner<'a>) -> Result<Option<Str<'a>>, RequestError> {
     match s.kind()? {
+        Kind::String => Ok(Some(s.string()?)),
         Kind::Number => Ok(Some(Str { raw: s.number()?, escaped: false })),
         Kind::Null => Ok(s.null().map(|()| None)?),
         _ => Err(s.wrong_type()),
     }
 }
 
-#[inline]
-pub(super) fn text<'a>(s: &mut Scanner<'a>) -> Result<Option<Cow<'a, str>>, RequestError> {
-    Ok(string_or_number(s)?.map(Str::decode))
+#[inline(always)]
+pub(super) fn id<'a>(s: &mut Scanner<'a>) -> Result<Id<'a>, RequestError> {
+    s.apart(any_id)
 }
 
-#[inline]
-pub(super) fn id<'a>(s: &mut Scanner<'a>) -> Result<Id<'a>, RequestError> {
+#[inline(never)]
+fn any_id<'a>(s: &mut Scanner<'a>) -> Result<Id<'a>, RequestError> {
     Ok(string_or_number(s)?.map(|found| Id { text: found.decode(), spelled: found.raw }).unwrap_or_default())
 }
 
@@ -109,14 +152,18 @@ fn number_in(text: &str) -> Option<&str> {
 }
 
 /// An integer; a boolean is 0 or 1, an empty string is absent.
-#[inline]
+#[inline(always)]
 pub(super) fn int(s: &mut Scanner) -> Result<Option<i64>, RequestError> {
-    match s.short_integer() {
+    match s.digit() {
         Some(value) => Ok(Some(value)),
-        None => odd_int(s),
+        None => match s.short_integer() {
+            Some(value) => Ok(Some(value)),
+            None => s.apart(odd_int),
+        },
     }
 }
 
+#[cold]
 fn odd_int(s: &mut Scanner) -> Result<Option<i64>, RequestError> {
     match s.kind()? {
         Kind::Number => integer(s.number()?).map(Some).ok_or_else(|| s.wrong_type()),
@@ -131,7 +178,7 @@ fn odd_int(s: &mut Scanner) -> Result<Option<i64>, RequestError> {
 }
 
 /// As [`int`], but at least 0; above u32 it is the largest u32.
-#[inline]
+#[inline(always)]
 pub(super) fn count(s: &mut Scanner) -> Result<Option<u32>, RequestError> {
     match int(s)? {
         Some(value) if value < 0 => Err(s.negative()),
@@ -140,19 +187,24 @@ pub(super) fn count(s: &mut Scanner) -> Result<Option<u32>, RequestError> {
 }
 
 /// As [`int`]: anything but 0 is set.
-#[inline]
+#[inline(always)]
 pub(super) fn flag(s: &mut Scanner) -> Result<Option<bool>, RequestError> {
     Ok(int(s)?.map(|value| value != 0))
 }
 
 /// As [`flag`], unset when absent.
-#[inline]
+#[inline(always)]
 pub(super) fn switch(s: &mut Scanner) -> Result<bool, RequestError> {
     Ok(flag(s)? == Some(true))
 }
 
-#[inline]
+#[inline(always)]
 pub(super) fn float(s: &mut Scanner) -> Result<Option<f64>, RequestError> {
+    s.apart(any_float)
+}
+
+#[inline(never)]
+fn any_float(s: &mut Scanner) -> Result<Option<f64>, RequestError> {
     let parse = |number: &str| number.parse().ok();
     match s.kind()? {
         Kind::Number => parse(s.number()?).map(Some).ok_or_else(|| s.wrong_type()),
@@ -166,7 +218,6 @@ pub(super) fn float(s: &mut Scanner) -> Result<Option<f64>, RequestError> {
 }
 
 /// A price: a number that is not negative, 0 when absent.
-#[inline]
 pub(super) fn price(s: &mut Scanner) -> Result<f64, RequestError> {
     match float(s)? {
         Some(value) if value < 0.0 => Err(s.negative()),
@@ -175,26 +226,35 @@ pub(super) fn price(s: &mut Scanner) -> Result<f64, RequestError> {
 }
 
 /// For fields that only refine a decision: a value of the wrong type is as good as absent.
-#[inline]
+#[inline(always)]
 pub(super) fn lenient<'a, T: Default>(
-    read: impl Fn(&mut Scanner<'a>) -> Result<T, RequestError>,
-) -> impl Fn(&mut Scanner<'a>) -> Result<T, RequestError> {
-    move |s| {
-        let before = *s;
-        match read(s) {
-            Err(RequestError::WrongType(_) | RequestError::Negative(_)) => {
-                *s = before;
-                s.skip()?;
-                Ok(T::default())
-            }
-            result => result,
-        }
+    s: &mut Scanner<'a>,
+    read: impl FnOnce(&mut Scanner<'a>) -> Result<T, RequestError>,
+) -> Result<T, RequestError> {
+    let before = s.pos;
+    match read(s) {
+        Err(error) => s.apart(|s| forgive(s, before, error)).map(|()| T::default()),
+        result => result,
     }
 }
 
+#[cold]
+fn forgive(s: &mut Scanner, before: usize, error: RequestError) -> Result<(), RequestError> {
+    if !matches!(error, RequestError::WrongType(_) | RequestError::Negative(_)) {
+        return Err(error);
+    }
+    s.pos = before;
+    Ok(s.skip()?)
+}
+
 /// The value as it stands in the body; `None` for null.
-#[inline]
+#[inline(always)]
 pub(super) fn raw<'a>(s: &mut Scanner<'a>) -> Result<Option<&'a str>, RequestError> {
+    s.apart(any_raw)
+}
+
+#[inline(never)]
+fn any_raw<'a>(s: &mut Scanner<'a>) -> Result<Option<&'a str>, RequestError> {
     match s.kind()? {
         Kind::Null => Ok(s.null().map(|()| None)?),
         _ => Ok(Some(s.raw()?)),
@@ -203,8 +263,13 @@ pub(super) fn raw<'a>(s: &mut Scanner<'a>) -> Result<Option<&'a str>, RequestErr
 
 /// Whether an object starts here. Null is consumed and is none, and so is `[]`, which is how PHP writes an empty
 /// object; another value has the wrong type.
-#[inline]
+#[inline(always)]
 pub(super) fn is_object(s: &mut Scanner) -> Result<bool, RequestError> {
+    if s.next_byte() == b'{' { Ok(true) } else { s.apart(is_no_object) }
+}
+
+#[cold]
+fn is_no_object(s: &mut Scanner) -> Result<bool, RequestError> {
     match s.kind()? {
         Kind::Object => Ok(true),
         Kind::Null => Ok(s.null().map(|()| false)?),
@@ -214,10 +279,7 @@ pub(super) fn is_object(s: &mut Scanner) -> Result<bool, RequestError> {
 }
 
 /// Whether an object starts here; anything else is skipped: `ext` is anyone's.
-#[inline]
+#[inline(always)]
 pub(super) fn is_ext(s: &mut Scanner) -> Result<bool, RequestError> {
-    match s.kind()? {
-        Kind::Object => Ok(true),
-        _ => Ok(s.skip().map(|()| false)?),
-    }
+    if s.next_byte() == b'{' { Ok(true) } else { Ok(s.skip().map(|()| false)?) }
 }

@@ -21,7 +21,7 @@ use crate::bidding::{BidDecision, Reason, Served, Told, decide, vast};
 use crate::event::Event;
 use crate::eventlog::{AppendError, LogState};
 use crate::openrtb::inventory::Inventory;
-use crate::openrtb::request::{BidRequest, parse};
+use crate::openrtb::request::{BidRequest, parse_into};
 use crate::openrtb::response::{BidParts, ResponseWriter, write_no_bid};
 use crate::scoring::Models;
 
@@ -120,13 +120,11 @@ impl Call<'_> {
             // Too late for almost all: the time that reading it takes is better spent on the next.
             return self.overloaded();
         }
-        let request = match parse(body) {
-            Ok(request) => request,
-            Err(error) => {
-                let rule = if foreign_version(self.headers) { "version" } else { error.as_str() };
-                return self.refused(rule, StatusCode::BAD_REQUEST);
-            }
-        };
+        let mut request = BidRequest::default();
+        if let Err(error) = parse_into(&mut request, body) {
+            let rule = if foreign_version(self.headers) { "version" } else { error.as_str() };
+            return self.refused(rule, StatusCode::BAD_REQUEST);
+        }
         match bids(self, &request) {
             Ok(body) => self.json(body),
             Err(reason) => {

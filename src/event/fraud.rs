@@ -1,5 +1,7 @@
 //! Events of fraud checks: kinds 32 to 47.
 
+use std::sync::Arc;
+
 use crate::clock::UnixMs;
 use crate::wire::{Put, Take};
 
@@ -12,7 +14,7 @@ pub enum FraudEvent {
         fingerprint: u64,
         names: Vec<String>,
     },
-    Check(Box<Checked>),
+    Check(Arc<Checked>),
     Outcome(Outcome),
     Label(Labelled),
     /// A ruleset came in force, as it was typed.
@@ -204,7 +206,7 @@ impl FraudEvent {
                 let names = (0..count).map(|_| t.string()).collect::<Option<_>>()?;
                 FraudEvent::Windows { fingerprint, names }
             }
-            33 => FraudEvent::Check(Box::new(Checked {
+            33 => FraudEvent::Check(Arc::new(Checked {
                 check: take_u128(t)?,
                 key: take_u128(t)?,
                 arrived: UnixMs(t.i64()?),
@@ -278,7 +280,7 @@ mod tests {
         };
         let events = [
             FraudEvent::Windows { fingerprint: 3, names: vec![text(), String::new()] },
-            FraudEvent::Check(Box::new(checked)),
+            FraudEvent::Check(Arc::new(checked)),
             FraudEvent::Outcome(Outcome { check, status: Status::Canceled, response_code: text(), occurred_at: at }),
             FraudEvent::Label(Labelled {
                 check,

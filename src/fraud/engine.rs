@@ -140,7 +140,7 @@ impl Engine {
     }
 
     /// Counts a check of the log in its windows, as it was counted when it came.
-    fn restore(&self, checked: &Checked, offset: u64, now: UnixMs, following: &mut Following) {
+    fn restore(&self, checked: &Arc<Checked>, offset: u64, now: UnixMs, following: &mut Following) {
         let merchant = Some(checked.merchant.as_str()).filter(|merchant| !merchant.is_empty());
         let Following { request, scratch, .. } = following;
         // It was fine once; if today's fields are stricter, its windows do without it.
@@ -149,7 +149,7 @@ impl Engine {
         }
         let facts = self.velocity.observe(request, first_outcome(checked), &mut scratch.velocity);
         let merchant = merchant_number(request.text(super::fields::MERCHANT));
-        self.store.restore(Arc::new(checked.clone()), merchant, facts, offset, now);
+        self.store.restore(checked.clone(), merchant, facts, offset, now);
     }
 
     /// The answer to `GET` of a check.

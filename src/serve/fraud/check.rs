@@ -128,7 +128,7 @@ impl Call<'_> {
     }
 
     fn append(&self, checked: Arc<Checked>) -> Going {
-        let event = Event::Fraud(FraudEvent::Check(Box::new(Checked::clone(&checked))));
+        let event = Event::Fraud(FraudEvent::Check(checked.clone()));
         let written = self.worker.traffic.log.append_written(self.worker.lane, &event, self.fraud.synced);
         Going { written, checked }
     }
@@ -192,13 +192,13 @@ impl Call<'_> {
         let _permit = self.fraud.reading.clone().acquire_owned().await.map_err(unavailable)?;
         let log = log.clone();
         let read = tokio::task::spawn_blocking(move || read(&*log, offset)).await;
-        read.ok().flatten().map(Arc::new).ok_or_else(no_check)
+        read.ok().flatten().ok_or_else(no_check)
     }
 }
 
-fn read(log: &dyn EventLog, offset: u64) -> Option<Checked> {
+fn read(log: &dyn EventLog, offset: u64) -> Option<Arc<Checked>> {
     match log.read(Offset(offset)).ok()?.next_event().ok()??.event {
-        Event::Fraud(FraudEvent::Check(checked)) => Some(*checked),
+        Event::Fraud(FraudEvent::Check(checked)) => Some(checked),
         _ => None,
     }
 }

@@ -1,6 +1,8 @@
 //! Fraud checks and rules: any body is refused or decided, no accepted one holds a card number where it must not, and any
 //! ruleset is refused or evaluated.
 
+use std::sync::Arc;
+
 use gavel::clock::UnixMs;
 use gavel::event::Event;
 use gavel::event::fraud::{Checked, FraudEvent};
@@ -24,7 +26,7 @@ fn velocity() -> Velocity {
 /// A check's body.
 pub fn check(data: &[u8]) {
     let mut request = Request::default();
-    let strict = data.len() % 2 == 0;
+    let strict = data.len().is_multiple_of(2);
     let parsed = request.parse(data, strict, None, NOW);
     let json = serde_json::from_slice::<Value>(data);
     assert_eq!(json.is_err(), matches!(parsed, Err(Refused::Syntax(_))), "{parsed:?}");
@@ -69,7 +71,7 @@ pub fn check(data: &[u8]) {
             body: data.to_vec(),
             answer: first,
         };
-        let (event, mut bytes) = (Event::Fraud(FraudEvent::Check(Box::new(checked))), Vec::new());
+        let (event, mut bytes) = (Event::Fraud(FraudEvent::Check(Arc::new(checked))), Vec::new());
         event.encode(&mut bytes);
         assert_eq!(Event::decode(&bytes).as_ref(), Some(&event));
         last = Some(whole);

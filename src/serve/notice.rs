@@ -8,7 +8,7 @@ use hyper::header::{HeaderValue, RETRY_AFTER};
 use super::routes::{Answer, status};
 use super::traffic::Worker;
 use crate::event::{Event, Facts, Notice, NoticeKind, PriceClaim};
-use crate::openrtb::claim::{PriceScheme, price_claim};
+use crate::openrtb::claim::{PriceNote, PriceScheme, price_claim};
 use crate::openrtb::query::NoticeQuery;
 use crate::openrtb::token::TokenError;
 
@@ -43,6 +43,11 @@ pub async fn answer(worker: &Worker, kind: NoticeKind, token: &str, query: Optio
         _ => {
             price_claim(&facts, query.price.as_deref(), query.currency.as_deref(), query.multiplier.as_deref(), scheme)
         }
+    };
+    // The exchange may have written prices in a way that we no longer know: it charges all the same, at most the bid.
+    let (price, note) = match (exchange, note) {
+        (None, Some(PriceNote::Malformed)) => (PriceClaim::NoRate { amount: facts.reserved }, Some(PriceNote::NoRate)),
+        _ => (price, note),
     };
     if let Some(note) = note {
         odd(note.as_str());

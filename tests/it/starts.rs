@@ -48,6 +48,25 @@ fn money_of_bids_with_longer_lifetimes_is_withheld_for_those() {
 }
 
 #[test]
+fn bills_of_an_exchange_that_is_gone_are_booked_whatever_it_writes_prices_in() {
+    let config = "[exchanges.demo]\n[exchanges.g]\nprice = \"google\"\n\
+        google_encryption_key = \"sIxwz7yw62yrfoLGt12lIHKuYrK_S5kLuApI2BQe7Ac=\"\n\
+        google_integrity_key = \"v3fsVcMBMMHYzRhi7SpM0sdqwzvAxM6KPTu9OtVod5I\"\n";
+    let campaigns = [campaign("a")];
+    let mut server = Server::start(config, &campaigns);
+    let bids: Vec<Value> = (0..2).map(|_| server.bid_of("g", &request()).unwrap()).collect();
+    restart_with(&mut server, "[exchanges.demo]\n", &campaigns);
+    for nothing in ["", "AUDIT", "${AUCTION_PRICE}"] {
+        server.bill(&bids[0], nothing);
+    }
+    assert_eq!(server.account("a").spent, 0);
+    // What it charged cannot be read any more; it is at most the bid.
+    server.bill(&bids[0], "OG46wAAMCggBI0VniavN7-mNy0VTKPbB3o5CMQ");
+    server.bill(&bids[1], "1.00");
+    assert_eq!(server.is_sound("a").spent, BID + 1_000_000);
+}
+
+#[test]
 fn withheld_money_comes_back_over_starts_that_are_shorter_than_its_wait() {
     let config = "[exchanges.demo]\nauction_lifetime_s = 0.5\nbill_lifetime_s = 1.5\n[ledger]\nlease_grace_s = 0.5\n";
     let mut server = Server::start(config, &[campaign("a")]);

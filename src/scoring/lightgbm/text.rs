@@ -102,7 +102,7 @@ impl Sets {
     pub fn take(&mut self, number: f64, out: &mut Vec<u32>) -> Result<(), Fault> {
         let fault = |what: &str| Err(Fault::new("cat_boundaries", format!("set {number} {what}")));
         let set = number as usize;
-        if number != set as f64 || set + 1 >= self.boundaries.len() {
+        if number != set as f64 || set >= self.boundaries.len().saturating_sub(1) {
             return fault("does not exist");
         }
         if std::mem::replace(&mut self.taken[set], true) {
@@ -115,5 +115,23 @@ impl Sets {
             out.extend((0..32).filter(|bit| word >> bit & 1 == 1).map(|bit| place * 32 + bit));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sets_that_do_not_exist_are_refused_however_large_their_number() {
+        for boundaries in [vec![], vec![0], vec![0, 1]] {
+            let mut sets = Sets { taken: vec![false; boundaries.len()], boundaries, words: vec![5] };
+            for number in [1.0, -1.0, 0.5, f64::NAN, f64::INFINITY, usize::MAX as f64, 1e300] {
+                assert!(sets.take(number, &mut Vec::new()).is_err(), "{number}");
+            }
+            let mut found = Vec::new();
+            assert_eq!(sets.take(0.0, &mut found).is_ok(), sets.boundaries.len() == 2);
+            assert_eq!(found, if sets.boundaries.len() == 2 { vec![0, 2] } else { vec![] });
+        }
     }
 }

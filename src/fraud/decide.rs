@@ -95,7 +95,7 @@ pub fn check(snapshot: &Snapshot, request: &Request, now: UnixMs, scratch: &mut 
     let facts = velocity.observe(request, Outcome::TOTAL, &mut scratch.velocity);
     let decided = decide(snapshot, request, now, scratch, facts);
     if decided.decision == Decision::Deny {
-        velocity.mark(&decided.facts, BLOCK, &mut scratch.velocity);
+        velocity.mark(&decided.facts, Outcome::TOTAL, BLOCK, &mut scratch.velocity);
     }
     decided
 }

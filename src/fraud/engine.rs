@@ -7,8 +7,9 @@ use arc_swap::ArcSwap;
 use foldhash::HashMap;
 
 use super::decide::{self, Decided, Scratch, Snapshot};
-use super::lists::{Content, Entry, List};
+use super::lists::{Content, Entry, Kind, List};
 use super::policy::{Lists, Policy};
+use super::report::told;
 use super::request::Request;
 use super::store::{Begun, Store, body_id, check_id, first_outcome, key_id};
 use super::velocity::Velocity;
@@ -113,13 +114,13 @@ impl Engine {
                 }
             }
             FraudEvent::Outcome(outcome) => {
-                if let Some((facts, change)) = self.store.note_status(outcome.check, outcome.status) {
-                    self.velocity.mark(&facts, change, &mut following.scratch.velocity);
+                if let Some((facts, was, change)) = self.store.note_status(outcome.check, outcome.status) {
+                    self.velocity.mark(&facts, was, change, &mut following.scratch.velocity);
                 }
             }
             FraudEvent::Label(label) => {
-                if let Some((facts, change)) = self.store.note_label(label.check, label.label) {
-                    self.velocity.mark(&facts, change, &mut following.scratch.velocity);
+                if let Some((facts, was, change)) = self.store.note_label(label.check, label.label) {
+                    self.velocity.mark(&facts, was, change, &mut following.scratch.velocity);
                 }
             }
             // In force when they are answered; at a start they are read with `Edits`.
@@ -189,7 +190,10 @@ pub struct Edits {
 impl Edits {
     /// Follows one event. What cannot be understood any more is left out.
     pub fn apply(&mut self, event: &FraudEvent) {
-        // What is wrong with an edit was said when it came.
+        // What is wrong with an edit was said when it came. A list that nobody had put was there all the same, and empty.
+        if let FraudEvent::ListEntries { name, .. } | FraudEvent::ListEntryRemoved { name, .. } = event {
+            self.lists.entry(name.clone()).or_insert_with(|| Arc::new(List::new(Kind::Exact)));
+        }
         match event {
             FraudEvent::Rules { toml } => self.rules = Some(toml.clone()),
             FraudEvent::List { name, json } => drop(put_list(&mut self.lists, name, json.as_bytes())),
@@ -210,7 +214,7 @@ pub enum NoEdit {
 
 /// Puts a whole list.
 pub fn put_list(lists: &mut Lists, name: &str, json: &[u8]) -> Result<(), NoEdit> {
-    let content: Content = serde_json::from_slice(json).map_err(|e| NoEdit::Syntax(e.to_string()))?;
+    let content: Content = serde_json::from_slice(json).map_err(|e| NoEdit::Syntax(told(&e)))?;
     if !lists.contains_key(name) && lists.len() >= super::lists::MAX_LISTS {
         let most = super::lists::MAX_LISTS;
         return Err(NoEdit::Faults(vec![Fault::new("", format!("there are {most} lists, more are not taken"))]));
@@ -222,14 +226,19 @@ pub fn put_list(lists: &mut Lists, name: &str, json: &[u8]) -> Result<(), NoEdit
 /// Adds entries: one, or `{"entries": [...]}`.
 pub fn add_entries(lists: &mut Lists, name: &str, json: &[u8]) -> Result<(), NoEdit> {
     #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Many {
+        entries: Vec<Entry>,
+    }
+    #[derive(serde::Deserialize)]
     #[serde(untagged)]
     enum Added {
-        Many { entries: Vec<Entry> },
+        Many(Many),
         One(Entry),
     }
     let Some(list) = lists.get_mut(name) else { return Err(no_list(name)) };
     let entries = match serde_json::from_slice(json) {
-        Ok(Added::Many { entries }) => entries,
+        Ok(Added::Many(Many { entries })) => entries,
         Ok(Added::One(entry)) => vec![entry],
         Err(_) => {
             let message = "an entry is {\"value\", \"expires_at\"}, several are {\"entries\": [...]}";

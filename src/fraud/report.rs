@@ -92,8 +92,14 @@ impl Faults {
     }
 }
 
+/// What is wrong with a JSON text, without what may be a card number in it.
+pub(super) fn told(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    if holds_card_number(&text) { format!("not what it must be at line {}", error.line()) } else { text }
+}
+
 pub fn outcome(body: &[u8], now: UnixMs) -> Result<Outcome, Refused> {
-    let raw: RawOutcome = serde_json::from_slice(body).map_err(|e| Refused::Syntax(e.to_string()))?;
+    let raw: RawOutcome = serde_json::from_slice(body).map_err(|e| Refused::Syntax(told(&e)))?;
     let mut faults = Faults(Vec::new());
     let names = "authorized, declined, captured, refunded, canceled";
     let status = faults.one("/status", Status::parse(&raw.status), names);
@@ -107,7 +113,7 @@ pub fn outcome(body: &[u8], now: UnixMs) -> Result<Outcome, Refused> {
 
 /// A label. `merchant` is whose key it came with.
 pub fn label(body: &[u8], merchant: Option<&str>, now: UnixMs) -> Result<Labelled, Refused> {
-    let raw: RawLabel = serde_json::from_slice(body).map_err(|e| Refused::Syntax(e.to_string()))?;
+    let raw: RawLabel = serde_json::from_slice(body).map_err(|e| Refused::Syntax(told(&e)))?;
     let mut faults = Faults(Vec::new());
     let label = faults.one("/label", Label::parse(&raw.label), "fraud, legitimate");
     let names = "chargeback, early_fraud_warning, manual_review, customer_report";

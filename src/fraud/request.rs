@@ -252,6 +252,8 @@ impl Walk<'_> {
 
     fn step(&mut self, key: &str) {
         self.pointer.push('/');
+        // A pointer is part of an answer.
+        let key = if holds_card_number(key) { "(number)" } else { key };
         match key.contains(['~', '/']) {
             true => self.pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
             false => self.pointer.push_str(key),
@@ -370,7 +372,11 @@ impl<'de> Visitor<'de> for At<'_, '_> {
     }
 
     fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        self.whole(value);
+        if is_card_number_value(value.unsigned_abs()) {
+            self.walk.card_number();
+        } else {
+            self.whole(value);
+        }
         Ok(())
     }
 
@@ -387,7 +393,7 @@ impl<'de> Visitor<'de> for At<'_, '_> {
     }
 
     fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        if value.fract() == 0.0 && (1e12..1e19).contains(&value) && is_card_number_value(value as u64) {
+        if value.fract() == 0.0 && (1e12..1e19).contains(&value.abs()) && is_card_number_value(value.abs() as u64) {
             self.walk.card_number();
         } else {
             self.wrong("a number with a fraction, or of this size");

@@ -244,7 +244,7 @@ impl Store {
     }
 
     /// Notes what became of a payment; what that changes in the windows.
-    pub fn note_status(&self, check: u128, status: Status) -> Option<(Facts, Change)> {
+    pub fn note_status(&self, check: u128, status: Status) -> Option<(Facts, Outcome, Change)> {
         let (add, remove) = match status {
             Status::Authorized | Status::Captured => (Outcome::AUTHORIZED, Outcome::DECLINED),
             Status::Declined => (Outcome::DECLINED, Outcome::AUTHORIZED),
@@ -254,7 +254,7 @@ impl Store {
     }
 
     /// Notes what a transaction turned out to be.
-    pub fn note_label(&self, check: u128, label: Label) -> Option<(Facts, Change)> {
+    pub fn note_label(&self, check: u128, label: Label) -> Option<(Facts, Outcome, Change)> {
         self.note(
             check,
             match label {
@@ -264,16 +264,15 @@ impl Store {
         )
     }
 
-    /// Only what is news: two checks that are alike in all that windows see are told apart here alone.
-    fn note(&self, check: u128, change: Change) -> Option<(Facts, Change)> {
+    /// Only what is news, with what was known before: two checks that are alike in all that windows see are told apart here
+    /// alone.
+    fn note(&self, check: u128, change: Change) -> Option<(Facts, Outcome, Change)> {
         let mut shard = self.shard(check);
         let entry = shard.entries.get_mut(&check)?;
         let after = entry.outcome.after(change);
-        if after == entry.outcome {
-            return None;
-        }
-        entry.outcome = after;
-        entry.facts.clone().map(|facts| (facts, change))
+        let before = std::mem::replace(&mut entry.outcome, after);
+        let facts = entry.facts.clone().filter(|_| after != before)?;
+        Some((facts, before, change))
     }
 
     /// Checks that are known.
@@ -314,12 +313,14 @@ impl Shard {
         while self.answer_bytes > most_bytes {
             let Some((oldest, bytes)) = self.answers.pop_front() else { return };
             self.answer_bytes -= bytes;
-            // One that is not in the log yet is nowhere else.
-            if let Some(entry) = self.entries.get_mut(&oldest)
-                && matches!(entry.state, State::Written(_))
-            {
-                entry.checked = None;
+            let Some(entry) = self.entries.get_mut(&oldest) else { continue };
+            if !matches!(entry.state, State::Written(_)) {
+                // It is nowhere else yet. Its turn comes again; how many there are is bounded by what the log takes.
+                self.answers.push_front((oldest, bytes));
+                self.answer_bytes += bytes;
+                return;
             }
+            entry.checked = None;
         }
     }
 }
@@ -403,7 +404,7 @@ mod tests {
         assert!(store.restore(checked(10, 1), 1, facts(), 5, NOW));
         assert!(!store.restore(checked(10, 1), 1, facts(), 5, NOW));
         assert_eq!(store.begin(1, 10, 1, body_id(b"body"), NOW), Begun::Answered(5, Some(checked(10, 1))));
-        let (_, change) = store.note_label(10, Label::Fraud).unwrap();
+        let (_, _, change) = store.note_label(10, Label::Fraud).unwrap();
         assert_eq!(change.add, Outcome::FRAUD);
         assert_eq!(store.note_label(10, Label::Fraud), None);
         assert!(store.note_status(10, Status::Declined).is_some());
@@ -412,6 +413,21 @@ mod tests {
         assert_eq!(store.note_status(10, Status::Authorized), None);
         assert!(store.note_label(10, Label::Legitimate).is_some());
         assert_eq!(store.note_label(99, Label::Fraud), None);
+    }
+
+    #[test]
+    fn what_was_not_in_the_log_in_time_is_let_go_when_it_is() {
+        let store = store(64 * 1_000, 64 * 2_500);
+        let of_one_shard = |i: u128| 64 * i;
+        for i in 0..100 {
+            assert_eq!(store.begin(of_one_shard(i), of_one_shard(i), 1, 0, NOW), Begun::New);
+            store.decided(facts(), checked(of_one_shard(i), of_one_shard(i)));
+        }
+        assert!((0..100).all(|i| store.written(of_one_shard(i), i as u64)));
+        assert_eq!(store.begin(of_one_shard(100), of_one_shard(100), 1, 0, NOW), Begun::New);
+        store.decided(facts(), checked(of_one_shard(100), of_one_shard(100)));
+        let kept = (0..100).filter(|i| store.find(of_one_shard(*i), None).unwrap().checked.is_some()).count();
+        assert!(kept < 5, "{kept}");
     }
 
     #[test]

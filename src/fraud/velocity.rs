@@ -152,8 +152,9 @@ impl Velocity {
         )
     }
 
-    /// Changes what is known of a check that was observed; in how many of its keys it was still found.
-    pub fn mark(&self, facts: &Facts, change: Change, scratch: &mut Scratch) -> usize {
+    /// Changes what is known of a check that was observed, and of which `was` was known; in how many of its keys it was
+    /// still found.
+    pub fn mark(&self, facts: &Facts, was: Outcome, change: Change, scratch: &mut Scratch) -> usize {
         let Some(([at, currency], rest)) = facts.0.split_first_chunk::<2>() else { return 0 };
         let Some((keys, values)) = rest.split_at_checked(self.keys.len()) else { return 0 };
         scratch.keys.clear();
@@ -161,7 +162,7 @@ impl Velocity {
         scratch.values.clear();
         scratch.values.extend(values.iter().map(|value| (*value != NONE).then_some(*value)));
         let Scratch { inner, keys, values, .. } = scratch;
-        let event = Event { at: UnixMs(*at), keys, fields: values, currency: *currency as u8, outcome: Outcome::TOTAL };
+        let event = Event { at: UnixMs(*at), keys, fields: values, currency: *currency as u8, outcome: was };
         self.windows.mark(&event, change, inner)
     }
 

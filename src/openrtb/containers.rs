@@ -83,7 +83,11 @@ impl<'a> Scanner<'a> {
 
     /// Reads the comma or opening bracket that is here, or both brackets of an empty object.
     fn has_key(&mut self) -> Result<bool, ScanError> {
-        let is_first = self.next_byte() == b'{';
+        let byte = self.next_byte();
+        if byte != b'{' && byte != b',' {
+            return fail(self.pos);
+        }
+        let is_first = byte == b'{';
         self.pos += 1;
         let is_empty = is_first && self.next_byte() == b'}';
         self.pos += usize::from(is_empty);

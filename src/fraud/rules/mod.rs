@@ -144,11 +144,10 @@ impl Rules {
         for (number, spanned) in raw.rules.into_iter().enumerate() {
             let line = line_of(text, spanned.span().start);
             let raw = spanned.into_inner();
+            let id = if holds_card_number(&raw.id) { "(number)" } else { &raw.id };
             let mut fault = |key: &str, message: String| {
-                faults.push(Fault::new(
-                    format!("/rules/{number}/{key}"),
-                    format!("line {line}, rule {:?}: {message}", raw.id),
-                ));
+                faults
+                    .push(Fault::new(format!("/rules/{number}/{key}"), format!("line {line}, rule {id:?}: {message}")));
             };
             let id_fits = !raw.id.is_empty()
                 && raw.id.len() <= 64
@@ -195,6 +194,10 @@ impl Rules {
             let Some(action) = action else { continue };
             let (id, score, message) = (raw.id, raw.score, raw.message);
             rules.push(Rule { id, when, action, shadow, score, message, about, asks_score, hits: AtomicU64::new(0) });
+        }
+        // Rules are logged and shown as they were typed, conditions and comments too.
+        if faults.is_empty() && text.lines().any(holds_card_number) {
+            faults.push(Fault::new("", "there is a card number in it"));
         }
         if !faults.is_empty() {
             return Err(faults);

@@ -146,6 +146,15 @@ fn conditions_that_can_never_hold_are_refused() {
 }
 
 #[test]
+fn rules_hold_no_card_number_not_even_in_a_comment() {
+    let rule = "[[rules]]\nid = \"a\"\nwhen = \"amount.value > 5\"\naction = \"deny\"\n";
+    let refused = |text: &str| parse(text).is_err();
+    assert!(!refused(rule));
+    assert!(refused(&format!("# 4111 1111 1111 1111\n{rule}")));
+    assert!(refused(&rule.replace('5', "4111111111111111")));
+}
+
+#[test]
 fn a_ruleset_is_checked_as_a_whole() {
     let text = "[[rules]]\nid = \"a b\"\nwhen = \"x\"\naction = \"maybe\"\nmode = \"dark\"\nscore = 100\n\n\
                 [[rules]]\nid = \"r\"\nwhen = \"risk_score > 5\"\naction = \"deny\"\nscore = 5\n\n\

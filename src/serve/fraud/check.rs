@@ -137,16 +137,22 @@ impl Call<'_> {
     async fn wait(&self, going: Going) -> Result<Answer, Problem> {
         let Going { written, checked } = going;
         let left = Duration::from_millis(self.caller.deadline_ms).saturating_sub(self.arrived.elapsed());
-        let answered = match tokio::time::timeout(left, written).await {
-            Ok(Ok(offset)) => {
-                self.fraud.engine.store.written(checked.check, offset.0);
-                Ok(json(answer::finish(&checked.answer, Some(offset.0))))
+        let (engine, check) = (self.fraud.engine.clone(), checked.check);
+        // Noted whether or not anybody still waits: otherwise a check that the log refuses would be in flight for ever.
+        let noted = tokio::spawn(async move {
+            let written = written.await;
+            match &written {
+                Ok(offset) => {
+                    engine.store.written(check, offset.0);
+                }
+                Err(_) => engine.store.unwritten(check),
             }
-            Ok(Err(error)) => {
-                self.fraud.engine.store.unwritten(checked.check);
-                Err(unavailable(error))
-            }
-            // Whoever follows the log notes it when it is written after all.
+            written
+        });
+        let answered = match tokio::time::timeout(left, noted).await {
+            Ok(Ok(Ok(offset))) => Ok(json(answer::finish(&checked.answer, Some(offset.0)))),
+            Ok(Ok(Err(error))) => Err(unavailable(error)),
+            Ok(Err(error)) => Err(unavailable(error)),
             Err(_) => {
                 let counters = &self.worker.traffic.metrics.counters;
                 counters.fraud_checks.get_or_create(&[("decision", "timeout")]).inc();

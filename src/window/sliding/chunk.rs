@@ -211,8 +211,8 @@ impl Chunk {
         later
     }
 
-    /// Changes the outcome of one event like this (whose outcome is not looked at) that would change by it; whether there
-    /// was one. Two events that are alike in all of this count alike in every window, so it does not matter which.
+    /// Changes the outcome of one event like this, the outcome that it has until then included; whether there was one. Two
+    /// events that are alike in all of this count alike in every window, so it does not matter which.
     pub fn mark(&mut self, plan: &KeyPlan, record: &Record, change: Change) -> bool {
         for at in (0..self.until(record.at_ms)).rev() {
             if self.at_ms(at) < record.at_ms {
@@ -223,7 +223,7 @@ impl Chunk {
                     self.value(Chunk::place(plan, self.room(), self.wide, column), at) == *value
                 });
             let (before, after) = (self.outcome(at), change.of(self.outcome(at)));
-            if alike && before != after {
+            if alike && before == record.outcome && before != after {
                 let bits = self.bits(at) & ((1 << OUTCOME_SHIFT) - 1) | u16::from(after) << OUTCOME_SHIFT;
                 let from = 4 * self.room() + 2 * at;
                 self.data[from..from + 2].copy_from_slice(&bits.to_le_bytes());

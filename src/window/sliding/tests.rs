@@ -284,6 +284,22 @@ fn a_long_series_costs_little_and_stays_exact_when_its_past_changes() {
 }
 
 #[test]
+fn of_two_events_of_one_moment_each_keeps_what_became_of_it() {
+    let specs = [Outcome::DECLINED, Outcome::AUTHORIZED].map(|selects| Spec { selects, ..count(0, DAY_MS) });
+    let windows = Windows::new(Plan::new(1, &[Field::Money], &specs).unwrap(), LIMITS);
+    let (mut scratch, mut out) = (Scratch::default(), vec![Value::Null; 2]);
+    let past = |at| Past { at, keys: vec![Some(1)], fields: vec![Some(5)], currency: 0, outcome: 0 };
+    let at = 1_600_000_000_000;
+    (0..2).for_each(|_| windows.observe(&past(at).event(), &mut scratch, &mut out));
+    // One was declined; the other, of which nothing was known, was authorized.
+    for (add, remove) in [(Outcome::DECLINED, Outcome::AUTHORIZED), (Outcome::AUTHORIZED, Outcome::DECLINED)] {
+        assert_eq!(windows.mark(&past(at).event(), Change { add, remove }, &mut scratch), 1);
+    }
+    windows.observe(&past(at + 1).event(), &mut scratch, &mut out);
+    assert_eq!(out, [Value::Int(1), Value::Int(1)]);
+}
+
+#[test]
 fn windows_that_make_no_sense_are_refused() {
     let refused = |spec: Spec| Plan::new(1, &FIELDS, &[count(0, 1), spec]).unwrap_err();
     assert_eq!(refused(count(0, 0)), (1, PlanError::NoLength));

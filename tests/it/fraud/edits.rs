@@ -37,10 +37,21 @@ fn lists_are_in_force_when_they_are_answered_and_outlive_a_restart() {
         assert_eq!(put(&server, &format!("/v1/fraud/lists/{path}"), &body), status);
     }
     assert_eq!(server.ask("POST", "/v1/fraud/lists/none/entries", b"{\"value\": \"x\"}").status, 404);
-    let before = server.ask("GET", "/v1/fraud/lists/allow", b"").json();
-    assert_eq!(before["entries"][1], json!({"value": "vip"}));
+    // A list that is there from the start, and was never put.
+    for value in ["bad", "4111111111111111"] {
+        server.ask("POST", "/v1/fraud/lists/block/entries", json!({"value": value}).to_string().as_bytes());
+    }
+    let unasked = b"{\"entries\": [], \"note\": \"4111111111111111\"}";
+    assert_eq!(server.ask("POST", "/v1/fraud/lists/block/entries", unasked).status, 400);
+    let lists =
+        |server: &Server| ["allow", "block"].map(|l| server.ask("GET", &format!("/v1/fraud/lists/{l}"), b"").json());
+    let before = lists(&server);
+    assert_eq!(
+        (&before[0]["entries"][1], &before[1]["entries"][0]),
+        (&json!({"value": "vip"}), &json!({"value": "bad"}))
+    );
     server.restart();
-    assert_eq!(server.ask("GET", "/v1/fraud/lists/allow", b"").json(), before);
+    assert_eq!(lists(&server), before);
     assert_eq!(decision(&server, "t-6", "vip"), "allow");
 }
 

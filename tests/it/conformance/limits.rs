@@ -21,13 +21,16 @@ pub fn setting(name: &str, default: u64) -> u64 {
 pub fn overload_is_204(t: &Target) -> Check {
     t.put_one(json!({"budget": {"total": "1000000.00"}}))?;
     t.bid(&t.request())?;
-    let imps: Vec<Value> = (0..600).map(|i| json!({"id": format!("{i}"), "banner": {"w": 300, "h": 250}})).collect();
-    let asked = with(t.request(), json!({"imp": imps}));
-    let bytes = http::request("POST", "/openrtb2/demo", &[], asked.to_string().as_bytes());
+    let mut imps = Vec::new();
     let mut clients: Vec<_> = (0..8).map(|_| t.connect()).collect();
     let started = Instant::now();
     let (mut bids, mut none) = (0, 0);
     let reached = loop {
+        // More and more: where the disk is quick, until the bids of a single response are more than a lane takes.
+        let more = imps.len()..(imps.len() + 50).clamp(600, 1_900);
+        imps.extend(more.map(|i| json!({"id": format!("{i}"), "banner": {"w": 300, "h": 250}})));
+        let asked = with(t.request(), json!({"imp": imps}));
+        let bytes = http::request("POST", "/openrtb2/demo", &[], asked.to_string().as_bytes());
         clients.iter_mut().for_each(|client| client.send(&bytes.repeat(4)));
         for client in &mut clients {
             for _ in 0..4 {

@@ -40,4 +40,5 @@ mod supply;
 mod targeting;
 mod tls;
 mod tolerance;
+mod traffic;
 mod transport;

@@ -292,6 +292,36 @@ mod tests {
     }
 
     #[test]
+    fn no_text_makes_it_panic() {
+        let texts = [
+            r#"{"prefixes": [{"ip_prefix": "203.0.113.0/25"}], "ipv6_prefixes": [{"ipv6_prefix": "2001:db8::/32"}]}"#,
+            r#"{"values": [{"properties": {"addressPrefixes": ["203.0.113.0/24", "::ffff:1.2.3.4/97"]}}]}"#,
+            r#"[{"pattern": "[wW]get"}, {"pattern": "(?i)bücher\\/"}]"#,
+            "\u{feff}# list\n203.0.113.0/24, x\n::/64\nbad.example\ndemo/p é\n",
+        ];
+        let mut rng = fastrand::Rng::with_seed(9);
+        for round in 0..3_000 {
+            let mut bytes = texts[round % texts.len()].as_bytes().to_vec();
+            for _ in 0..rng.usize(..4) {
+                let at = rng.usize(..bytes.len());
+                match rng.u8(..3) {
+                    0 => bytes[at] = rng.u8(..),
+                    1 => bytes.truncate(at + 1),
+                    _ => bytes.insert(at, b"/[]{}\"*#\n:.0"[rng.usize(..13)]),
+                }
+            }
+            let text = String::from_utf8_lossy(&bytes);
+            for kind in [Kind::DataCentres, Kind::Crawlers, Kind::Publishers] {
+                let mut entries = Entries::default();
+                if entries.add(kind, &text).is_ok() {
+                    let lists = entries.lists().unwrap();
+                    lists.crawlers.knows(&text);
+                }
+            }
+        }
+    }
+
+    #[test]
     fn the_demo_has_no_faults() {
         for (kind, text) in [
             (Kind::DataCentres, include_str!("demo/data-centres.txt")),

@@ -38,6 +38,10 @@ pub fn write(dir: &Path, engine: &Engine, log: &dyn EventLog) -> Result<bool, St
     written().map(|()| true).map_err(|e| e.to_string())
 }
 
+pub fn is_there(dir: &Path) -> bool {
+    dir.join(FILE).exists()
+}
+
 /// Puts back what was written, into an engine that knows nothing; where the log goes on from there. None where there is no
 /// checkpoint of this log and config; then the engine may be of no use.
 pub fn read(dir: &Path, engine: &Engine, opened: &Opened, now: UnixMs) -> Option<Offset> {

@@ -131,10 +131,14 @@ pub(super) fn remember(
 ) -> Result<Remembered, AppError> {
     let mut engine = empty_engine(config)?;
     let fraud_from = checkpoint::read(&config.data_dir, &engine, opened, now);
-    match fraud_from {
-        Some(from) => tracing::info!(events = from.0, "fraud checks of these events are put back from the checkpoint"),
+    if fraud_from.is_none() {
         // What is no good may be half read.
-        None => engine = empty_engine(config)?,
+        engine = empty_engine(config)?;
+        if checkpoint::is_there(&config.data_dir) {
+            tracing::info!(
+                "the checkpoint of fraud checks is of another log or config, or damaged: the log is read instead"
+            );
+        }
     }
     let fraud_from = fraud_from.unwrap_or(Offset(0));
     let (mut following, mut checks) = (Following::default(), 0);

@@ -307,7 +307,7 @@ mod tests {
                 match rng.u8(..3) {
                     0 => bytes[at] = rng.u8(..),
                     1 => bytes.truncate(at + 1),
-                    _ => bytes.insert(at, b"/[]{}\"*#\n:.0"[rng.usize(..13)]),
+                    _ => bytes.insert(at, b"/[]{}\"*#\n:.0"[rng.usize(..12)]),
                 }
             }
             let text = String::from_utf8_lossy(&bytes);

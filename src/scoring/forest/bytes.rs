@@ -12,7 +12,7 @@ use std::arch::x86_64::{
 use std::collections::BTreeMap;
 use std::ops::Range;
 
-use super::categories::{Table, WORD};
+use super::categories::{MAX_TABLE_BYTES, Table, WORD};
 use super::ranks::{Plane, Ranks, load};
 use super::tree::{CategorySplit, Negative, Node, Trees};
 use super::walk::Rows;
@@ -21,6 +21,8 @@ use super::{Precision, Sum};
 /// Splits of a tree: with them a byte counts splits and leaves.
 const SPLITS: usize = 64;
 const MOST_NODES: usize = 2 * SPLITS - 1;
+/// Of category bits, a word for each tree and category: beyond what caches hold they cost more than they save.
+const MOST_TABLE_BYTES: usize = 32 << 20;
 /// Rows that are scored side by side: a tree is loaded once for them.
 const SIDE: usize = 16;
 /// Doublings of a tree of a depth of 16, and how many more it takes to a depth of 64.
@@ -128,7 +130,8 @@ impl Bytes {
             }
             laid_out.of_class.push(from..laid_out.trees.len());
         }
-        let (words, mut bytes) = (laid_out.trees.len() * SPLITS / WORD, 0);
+        let words = laid_out.trees.len() * SPLITS / WORD;
+        let mut bytes = MAX_TABLE_BYTES - MOST_TABLE_BYTES;
         for (feature, splits) in by_feature {
             laid_out.categories.push(Table::new(feature, &splits, words, &trees.categories, &mut bytes).ok()?);
         }

@@ -34,11 +34,10 @@ use crate::serve::fraud::Access;
 use crate::serve::tls::Certificate;
 use crate::serve::traffic::Limits;
 use crate::serve::{self, Traffic, Workers};
-use crate::tasks::OnFailed;
 use crate::tasks::follower::{LedgerFollower, lock, note_impression};
-use crate::tasks::model_watcher;
-use crate::tasks::pacer::{self, Pacer};
-use crate::tasks::reconciler::{self, Reconciler};
+use crate::tasks::pacer::Pacer;
+use crate::tasks::reconciler::Reconciler;
+use crate::tasks::{OnFailed, Running, model_watcher};
 use crate::telemetry::Metrics;
 use crate::window::impressions::ImpressionStore;
 
@@ -60,9 +59,9 @@ pub struct App {
     ready: Arc<AtomicBool>,
     workers: Workers,
     admin_listener: Listener,
-    reconciler: reconciler::Running,
-    pacer: pacer::Running,
-    model_watcher: model_watcher::Running,
+    reconciler: Running,
+    pacer: Running,
+    model_watcher: Running,
     log: Arc<dyn EventLog>,
     hot: Arc<Mutex<Hot>>,
     metrics: Arc<Metrics>,
@@ -263,7 +262,7 @@ impl App {
         }
         // Not before the first leases: without one a plan would be anchored again and again.
         let pacer = pacer.start(on_failed).map_err(because("pacer"))?;
-        let model_watcher = model_watcher::start(models).map_err(because("model watcher"))?;
+        let model_watcher = model_watcher::start(models, metrics.gauges.clone()).map_err(because("model watcher"))?;
         ready.store(true, Ordering::Relaxed);
         metrics.gauges.ready.store(1, Ordering::Relaxed);
         Ok(App {

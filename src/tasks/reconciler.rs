@@ -1,13 +1,12 @@
 //! The reconciler: folds the log as it stands on disk, writes the books, compares them with hot state, corrects it.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::follower::lock;
-use super::{OnFailed, essential};
+use super::{OnFailed, Running, Stop};
 use crate::bookstore::BookStore;
 use crate::event::Event;
 use crate::eventlog::{EventLog, LogReader, ReadError};
@@ -41,37 +40,17 @@ pub struct Reconciler {
     pub changed: HashSet<CampaignNo>,
 }
 
-/// The running reconciler.
-pub struct Running {
-    thread: JoinHandle<()>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Running {
-    /// Lets it fold and write the rest, and waits for it.
-    pub fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.thread().unpark();
-        if self.thread.join().is_err() {
-            tracing::error!("the reconciler had panicked; the books are rebuilt from the log at the next start");
-        }
-    }
-}
-
 impl Reconciler {
     pub fn start(self, on_failed: OnFailed) -> std::io::Result<Running> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let thread = essential("reconciler", on_failed, move || self.run(&stopped))?;
-        Ok(Running { thread, stop })
+        Running::start("reconciler", on_failed, move |stop| self.run(stop))
     }
 
-    fn run(mut self, stopped: &AtomicBool) {
+    fn run(mut self, stop: &Stop) {
         let mut reader = None;
         let mut level_at = Instant::now();
         let mut compared_all_at = Instant::now();
         loop {
-            let last_round = stopped.load(Ordering::Relaxed);
+            let last_round = stop.is_told();
             match self.round(&mut reader) {
                 Ok(()) => {}
                 Err(error) => {
@@ -94,7 +73,7 @@ impl Reconciler {
             if last_round {
                 return;
             }
-            std::thread::park_timeout(INTERVAL);
+            stop.wait(INTERVAL);
         }
     }
 

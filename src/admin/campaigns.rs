@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::event::{CampaignSet, Event};
 use crate::eventlog::EventLog;
 use crate::ids::{CampaignNo, Currency};
-use crate::ledger::fold::CampaignBook;
+use crate::ledger::book::CampaignBook;
 use crate::ledger::hot::Plan;
 use crate::ledger::{Books, Hot};
 use crate::money::Nanos;

@@ -2,7 +2,7 @@
 
 use crate::event::Offset;
 use crate::eventlog::{ReadError, ReadOnlyLog};
-use crate::ledger::fold::CampaignBook;
+use crate::ledger::book::CampaignBook;
 use crate::ledger::{Books, fold, invariants};
 use crate::money::Nanos;
 

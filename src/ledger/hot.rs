@@ -9,9 +9,10 @@ use foldhash::HashMap;
 use smallvec::SmallVec;
 
 use super::account::{Account, SlotAccount};
+use super::book::CampaignBook;
 use super::bucket::{Grids, Ring};
 use super::flow::Flow;
-use super::fold::{Books, CampaignBook, Folded, fold};
+use super::fold::{Books, Folded, fold};
 use super::invariants;
 use super::lease::{Demand, target, wanted};
 use super::reservation::{Outcome, State};

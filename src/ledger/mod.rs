@@ -5,6 +5,7 @@
 //! | `account` | the lock-free counters that bids reserve from |
 //! | `bucket` | time buckets: when set-aside money comes back |
 //! | `reservation` | two bits per reservation and the one table of what a notice does to them |
+//! | `book` | one campaign's book |
 //! | `fold` | the books: a pure fold of the log |
 //! | `starts` | starts of the node: what each promised, how long gavel has run since |
 //! | `hot` | this node's money: the fold, and the accounts it keeps in step |
@@ -21,6 +22,7 @@
 //! threads; everything else belongs to the thread that applies the log.
 
 pub mod account;
+pub mod book;
 pub mod bucket;
 pub mod daily;
 pub mod flow;

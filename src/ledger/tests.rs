@@ -16,7 +16,7 @@ use crate::clock::{UnixMs, Zone};
 use crate::event::{Event, Facts, NoticeKind, Offset, Promise, Slot, Stamped};
 use crate::ids::{CampaignNo, LeaseId, NodeId, ReservationId};
 use crate::ledger::fold::Folded;
-use crate::ledger::hot::Plan;
+use crate::ledger::hot::{AccountView, Plan};
 use crate::money::Nanos;
 
 const NO: CampaignNo = CampaignNo(1);
@@ -75,6 +75,11 @@ struct World {
     leases: HashSet<LeaseId>,
     /// The reference: the first usable bill of each reservation is what it costs.
     billed: HashMap<ReservationId, Nanos>,
+    /// What was spent in time, set aside and withheld above the budget when it was last lowered.
+    cut: Nanos,
+    /// The most that the budget ever was.
+    highest: Nanos,
+    seen: Option<AccountView>,
 }
 
 impl World {
@@ -92,6 +97,9 @@ impl World {
             bids: Vec::new(),
             leases: HashSet::new(),
             billed: HashMap::new(),
+            cut: Nanos::ZERO,
+            highest: Nanos::ZERO,
+            seen: None,
         };
         world.queue.push_back(set(total, daily));
         world.start();
@@ -142,7 +150,12 @@ impl World {
         }
         let Some(book) = self.hot.books().campaigns.get(&NO) else { return };
         invariants::book(book).unwrap();
-        let cut = book.over_at_set;
+        self.highest = self.highest.max(book.total);
+        assert!(book.over_at_set <= self.highest - book.total, "{book:?}");
+        if let Some(seen) = self.seen.filter(|seen| book.total < seen.budget) {
+            self.cut = (seen.spent + seen.reserved + seen.withheld - seen.late - book.total).max(Nanos::ZERO);
+        }
+        let cut = self.cut;
         assert_eq!(book.spent, self.billed.values().copied().sum());
         let view = self.hot.view(NO).unwrap();
         let promised = view.spent + view.reserved + view.withheld;
@@ -150,6 +163,7 @@ impl World {
         if view.late == Nanos::ZERO && cut == Nanos::ZERO {
             assert_eq!(view.overspend, Nanos::ZERO);
         }
+        self.seen = Some(view);
     }
 
     fn bid(&mut self, cost: Nanos) {

@@ -83,7 +83,7 @@ pub struct Plan {
     pub zone: Zone,
     /// May bid now, or soon.
     pub active: bool,
-    /// The most that one impression may cost.
+    /// What one impression may cost, as far as that is known beforehand: more is asked for by bids ([`Account::refuse`]).
     pub highest_bid: Nanos,
 }
 
@@ -425,11 +425,12 @@ impl Hot {
             return;
         }
         let available = c.slots.iter().find(|s| s.account.slot == slot).map_or(Nanos::ZERO, |s| s.account.available());
+        let remaining = book.remaining(slot);
         c.demand.observe(available, elapsed_ms);
+        c.demand.refuse(c.account.take_refused(remaining));
         if c.granting > Nanos::ZERO {
             return;
         }
-        let remaining = book.remaining(slot);
         if let Some(s) = c.slots.iter().find(|s| s.account.slot == slot) {
             s.account.set_low_water(Nanos(target(&c.demand, remaining, plan.highest_bid).0 / 2));
         }

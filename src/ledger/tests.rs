@@ -1,5 +1,6 @@
 //! The ledger against a reference model: random bids, notices, time, budget edits and crashes.
 
+mod leases;
 mod starts;
 
 use std::collections::{HashMap, HashSet, VecDeque};

@@ -231,6 +231,7 @@ impl App {
             shared,
             exchanges: config.exchanges.iter().map(|e| (e.name.clone(), exchange(e))).collect(),
             token_lifetime_ms: config.token_lifetime_ms(),
+            skipped_ms: lock(&hot).books().starts.skipped_ms(),
             by_number: config.exchanges.iter().map(|e| (e.number, e.name.clone())).collect(),
             keys: keys.ring,
             urls: NoticeUrls::new(&config.public_url),

@@ -1,6 +1,6 @@
 //! The books: a pure, total, deterministic and idempotent fold of the log.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use foldhash::HashMap;
 
@@ -88,9 +88,8 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
     match &stamped.event {
         Event::EpochStarted { epoch, promise, .. } => {
             books.epoch = books.epoch.max(*epoch);
-            let leases = books.campaigns.values().flat_map(|book| book.leases.keys());
-            let leased: HashSet<Epoch> = leases.map(|(epoch, _)| *epoch).collect();
-            books.starts.begin(*epoch, *promise, last_at, |epoch| leased.contains(&epoch));
+            let (leased, remembered) = (books.leased(), books.bits.forgotten_before());
+            books.starts.begin(*epoch, *promise, last_at, |epoch| leased.contains(&epoch), remembered);
             books.dirty.starts = true;
         }
         Event::CampaignSet(set) => {
@@ -145,6 +144,11 @@ impl Books {
             change(book);
             self.dirty.campaigns.insert(campaign);
         }
+    }
+
+    /// The starts that have leases.
+    pub(super) fn leased(&self) -> BTreeSet<Epoch> {
+        self.campaigns.values().flat_map(|book| book.leases.keys()).map(|(epoch, _)| *epoch).collect()
     }
 
     fn fold_notice(&mut self, notice: &Notice, stamped: &Stamped) -> Folded {

@@ -211,7 +211,7 @@ impl Hot {
             (_, Folded::Known | Folded::Gap) => {}
             (Event::EpochStarted { epoch, .. }, _) if *epoch == self.epoch => {
                 self.started = true;
-                let earlier = self.books.starts.known.range(..self.epoch).map(|(epoch, _)| *epoch);
+                let earlier = self.books.leased().into_iter().filter(|epoch| *epoch < self.epoch);
                 let reclaim_at = |epoch| self.books.starts.reclaim_at(epoch, self.promise.billable_ms);
                 self.reclaims = earlier.map(|epoch| (epoch, reclaim_at(epoch))).collect();
             }
@@ -521,11 +521,12 @@ impl Hot {
         }
     }
 
-    /// Has the log say that reservations of minutes before `bucket` are forgotten, if it does not say so yet. False
-    /// before this start is in the log.
-    pub fn forget_before(&self, bucket: u32, out: &mut Vec<Event>) -> bool {
-        if self.started && bucket > self.books.bits.forgotten_before() {
-            out.push(Event::ReservationsForgotten { before: bucket });
+    /// Has the log say that reservations are forgotten since which gavel has run for `age_ms`, if it does not say so yet.
+    /// False before this start is in the log.
+    pub fn forget_older(&self, age_ms: i64, out: &mut Vec<Event>) -> bool {
+        let before = self.books.starts.older_than(age_ms, self.now).minutes();
+        if self.started && before > self.books.bits.forgotten_before() {
+            out.push(Event::ReservationsForgotten { before });
         }
         self.started
     }

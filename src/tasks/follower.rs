@@ -76,7 +76,7 @@ impl Follower for LedgerFollower {
         let mut hot = lock(&self.hot);
         hot.tick(now, out);
         hot.forget_dirty();
-        if now >= self.forget_at && hot.forget_before(now.plus(-self.token_lifetime_ms).minutes(), out) {
+        if now >= self.forget_at && hot.forget_older(self.token_lifetime_ms, out) {
             self.forget_at = now.plus(FORGET_INTERVAL_MS);
         }
     }

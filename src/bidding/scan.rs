@@ -320,7 +320,11 @@ impl Ask<'_, '_> {
         if available < cost {
             // A lease that the plan would not let be spent is not worth having.
             let account = &entry.live.account;
-            if entry.live.pace.has_room(cost) { account.refuse(cost) } else { account.ask() }
+            if entry.live.pace.has_room(cost) {
+                account.refuse(cost)
+            } else {
+                account.ask()
+            }
             return Err(Reason::Budget);
         }
         if entry.live.pace.allows(cost) { Ok(()) } else { Err(Reason::Pacing) }

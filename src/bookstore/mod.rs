@@ -19,8 +19,8 @@ use crate::clock::{Day, UnixMs};
 use crate::event::{CampaignSet, Offset, Promise, Slot};
 use crate::ids::{CampaignNo, Currency, Epoch, NodeId};
 use crate::ledger::Books;
-use crate::ledger::daily::DailyBudget;
 use crate::ledger::book::{CampaignBook, DayBook};
+use crate::ledger::daily::DailyBudget;
 use crate::ledger::fold::Dirty;
 use crate::ledger::reservation::{Bits, PageKey};
 use crate::ledger::starts::{Start, Starts};
@@ -239,7 +239,8 @@ impl BookStore for SqliteBooks {
                 return Err(BookError::Damaged(format!("reservation bits of minute {} have a wrong size", key.bucket)));
             }
         }
-        let mut rows = self.db.prepare("SELECT epoch, billable_ms, began_at, began_ran_ms, ended_ran_ms FROM starts")?;
+        let mut rows =
+            self.db.prepare("SELECT epoch, billable_ms, began_at, began_ran_ms, ended_ran_ms FROM starts")?;
         let starts = rows.query_map([], |r| {
             let promise = Promise { billable_ms: r.get(1)? };
             let (began_at, began_ran_ms, ended_ran_ms) = (UnixMs(r.get(2)?), r.get(3)?, r.get(4)?);

@@ -76,6 +76,22 @@ pub enum Folded {
     },
 }
 
+/// The event is not the next one: the books miss some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("event {found} came where {next} should", found = found.0, next = next.0)]
+pub struct Gap {
+    pub next: Offset,
+    pub found: Offset,
+}
+
+/// As [`fold`], for who cannot go on without the events that are missing.
+pub fn fold_on(books: &mut Books, stamped: &Stamped) -> Result<(), Gap> {
+    match fold(books, stamped) {
+        Folded::Gap => Err(Gap { next: books.next, found: stamped.offset }),
+        _ => Ok(()),
+    }
+}
+
 /// Folds one event into the books.
 pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
     match stamped.offset.cmp(&books.next) {
@@ -427,6 +443,9 @@ pub(crate) mod tests {
         let mut books = Books::default();
         let stamped = |offset, event| Stamped { offset: Offset(offset), at: START, event };
         assert_eq!(fold(&mut books, &stamped(1, set(1, None))), Folded::Gap);
+        let gap = fold_on(&mut books, &stamped(1, set(1, None)));
+        assert_eq!(gap.unwrap_err().to_string(), "event 1 came where 0 should");
+        assert_eq!(books, Books::default());
         let unknown = fold(&mut books, &stamped(0, notice(NoticeKind::Bill, facts(0), 1)));
         assert_eq!(unknown, Folded::Notice { from: State::Pending, outcome: Outcome::UnknownCampaign });
         assert!(books.campaigns.is_empty() && books.bits.bytes() == 0);

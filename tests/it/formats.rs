@@ -166,8 +166,8 @@ fn out_of_home_reserves_and_bills_the_price_times_the_multiplier() {
         (json!(14.2), 35_500_000),
         (json!(0.5), 1_250_000),
         (json!(0.0000001), 3),
-        // More than a hundredth of the budget, which is the most that leases are otherwise.
-        (json!(10_000), 25_000_000_000),
+        // Ten times what a first lease holds.
+        (json!(4_000), 10_000_000_000),
     ] {
         let bid = server.bid_soon(&screen(json!({"multiplier": multiplier})));
         // The price stays that of one impression.

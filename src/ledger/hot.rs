@@ -389,7 +389,7 @@ impl Hot {
             s.account.set_low_water(Nanos(target(&c.demand, remaining, plan.highest_bid).0 / 2));
         }
         if let Some(amount) = wanted(&c.demand, available, book.free(slot), remaining, plan.highest_bid) {
-            let Some(seq) = self.lease_seq.next() else { return };
+            let Some(seq) = self.lease_seq.take() else { return };
             c.granting = amount;
             out.push(Event::LeaseGranted { campaign, lease: LeaseId { epoch, seq }, slot, amount });
         }

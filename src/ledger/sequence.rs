@@ -13,7 +13,7 @@ const RANGE: u32 = 1_024;
 pub struct LeaseSeq(u32);
 
 impl LeaseSeq {
-    pub fn next(&mut self) -> Option<u32> {
+    pub fn take(&mut self) -> Option<u32> {
         self.0 = self.0.checked_add(1)?;
         Some(self.0)
     }
@@ -80,7 +80,7 @@ mod tests {
         let mut leases = LeaseSeq(u32::MAX - 2);
         assert!(!leases.is_used_up());
         assert_eq!(
-            [leases.next(), leases.next(), leases.next(), leases.next()],
+            [leases.take(), leases.take(), leases.take(), leases.take()],
             [Some(u32::MAX - 1), Some(u32::MAX), None, None]
         );
         assert!(leases.is_used_up());

@@ -119,12 +119,13 @@ impl World {
     fn settle(&mut self) {
         for _ in 0..8 {
             // Two ticks before their events are durable: what the first asked for is still on its way at the second.
+            let mut out = Vec::new();
             for _ in 0..2 {
-                let mut out = Vec::new();
                 self.hot.tick(self.now, &mut out);
-                self.queue.extend(out);
                 self.now = self.now.plus(10);
             }
+            // As the log promises its follower: before anything that was not applied by then.
+            out.into_iter().rev().for_each(|event| self.queue.push_front(event));
             while let Some(event) = self.queue.pop_front() {
                 let stamped = Stamped { offset: Offset(self.next), at: self.now, event };
                 self.next += 1;

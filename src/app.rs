@@ -26,7 +26,7 @@ use crate::fraud::{self, Policy, Velocity};
 use crate::ledger::bucket::{Grids, Lifetimes};
 use crate::ledger::reservation::{Bits, step};
 use crate::ledger::sequence::Sequencer;
-use crate::ledger::{Books, Hot, fold};
+use crate::ledger::{Books, Hot, fold_on};
 use crate::modelstore::ModelStore;
 use crate::openrtb::notice::NoticeUrls;
 use crate::scoring::Sources;
@@ -230,6 +230,7 @@ impl App {
             shared,
             exchanges: config.exchanges.iter().map(|e| (e.name.clone(), exchange(e, &config.public_url))).collect(),
             token_lifetime_ms: config.token_lifetime_ms(),
+            skipped_ms: lock(&hot).books().starts.skipped_ms(),
             by_number: config.exchanges.iter().map(|e| (e.number, e.name.clone())).collect(),
             keys: keys.ring,
             log: log.clone(),
@@ -373,7 +374,7 @@ fn catch_up(store: &mut SqliteBooks, opened: &Opened) -> Result<Books, AppError>
     let mut progress = Progress::new("folding the log into the books");
     let mut reader = opened.read(from).map_err(because("log"))?;
     while let Some(stamped) = reader.next_event().map_err(because("log"))? {
-        fold(&mut books, &stamped);
+        fold_on(&mut books, &stamped).map_err(because("books"))?;
         if books.next.0 % 100_000 == 0 {
             progress.tell(books.next.0 - from.0, end.0 - from.0);
         }

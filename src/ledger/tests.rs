@@ -1,5 +1,6 @@
 //! The ledger against a reference model: random bids, notices, time, budget edits and crashes.
 
+mod leases;
 mod starts;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -16,7 +17,7 @@ use crate::clock::{UnixMs, Zone};
 use crate::event::{Event, Facts, NoticeKind, Offset, Promise, Slot, Stamped};
 use crate::ids::{CampaignNo, LeaseId, NodeId, ReservationId};
 use crate::ledger::fold::Folded;
-use crate::ledger::hot::Plan;
+use crate::ledger::hot::{AccountView, Plan};
 use crate::money::Nanos;
 
 const NO: CampaignNo = CampaignNo(1);
@@ -75,6 +76,11 @@ struct World {
     leases: HashSet<LeaseId>,
     /// The reference: the first usable bill of each reservation is what it costs.
     billed: HashMap<ReservationId, Nanos>,
+    /// What was spent in time, set aside and withheld above the budget when it was last lowered.
+    cut: Nanos,
+    /// The most that the budget ever was.
+    highest: Nanos,
+    seen: Option<AccountView>,
 }
 
 impl World {
@@ -92,6 +98,9 @@ impl World {
             bids: Vec::new(),
             leases: HashSet::new(),
             billed: HashMap::new(),
+            cut: Nanos::ZERO,
+            highest: Nanos::ZERO,
+            seen: None,
         };
         world.queue.push_back(set(total, daily));
         world.start();
@@ -110,12 +119,13 @@ impl World {
     fn settle(&mut self) {
         for _ in 0..8 {
             // Two ticks before their events are durable: what the first asked for is still on its way at the second.
+            let mut out = Vec::new();
             for _ in 0..2 {
-                let mut out = Vec::new();
                 self.hot.tick(self.now, &mut out);
-                self.queue.extend(out);
                 self.now = self.now.plus(10);
             }
+            // As the log promises its follower: before anything that was not applied by then.
+            out.into_iter().rev().for_each(|event| self.queue.push_front(event));
             while let Some(event) = self.queue.pop_front() {
                 let stamped = Stamped { offset: Offset(self.next), at: self.now, event };
                 self.next += 1;
@@ -142,7 +152,12 @@ impl World {
         }
         let Some(book) = self.hot.books().campaigns.get(&NO) else { return };
         invariants::book(book).unwrap();
-        let cut = book.over_at_set;
+        self.highest = self.highest.max(book.total);
+        assert!(book.over_at_set <= self.highest - book.total, "{book:?}");
+        if let Some(seen) = self.seen.filter(|seen| book.total < seen.budget) {
+            self.cut = (seen.spent + seen.reserved + seen.withheld - seen.late - book.total).max(Nanos::ZERO);
+        }
+        let cut = self.cut;
         assert_eq!(book.spent, self.billed.values().copied().sum());
         let view = self.hot.view(NO).unwrap();
         let promised = view.spent + view.reserved + view.withheld;
@@ -150,6 +165,7 @@ impl World {
         if view.late == Nanos::ZERO && cut == Nanos::ZERO {
             assert_eq!(view.overspend, Nanos::ZERO);
         }
+        self.seen = Some(view);
     }
 
     fn bid(&mut self, cost: Nanos) {

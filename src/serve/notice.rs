@@ -20,10 +20,10 @@ pub async fn answer(worker: &Worker, kind: NoticeKind, token: &str, query: Optio
         let labels = [("kind", kind.as_str()), ("fault", fault)];
         traffic.metrics.counters.odd_notices.get_or_create(&labels).inc();
     };
-    let now = traffic.clock.now();
+    let now = |facts: &Facts| traffic.now_for(facts);
     // A token may have been signed when tokens lived longer than they do now.
-    let lives = |facts: &Facts| now.since(facts.bid_at) < traffic.token_lifetime_ms;
-    let facts = match traffic.keys.verify(token.as_bytes(), now) {
+    let lives = |facts: &Facts| now(facts).since(facts.bid_at) < traffic.token_lifetime_ms;
+    let facts = match traffic.keys.verify_at(token.as_bytes(), now) {
         Ok(facts) if lives(&facts) => facts,
         Ok(_) => {
             odd(TokenError::Expired.as_str());

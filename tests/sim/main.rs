@@ -3,16 +3,21 @@
 //!
 //! `SIM_SEED=n cargo test --test sim -- --nocapture` replays one seed; `SIM_SEEDS=100000` is the long mode.
 
+mod bids;
 mod books;
+mod campaigns;
 mod check;
 mod count;
 mod exchange;
 mod journal;
 mod life;
+mod odd;
 mod operator;
+mod price;
 mod process;
 mod restless;
 mod rules;
+mod users;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

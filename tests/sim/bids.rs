@@ -89,6 +89,7 @@ impl World {
         let facts: Vec<Facts> = decision.bids.iter().map(|bid| bid.facts).collect();
         let events: Vec<Event> = facts.iter().filter(|f| !f.test).map(|f| Event::Bid(*f)).collect();
         if life.log.append_all(lane, &events).is_err() {
+            facts.into_iter().for_each(|facts| self.journal.bid_refused(facts));
             return self.note(Kind::BidRefused);
         }
         if facts.len() > 1 {

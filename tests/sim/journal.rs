@@ -82,12 +82,16 @@ pub struct Journal {
     by_id: HashMap<ReservationId, usize>,
     /// Bids whose money is still set aside, as far as anybody outside can tell.
     live: Vec<usize>,
+    /// Bids that the log refused: nobody got them, and their money comes back when their buckets end.
+    refused: Vec<Facts>,
     pub sent: Vec<Sent>,
     pub users: Users,
     /// Serial numbers of edits in the log.
     pub edits: HashSet<u64>,
     /// The latest time that anything was given back at.
     pub now: UnixMs,
+    /// The same of the newest start, whose clock may be behind that.
+    start_now: UnixMs,
     pub epoch: u32,
     node: NodeId,
     /// How long tokens lived at the start at which they lived shortest.
@@ -115,6 +119,18 @@ impl Journal {
         at
     }
 
+    pub fn bid_refused(&mut self, facts: Facts) {
+        if !facts.test {
+            self.refused.push(facts);
+        }
+    }
+
+    /// What a start has set aside for a campaign.
+    pub fn set_aside(&self, campaign: u32, epoch: u32) -> i64 {
+        let live = self.live.iter().map(|at| &self.made[*at].facts).chain(&self.refused);
+        live.filter(|f| (f.campaign.0, f.reservation.epoch.0) == (campaign, epoch)).map(|f| f.reserved.0).sum()
+    }
+
     /// What late bills and cuts took above the budget is nothing to bid with: at the moment of a bid, all that is spent
     /// and promised is within the budget as it is then.
     fn is_covered(&self, facts: &Facts) {
@@ -133,12 +149,15 @@ impl Journal {
     }
 
     pub fn tick(&mut self, now: UnixMs) {
+        self.start_now = self.start_now.max(now);
         self.now = self.now.max(now);
-        let (made, now) = (&self.made, self.now);
+        let (made, epoch) = (&self.made, self.epoch);
+        let now = |f: &Facts| if f.reservation.epoch.0 == epoch { self.start_now } else { self.now };
         self.live.retain(|at| {
             let m = &made[*at];
-            !m.billed && !m.lost && now < m.until()
+            !m.billed && !m.lost && now(&m.facts) < m.until()
         });
+        self.refused.retain(|f| now(f) < f.auction_until());
     }
 
     /// Takes the next event of the log.
@@ -153,7 +172,7 @@ impl Journal {
                 }
                 self.node = *node;
                 assert!(epoch.0 > self.epoch, "a start's number was used before");
-                self.epoch = epoch.0;
+                (self.epoch, self.start_now) = (epoch.0, stamped.at);
                 self.started(*promise, stamped.at, counts);
             }
             Event::StillRunning => counts.note(Kind::StillRunning),

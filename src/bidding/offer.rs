@@ -5,13 +5,15 @@ use smallvec::SmallVec;
 
 use super::catalog::Layer;
 use super::compiled::{AUDIO, NATIVE, VIDEO};
+use super::decide::Ask;
 use super::index::{ATTRIBUTES, Attribute};
 use super::key::{key, size_key};
 use super::reason::Reason;
 use super::subject::Subject;
 use crate::ids::Currency;
 use crate::money::{Nanos, Rate};
-use crate::openrtb::imp::Imp;
+use crate::openrtb::audio_video::DurationFloor;
+use crate::openrtb::imp::{Deal, Imp};
 use crate::openrtb::native::NativeRequest;
 
 /// Formats of one impression that are looked at.
@@ -179,6 +181,8 @@ pub(super) struct Want {
     floor: Nanos,
     /// Of a spot, for each of its seconds; comes before `floor` unless it is zero.
     per_second: Nanos,
+    /// What a spot must reach may go by its duration otherwise: [`floor_of_duration`].
+    by_duration: bool,
     /// The lowest that any creative needs, in USD: no campaign below it can bid.
     pub least_usd: i64,
 }
@@ -193,8 +197,8 @@ pub(super) struct WantedDeal {
 }
 
 impl Want {
-    /// What a creative of `seconds` must reach; 0 is no spot (OpenRTB 2.6 implementation notes 7.6: look for
-    /// `mincpmpersec`, otherwise fall back to `bidfloor`).
+    /// What a creative of `seconds` must reach, floors by duration aside; 0 is no spot (OpenRTB 2.6 implementation
+    /// notes 7.6: look for `mincpmpersec`, otherwise fall back to `bidfloor`).
     #[inline]
     pub fn floor(&self, seconds: u32) -> Nanos {
         match self.per_second {
@@ -205,10 +209,45 @@ impl Want {
     }
 }
 
+/// Of a spot, the floors by duration that count for it: the deal's own, else those of the impression's media.
+fn duration_floors<'a>(imp: &'a Imp, deal: Option<&'a Deal>) -> (&'a [DurationFloor], Option<&'a str>) {
+    match deal {
+        Some(deal) => (&deal.durfloors, deal.bidfloorcur.as_deref()),
+        None => {
+            let mut lists = [&imp.video, &imp.audio].into_iter().flatten().map(|media| &*media.durfloors);
+            (lists.find(|list| !list.is_empty()).unwrap_or_default(), imp.bidfloorcur.as_deref())
+        }
+    }
+}
+
+impl Ask<'_, '_> {
+    /// What a creative of `seconds` must reach for `want`.
+    #[inline]
+    pub(super) fn floor(&self, imp: &Imp, want: &Want, seconds: u32) -> Nanos {
+        let by_duration =
+            if want.by_duration && seconds > 0 { self.floor_of_duration(imp, want, seconds) } else { None };
+        by_duration.unwrap_or_else(|| want.floor(seconds))
+    }
+
+    /// The highest of the floors for spots of that many seconds (OpenRTB 2.6 section 3.2.35); `None` is outside of all.
+    #[cold]
+    fn floor_of_duration(&self, imp: &Imp, want: &Want, seconds: u32) -> Option<Nanos> {
+        let deal = want.deal.and_then(|deal| imp.pmp.as_ref()?.deals.get(deal.position));
+        let (floors, currency) = duration_floors(imp, deal);
+        let from = *self.snapshot.shared.rates.get(&currency.map_or(Some(Currency::USD), Currency::parse)?)?;
+        let of_it = floors.iter().filter(|floor| floor.is_for(seconds));
+        // A sum beyond all prices cannot be reached.
+        let reached =
+            |cpm| Nanos::cpm_from_f64_ceil(cpm).map_or(Nanos(i64::MAX), |cpm| cpm.convert_ceil(from, self.rate));
+        of_it.map(|floor| reached(floor.bidfloor)).max()
+    }
+}
+
 impl Floors {
     /// For a bid of `seat` in the currency that has `rate`.
     pub fn of(imp: &Imp, seat: &str, rates: &HashMap<Currency, Rate>, rate: Rate) -> Result<Floors, Reason> {
-        let want = |deal, floor: f64, per_second: f64, currency: Option<&str>| {
+        let want = |deal: Option<(WantedDeal, &Deal)>, floor: f64, per_second: f64| {
+            let (floors, currency) = duration_floors(imp, deal.map(|(_, deal)| deal));
             let from = *rates.get(&currency.map_or(Some(Currency::USD), Currency::parse)?)?;
             let convert = |cpm: f64| Some(Nanos::cpm_from_f64_ceil(cpm)?.convert_ceil(from, rate));
             let floor = convert(floor)?;
@@ -217,9 +256,14 @@ impl Floors {
                 second = convert(per_second)?;
                 least = floor.min(second);
             }
+            let by_duration = per_second == 0.0 && !floors.is_empty();
+            if by_duration {
+                let lowest = floors.iter().fold(f64::INFINITY, |lowest, floor| lowest.min(floor.bidfloor));
+                least = convert(lowest).map_or(least, |lowest| least.min(lowest));
+            }
             // One nano of slack: the floor was rounded up on its way here, the caps were rounded down.
             let least_usd = least.convert_floor(rate, Rate::USD).0.saturating_sub(2);
-            Some(Want { deal, floor, per_second: second, least_usd })
+            Some(Want { deal: deal.map(|(wanted, _)| wanted), floor, per_second: second, by_duration, least_usd })
         };
         let mut deals = SmallVec::new();
         let mut private = false;
@@ -229,13 +273,13 @@ impl Floors {
                 if deal.wseat.is_empty() || deal.wseat.contains(seat) {
                     let fixed = deal.at == Some(3) && deal.bidfloor > 0.0;
                     let wanted = WantedDeal { key: key(&deal.id.text), position, fixed };
-                    deals.extend(want(Some(wanted), deal.bidfloor, deal.mincpmpersec, deal.bidfloorcur.as_deref()));
+                    deals.extend(want(Some((wanted, deal)), deal.bidfloor, deal.mincpmpersec));
                 }
             }
         }
         let spots = [&imp.video, &imp.audio];
         let per_second = spots.into_iter().flatten().map(|s| s.mincpmpersec).find(|m| *m > 0.0).unwrap_or(0.0);
-        let open = want(None, imp.bidfloor, per_second, imp.bidfloorcur.as_deref()).ok_or(Reason::UnknownCurrency)?;
+        let open = want(None, imp.bidfloor, per_second).ok_or(Reason::UnknownCurrency)?;
         Ok(Floors { open, private, deals })
     }
 }

@@ -382,7 +382,7 @@ impl Ask<'_, '_> {
         price: Nanos,
         want: &Want,
     ) -> Result<(), Reason> {
-        if price < want.floor(seconds) || price.0 <= 0 {
+        if price < self.floor(imp, want, seconds) || price.0 <= 0 {
             return Err(Reason::Floor);
         }
         let deal = want.deal.and_then(|deal| imp.pmp.as_ref()?.deals.get(deal.position));

@@ -153,7 +153,7 @@ impl World<'_> {
         // Rounded towards zero for a bid; a floor is compared without any rounding.
         let price = own * own_rate / rate;
         let (floor, floor_rate) = self.floor(want.deal.unwrap_or(want.imp))?;
-        met(price > 0 && price * rate >= floor * floor_rate)?;
+        let reaches = |creative: &Value| price > 0 && price * rate >= floor_for(creative, want, floor) * floor_rate;
         let ceil = |value: i128, by: i128| (value + by - 1) / by;
         let (mut bid, mut taken) = (price, own);
         if want.deal.is_some_and(|deal| deal["at"].as_i64() == Some(3)) && floor > 0 {
@@ -168,7 +168,7 @@ impl World<'_> {
         met(reserved <= budget)?;
         let creatives: Vec<usize> = list(&campaign["creatives"])
             .enumerate()
-            .filter(|(_, creative)| fits(creative, request, want).is_some())
+            .filter(|(_, creative)| reaches(creative) && fits(creative, request, want).is_some())
             .map(|(at, _)| at)
             .collect();
         met(!creatives.is_empty())?;
@@ -246,6 +246,20 @@ impl World<'_> {
             (shown.count() as i64) < cap["impressions"].as_i64().unwrap_or(0)
         }))
     }
+}
+
+/// A floor, unless the deal, or for want of one the impression, has others for spots as long as the creative.
+fn floor_for(creative: &Value, want: Want, floor: i128) -> i128 {
+    let of_imp =
+        || ["video", "audio"].map(|kind| &want.imp[kind]["durfloors"]).into_iter().find(|list| !is_empty(list));
+    let floors = want.deal.map_or_else(of_imp, |deal| Some(&deal["durfloors"]));
+    let Some(seconds) = creative["duration_s"].as_u64() else { return floor };
+    let is_for = |of: &&Value| {
+        of["mindur"].as_u64().is_none_or(|least| least <= seconds)
+            && of["maxdur"].as_u64().is_none_or(|most| seconds <= most)
+    };
+    let matching = floors.into_iter().flat_map(list).filter(is_for);
+    matching.map(|of| of["bidfloor"].as_number().map_or(0, |number| nanos(&number.to_string()))).max().unwrap_or(floor)
 }
 
 /// Whether a creative may be shown.

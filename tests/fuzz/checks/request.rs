@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use gavel::openrtb::audio_video::AudioVideo;
+use gavel::openrtb::audio_video::{AudioVideo, DurationFloor};
 use gavel::openrtb::consent::{Cache, Privacy};
 use gavel::openrtb::device_user::Geo;
 use gavel::openrtb::error::RequestError;
@@ -141,13 +141,18 @@ fn media(m: &AudioVideo) -> Value {
         "plcmt": m.plcmt, "linearity": m.linearity, "skip": m.skip, "api": ints(&m.api), "battr": ints(&m.battr),
         "minbitrate": m.minbitrate, "maxbitrate": m.maxbitrate, "delivery": ints(&m.delivery), "poddur": m.poddur,
         "rqddurs": ints(&m.rqddurs), "maxseq": m.maxseq, "sequence": m.sequence, "mincpmpersec": m.mincpmpersec,
-        "podid": m.podid,
+        "durfloors": duration_floors(&m.durfloors), "podid": m.podid,
     })
+}
+
+fn duration_floors(floors: &[DurationFloor]) -> Value {
+    floors.iter().map(|f| json!({"mindur": f.mindur, "maxdur": f.maxdur, "bidfloor": f.bidfloor})).collect()
 }
 
 fn deal(deal: &Deal) -> Value {
     json!({
         "id": id(&deal.id), "bidfloor": deal.bidfloor, "bidfloorcur": deal.bidfloorcur, "at": deal.at,
+        "mincpmpersec": deal.mincpmpersec, "durfloors": duration_floors(&deal.durfloors),
         "wseat": strings(&deal.wseat), "wadomain": strings(&deal.wadomain),
     })
 }

@@ -230,7 +230,17 @@ pub fn pods(t: &Target) -> Check {
         wanted.sort_unstable();
         ensure!(names == wanted, "at {floor} a second: {bids:?}");
     }
-    // Without it bidfloor counts.
+    // Or by how long it is (section 3.2.35): what lies outside of all durations has bidfloor. `mincpmpersec` comes first.
+    let by_duration = json!([{"maxdur": 14, "bidfloor": 5}, {"mindur": 15, "maxdur": 29, "bidfloor": 8.5}]);
+    for (floor, bidfloor, wanted) in [(0.0, 12, &["p15", "p30"][..]), (0.0, 13, &["p15"]), (0.61, 1, &["p6"])] {
+        let asked = dynamic(json!({"durfloors": by_duration, "mincpmpersec": floor, "poddur": 120}));
+        let bids = pod(t, &with_imp(asked, json!({"bidfloor": bidfloor})))?;
+        let mut names: Vec<String> = bids.iter().map(|(c, ..)| c.clone()).collect();
+        names.sort_unstable();
+        let wanted: Vec<String> = wanted.iter().map(|name| t.id(name)).collect();
+        ensure!(names == wanted, "with floors by duration: {bids:?}");
+    }
+    // Without either bidfloor counts.
     let bids = pod(t, &with_imp(dynamic(json!({})), json!({"bidfloor": 10})))?;
     ensure!(bids.len() == 1 && bids[0].0 == t.id("p30"), "above a floor of 10: {bids:?}");
     // A structured pod is an impression per slot, each with a bid of its own.

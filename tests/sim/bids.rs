@@ -176,7 +176,7 @@ impl World {
                     return self.note(Kind::NotBidding);
                 }
                 // The bid was good, but its money can be put into no bucket: the log's time has come to a halt.
-                let behind_ms = now.since(self.journal.now);
+                let behind_ms = now.since(self.journal.start_now);
                 assert!(behind_ms > 1_000, "no bid for {reason:?}, {behind_ms} ms behind");
                 self.note(Kind::NoBucket);
             }

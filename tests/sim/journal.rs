@@ -91,7 +91,7 @@ pub struct Journal {
     /// The latest time that anything was given back at.
     pub now: UnixMs,
     /// The same of the newest start, whose clock may be behind that.
-    start_now: UnixMs,
+    pub start_now: UnixMs,
     pub epoch: u32,
     node: NodeId,
     /// How long tokens lived at the start at which they lived shortest.

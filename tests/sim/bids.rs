@@ -168,7 +168,12 @@ impl World {
                 assert!(ask.user.is_none() || evicted(life), "a user who was not evicted is not known");
                 self.note(if ask.user.is_none() { Kind::NoUser } else { Kind::EvictedUser });
             }
-            Reason::Paused | Reason::NoCampaigns | Reason::Inventory | Reason::Format | Reason::Outbid => {
+            Reason::Paused
+            | Reason::NoCampaigns
+            | Reason::Inventory
+            | Reason::Format
+            | Reason::Price
+            | Reason::Outbid => {
                 let life = self.life.as_ref().expect("it answers");
                 let catalog = &life.snapshot.catalog;
                 let bids = |at: usize| catalog.find(CampaignNo(at as u32)).is_some_and(|entry| entry.live.active());

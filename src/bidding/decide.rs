@@ -220,15 +220,15 @@ pub fn decide(
     scratch.subject.read(request, snapshot.shared.vendor.as_ref(), uses_categories);
     let ask = Ask { snapshot, exchange, request, now, currency, rate };
     let mut decision = BidDecision { currency: Some(currency), ..BidDecision::default() };
-    let mut furthest = Reason::NoSupportedImp;
+    let mut furthest = None;
     let mut shown = Shown::default();
     for (position, imp) in request.imp.iter().enumerate() {
         if let Err(reason) = ask.answer(position, imp, &mut shown, scratch, &mut decision.bids) {
-            furthest = furthest.max(reason);
+            furthest = furthest.max(Some(reason));
         }
     }
     if decision.bids.is_empty() {
-        decision.reason = Some(furthest);
+        decision.reason = furthest.or(Some(Reason::NoSupportedImp));
     }
     decision
 }

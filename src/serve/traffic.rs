@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arc_swap::{ArcSwap, Cache};
 use foldhash::HashMap;
+use hyper::header::{HeaderName, HeaderValue};
 
 use super::codecs::{Codecs, Inflated};
 use super::fraud::{Buffers, Fraud};
@@ -29,7 +30,6 @@ pub struct Traffic {
     pub token_lifetime_ms: i64,
     pub by_number: HashMap<u32, String>,
     pub keys: KeyRing,
-    pub urls: NoticeUrls,
     pub log: Arc<dyn EventLog>,
     pub metrics: Arc<Metrics>,
     pub clock: SystemClock,
@@ -47,6 +47,9 @@ pub struct Exchange {
     pub tmax_default_ms: i64,
     pub network_ms: i64,
     pub body_no_bid: bool,
+    pub urls: NoticeUrls,
+    /// What every answer to it carries besides.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Clone, Debug)]

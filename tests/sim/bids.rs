@@ -78,7 +78,8 @@ impl World {
     fn answer(&mut self, ask: &Ask, request: &str) {
         let lane = self.rng.usize(..2);
         let Some(life) = &mut self.life else { return };
-        let from = exchange(&life.config.exchanges[self.rng.usize(..life.config.exchanges.len())]);
+        let config = &life.config;
+        let from = exchange(&config.exchanges[self.rng.usize(..config.exchanges.len())], &config.public_url);
         let request = parse(request.as_bytes()).expect("a good request");
         let now = life.now();
         let decision = decide(&life.snapshot, &from.terms, &request, now, &mut life.scratch);

@@ -420,7 +420,7 @@ fn fraud_engine(config: &Config, opened: &Opened, now: UnixMs) -> Result<Engine,
 }
 
 /// Reads the impressions that still count for a frequency cap back from the log.
-fn remember_impressions(
+pub fn remember_impressions(
     opened: &Opened,
     impressions: &ImpressionStore,
     caps: &CapMemory,
@@ -476,7 +476,8 @@ pub fn sources(name: &str) -> Sources {
     if name == FRAUD_MODEL { Sources::fraud().with_any_window() } else { Sources::bid() }
 }
 
-fn exchange(e: &config::Exchange, public_url: &str) -> serve::Exchange {
+/// What serving needs to know of an exchange.
+pub fn exchange(e: &config::Exchange, public_url: &str) -> serve::Exchange {
     serve::Exchange {
         terms: ExchangeTerms {
             name: e.name.clone(),

@@ -1,6 +1,7 @@
 //! The ledger against a reference model: random bids, notices, time, budget edits and crashes.
 
 mod leases;
+mod reference;
 mod starts;
 
 use std::collections::{HashMap, HashSet, VecDeque};
@@ -8,15 +9,14 @@ use std::sync::Arc;
 
 use proptest::prelude::*;
 
+use self::reference::Reference;
 use super::bucket::{Grids, Lifetimes};
 use super::fold::tests::{START, facts, notice, set};
 use super::invariants;
-use super::reservation::Outcome;
 use super::{Books, Hot, fold};
 use crate::clock::{UnixMs, Zone};
-use crate::event::{Event, Facts, NoticeKind, Offset, Promise, Slot, Stamped};
-use crate::ids::{CampaignNo, LeaseId, NodeId, ReservationId};
-use crate::ledger::fold::Folded;
+use crate::event::{Event, Facts, Notice, NoticeKind, Offset, PriceClaim, Promise, Slot, Stamped};
+use crate::ids::{CampaignNo, Epoch, LeaseId, NodeId, ReservationId};
 use crate::ledger::hot::{AccountView, Plan};
 use crate::money::Nanos;
 
@@ -74,13 +74,9 @@ struct World {
     seq: u32,
     bids: Vec<Facts>,
     leases: HashSet<LeaseId>,
-    /// The reference: the first usable bill of each reservation is what it costs.
-    billed: HashMap<ReservationId, Nanos>,
-    /// What was spent in time, set aside and withheld above the budget when it was last lowered.
-    cut: Nanos,
+    reference: Reference,
     /// The most that the budget ever was.
     highest: Nanos,
-    seen: Option<AccountView>,
 }
 
 impl World {
@@ -97,10 +93,8 @@ impl World {
             seq: 0,
             bids: Vec::new(),
             leases: HashSet::new(),
-            billed: HashMap::new(),
-            cut: Nanos::ZERO,
+            reference: Reference::default(),
             highest: Nanos::ZERO,
-            seen: None,
         };
         world.queue.push_back(set(total, daily));
         world.start();
@@ -133,39 +127,21 @@ impl World {
                 let mine = self.hot.apply(&stamped, &mut out);
                 assert_eq!(fold(&mut self.books, &stamped), mine);
                 self.queue.extend(out);
-                self.check(&stamped, mine);
+                self.check(&stamped);
             }
         }
     }
 
-    fn check(&mut self, stamped: &Stamped, folded: Folded) {
+    fn check(&mut self, stamped: &Stamped) {
         if let Event::LeaseGranted { lease, .. } = &stamped.event {
             assert!(self.leases.insert(*lease), "{lease:?} twice");
         }
-        if let (
-            Event::Notice(n),
-            Folded::Notice { outcome: Outcome::Booked { amount } | Outcome::BookedLate { amount }, .. },
-        ) = (&stamped.event, folded)
-        {
-            assert!(self.billed.insert(n.facts.reservation, amount).is_none(), "booked twice");
-            assert!(amount <= n.facts.reserved);
-        }
+        self.reference.apply(stamped);
         let Some(book) = self.hot.books().campaigns.get(&NO) else { return };
         invariants::book(book).unwrap();
         self.highest = self.highest.max(book.total);
         assert!(book.over_at_set <= self.highest - book.total, "{book:?}");
-        if let Some(seen) = self.seen.filter(|seen| book.total < seen.budget) {
-            self.cut = (seen.spent + seen.reserved + seen.withheld - seen.late - book.total).max(Nanos::ZERO);
-        }
-        let cut = self.cut;
-        assert_eq!(book.spent, self.billed.values().copied().sum());
-        let view = self.hot.view(NO).unwrap();
-        let promised = view.spent + view.reserved + view.withheld;
-        assert!(promised <= view.budget + view.late + cut, "{view:?}");
-        if view.late == Nanos::ZERO && cut == Nanos::ZERO {
-            assert_eq!(view.overspend, Nanos::ZERO);
-        }
-        self.seen = Some(view);
+        self.reference.agrees(&self.hot.view(NO).unwrap(), self.hot.epoch());
     }
 
     fn bid(&mut self, cost: Nanos) {
@@ -184,6 +160,7 @@ impl World {
             let view = self.hot.view(NO).unwrap();
             // Whatever came late or was cut: the bid is covered by what the budget is now.
             assert!(view.spent + view.reserved + view.withheld <= view.budget, "{view:?}");
+            self.reference.bid(facts);
             self.bids.push(facts);
             self.queue.push_back(Event::Bid(facts));
         }

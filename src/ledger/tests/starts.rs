@@ -1,7 +1,6 @@
 //! Leases of earlier starts: what those promised holds, whatever the next ones are told and however often they come.
 
 use super::*;
-use crate::ids::Epoch;
 use crate::ledger::starts::Starts;
 
 /// Starts anew after a crash, with a shorter life for bids than any test here waits.

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-pub use recovery::Progress;
+pub use recovery::{Progress, remember_impressions};
 use recovery::{Remembered, catch_up, go_on_from, not_begun, open_log, remember};
 use reload::Reloaded;
 use tokio::sync::Semaphore;
@@ -42,11 +42,10 @@ use crate::serve::screen::TrafficScreen;
 use crate::serve::tls::Certificate;
 use crate::serve::traffic::Limits;
 use crate::serve::{self, Traffic, Workers};
-use crate::tasks::OnFailed;
 use crate::tasks::follower::{LedgerFollower, lock};
-use crate::tasks::model_watcher;
-use crate::tasks::pacer::{self, Pacer};
-use crate::tasks::reconciler::{self, Reconciler};
+use crate::tasks::pacer::Pacer;
+use crate::tasks::reconciler::Reconciler;
+use crate::tasks::{OnFailed, Running, model_watcher};
 use crate::telemetry::Metrics;
 use crate::window::impressions::ImpressionStore;
 use crate::window::rate::Rates;
@@ -70,9 +69,9 @@ pub struct App {
     ready: Arc<AtomicBool>,
     workers: Workers,
     admin_listener: Listener,
-    reconciler: reconciler::Running,
-    pacer: pacer::Running,
-    model_watcher: model_watcher::Running,
+    reconciler: Running,
+    pacer: Running,
+    model_watcher: Running,
     log: Arc<dyn EventLog>,
     fraud: Arc<Engine>,
     data_dir: PathBuf,
@@ -249,11 +248,11 @@ impl App {
             catalog,
             models: models.registry().clone(),
             shared,
-            exchanges: config.exchanges.iter().map(|e| (e.name.clone(), exchange(e))).collect(),
+            exchanges: config.exchanges.iter().map(|e| (e.name.clone(), exchange(e, &config.public_url))).collect(),
             token_lifetime_ms: config.token_lifetime_ms(),
+            skipped_ms: lock(&hot).books().starts.skipped_ms(),
             by_number: config.exchanges.iter().map(|e| (e.number, e.name.clone())).collect(),
             keys: keys.ring,
-            urls: NoticeUrls::new(&config.public_url),
             log: log.clone(),
             metrics: metrics.clone(),
             clock,
@@ -286,7 +285,7 @@ impl App {
         }
         // Not before the first leases: without one a plan would be anchored again and again.
         let pacer = pacer.start(on_failed).map_err(because("pacer"))?;
-        let model_watcher = model_watcher::start(models).map_err(because("model watcher"))?;
+        let model_watcher = model_watcher::start(models, metrics.gauges.clone()).map_err(because("model watcher"))?;
         ready.store(true, Ordering::Relaxed);
         metrics.gauges.ready.store(1, Ordering::Relaxed);
         Ok(App {
@@ -408,7 +407,8 @@ pub fn sources(config: &Config, name: &str) -> Sources {
     if name == FRAUD_MODEL { Sources::fraud().with_windows(windows) } else { Sources::bid() }
 }
 
-fn exchange(e: &config::Exchange) -> serve::Exchange {
+/// What serving needs to know of an exchange.
+pub fn exchange(e: &config::Exchange, public_url: &str) -> serve::Exchange {
     serve::Exchange {
         terms: ExchangeTerms {
             name: e.name.clone(),
@@ -421,6 +421,8 @@ fn exchange(e: &config::Exchange) -> serve::Exchange {
             open_bids: e.open_bids,
             ad_system: e.ad_system.clone(),
         },
+        urls: NoticeUrls::new(public_url, &e.macros),
+        headers: e.headers.clone(),
         price: e.price.clone(),
         token_lifetime_ms: e.token_lifetime_ms,
         tmax_default_ms: e.tmax_default_ms,

@@ -15,7 +15,7 @@ use crate::fraud::policy::{Lists, first_lists};
 use crate::fraud::store::Bounds;
 use crate::fraud::{self, Policy, Velocity};
 use crate::ledger::reservation::{Bits, step};
-use crate::ledger::{Books, fold};
+use crate::ledger::{Books, fold_on};
 use crate::tasks::follower::note_impression;
 use crate::window::impressions::ImpressionStore;
 
@@ -91,7 +91,7 @@ pub(super) fn catch_up(store: &mut SqliteBooks, opened: &Opened) -> Result<Books
     let mut progress = Progress::new("folding the log into the books");
     let mut reader = opened.read(from).map_err(because("log"))?;
     while let Some(stamped) = reader.next_event().map_err(because("log"))? {
-        fold(&mut books, &stamped);
+        fold_on(&mut books, &stamped).map_err(because("books"))?;
         if books.next.0 % 100_000 == 0 {
             progress.tell(books.next.0 - from.0, end.0 - from.0);
         }
@@ -144,12 +144,9 @@ pub(super) fn remember(
     let (mut following, mut checks) = (Following::default(), 0);
     let end = opened.durable_end();
     let mut capped = Capped { impressions, caps, bits: Bits::default() };
-    // A bill is told from its duplicate by having seen the first, which is at most a token's lifetime older.
-    let longest = caps.iter().map(|cap| cap.1).max();
-    let caps_from =
-        longest.map_or(end, |longest| opened.offset_at_or_before(now.plus(-longest).plus(-config.token_lifetime_ms())));
+    let caps_from = capped.from(opened, now, config.token_lifetime_ms());
     let mut progress = Progress::new("reading back fraud checks and frequency caps");
-    let from = fraud_from.min(caps_from).min(end);
+    let from = fraud_from.min(caps_from);
     let mut reader = opened.read(from).map_err(because("log"))?;
     while let Some(stamped) = reader.next_event().map_err(because("log"))? {
         if let Event::Fraud(event) = &stamped.event {
@@ -196,6 +193,23 @@ fn told(faults: Vec<fraud::Fault>) -> AppError {
     AppError(format!("the fraud rules have faults:\n{}", lines.join("\n")))
 }
 
+/// Reads frequency caps alone back from the log.
+pub fn remember_impressions(
+    opened: &Opened,
+    impressions: &ImpressionStore,
+    caps: &CapMemory,
+    now: UnixMs,
+    token_lifetime_ms: i64,
+) -> Result<(), AppError> {
+    let mut capped = Capped { impressions, caps, bits: Bits::default() };
+    let from = capped.from(opened, now, token_lifetime_ms);
+    let mut reader = opened.read(from).map_err(because("log"))?;
+    while let Some(stamped) = reader.next_event().map_err(because("log"))? {
+        capped.note(&stamped);
+    }
+    Ok(())
+}
+
 /// The impressions that still count for a frequency cap.
 struct Capped<'a> {
     impressions: &'a ImpressionStore,
@@ -204,6 +218,14 @@ struct Capped<'a> {
 }
 
 impl Capped<'_> {
+    /// Where the log begins to say something of caps.
+    fn from(&self, opened: &Opened, now: UnixMs, token_lifetime_ms: i64) -> Offset {
+        let (longest, end) = (self.caps.iter().map(|cap| cap.1).max(), opened.durable_end());
+        // A bill is told from its duplicate by having seen the first, which is at most a token's lifetime older.
+        let from = |longest: i64| opened.offset_at_or_before(now.plus(-longest).plus(-token_lifetime_ms));
+        longest.map_or(end, from).min(end)
+    }
+
     fn note(&mut self, stamped: &Stamped) {
         match &stamped.event {
             Event::Notice(notice) => {

@@ -248,17 +248,17 @@ pub fn decide(
         return no(reason);
     }
     let mut decision = BidDecision { currency: Some(currency), ..BidDecision::default() };
-    let mut furthest = Reason::NoSupportedImp;
+    let mut furthest = None;
     let mut shown = Shown::default();
     for (position, imp) in request.imp.iter().enumerate() {
         let screened = screen.map_or(Ok(()), |screen| screen.imp(imp));
         if let Err(reason) = screened.and_then(|()| ask.answer(position, imp, &mut shown, scratch, &mut decision.bids))
         {
-            furthest = furthest.max(reason);
+            furthest = furthest.max(Some(reason));
         }
     }
     if decision.bids.is_empty() {
-        decision.reason = Some(furthest);
+        decision.reason = furthest.or(Some(Reason::NoSupportedImp));
     }
     decision
 }

@@ -68,8 +68,8 @@ enum Command {
     /// Recompute the books from the log alone, compare them with the stored ones, name every difference, exit 1 if
     /// there is one. Reads only; a server may be running
     Audit {
-        /// Compare the accounts of the running server with this admin address too, such as http://127.0.0.1:9090;
-        /// its traffic must be quiet meanwhile. The token is the config's admin_token, or GAVEL_ADMIN_TOKEN
+        /// Compare the accounts of the running server with this admin address too, such as http://127.0.0.1:9090:
+        /// each as of the event that it had come to, so it may be busy. The token is the config's admin_token, or GAVEL_ADMIN_TOKEN
         #[arg(long, value_name = "URL")]
         server: Option<String>,
     },
@@ -251,7 +251,7 @@ fn audit(config: &Config, server: Option<&str>) -> Result<bool, String> {
     if let Some(url) = server {
         let server = live::Server::new(url, config.admin_token.clone())?;
         fold_to(&mut replay, end)?;
-        let accounts = server.accounts(&replay.books)?;
+        let accounts = server.accounts(&replay.books, end)?;
         // The server goes on: the log has by now what each account had come to. None may be behind what was there before.
         let log = open()?;
         let mut replay = Replay::new(&log);

@@ -1,22 +1,20 @@
 //! The command line.
 
+mod audit;
+mod export;
 mod model;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::admin::{catalog_files, supply_files};
-use crate::app::{self, App, Progress};
-use crate::batch::{audit, live};
-use crate::bookstore::SqliteBooks;
+use crate::app::{self, App};
 use crate::clock::SystemClock;
 use crate::config::{Config, RawConfig};
-use crate::eventlog::{DirStorage, ReadOnlyLog};
 use crate::fraud::policy::{Lists, first_lists};
 use crate::fraud::{Policy, Velocity};
 use crate::modelstore::{self, folder};
@@ -68,9 +66,15 @@ enum Command {
     Audit {
         /// Compare the accounts of the running server with this admin address too, such as http://127.0.0.1:9090;
         /// its traffic must be quiet meanwhile. The token is the config's admin_token, or GAVEL_ADMIN_TOKEN
-        #[arg(long, value_name = "URL")]
+        #[arg(long, value_name = "URL", conflicts_with = "archive")]
         server: Option<String>,
+        /// Recompute from the Parquet files of `gavel export` alone, by default those in the data directory
+        #[arg(long, value_name = "DIR")]
+        archive: Option<Option<PathBuf>>,
     },
+    /// Write what the log holds and the archive does not to Parquet files. A server may be running
+    #[command(after_help = export::HELP)]
+    Export(export::Export),
     /// Keys that sign notice URLs
     #[command(subcommand)]
     Keys(KeyCommand),
@@ -110,14 +114,21 @@ pub fn run() -> ExitCode {
     match cli.command {
         None | Some(Command::Serve) => serve(config),
         Some(Command::Check) => check(&config, faults),
-        Some(Command::Audit { server }) => match audit(&config, server.as_deref()) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(error) => {
-                eprintln!("the audit could not be done: {error}");
-                ExitCode::from(2)
+        Some(Command::Audit { server, archive }) => {
+            let audited = match archive {
+                Some(dir) => audit::archive(&config, dir.as_deref()),
+                None => audit::log(&config, server.as_deref()),
+            };
+            match audited {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::FAILURE,
+                Err(error) => {
+                    eprintln!("the audit could not be done: {error}");
+                    ExitCode::from(2)
+                }
             }
-        },
+        }
+        Some(Command::Export(options)) => export::run(&config, &options),
         Some(Command::Keys(KeyCommand::Rotate)) => rotate(&config),
         // Ran above: it needs no config.
         Some(Command::Model(_)) => ExitCode::SUCCESS,
@@ -187,50 +198,6 @@ fn rotate(config: &Config) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Prints what it finds; true when the log, the books and the server agree.
-fn audit(config: &Config, server: Option<&str>) -> Result<bool, String> {
-    let log_dir = config.data_dir.join("log");
-    if !log_dir.is_dir() {
-        return Err(format!("there is no log in {}", config.data_dir.display()));
-    }
-    // Before the log: a running server goes on, and the log has all that its books have.
-    let stored = SqliteBooks::open_read_only(&config.data_dir.join("books.sqlite")).map_err(|e| e.to_string())?;
-    let next = stored.next().map_err(|e| e.to_string())?;
-    let storage = DirStorage::new(&log_dir).map_err(|e| e.to_string())?;
-    let mut progress = Progress::new("checking the log");
-    let log = ReadOnlyLog::open(Arc::new(storage), &mut |done, total| progress.tell(done, total))
-        .map_err(|e| e.to_string())?;
-    let mut progress = Progress::new("folding the log");
-    let mut fold = |end| audit::recompute(&log, end, &mut |done, total| progress.tell(done, total));
-    let mut differences = 0;
-    let mut tell = |line: String| {
-        println!("{line}");
-        differences += 1;
-    };
-    let end = log.end();
-    match next {
-        Some(next) if next > end => tell(format!("the books are at event {}, the log ends at {}", next.0, end.0)),
-        Some(next) if next < end => {
-            println!("the books are at event {}, the log goes on to {}: the next start folds the rest", next.0, end.0);
-        }
-        // What is missing in `meta` is named with the rest of it.
-        _ => {}
-    }
-    let mut by_log = fold(next.unwrap_or(end).min(end)).map_err(|e| e.to_string())?;
-    let all = by_log.take_dirty();
-    stored.differences(&by_log, &all, &mut tell).map_err(|e| e.to_string())?;
-    let (broken, overspends) = audit::findings(&by_log);
-    broken.into_iter().for_each(&mut tell);
-    if let Some(url) = server {
-        let server = live::Server::new(url, config.admin_token.clone())?;
-        server.differences(&fold(end).map_err(|e| e.to_string())?)?.into_iter().for_each(&mut tell);
-    }
-    overspends.iter().for_each(|line| println!("overspend, allowed: {line}"));
-    let (events, campaigns) = (by_log.next.0, by_log.campaigns.len());
-    println!("{differences} differences over {events} events and {campaigns} campaigns");
-    Ok(differences == 0)
 }
 
 fn serve(config: Config) -> ExitCode {

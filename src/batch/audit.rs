@@ -1,6 +1,7 @@
-//! `gavel audit`: the books recomputed from the log alone, and what is to be said of them.
+//! `gavel audit`: the books recomputed from the log alone or from the archive alone, and what is to be said of them.
 
-use crate::event::Offset;
+use super::archive::{Archive, ArchiveError};
+use crate::event::{Offset, Stamped};
 use crate::eventlog::{ReadError, ReadOnlyLog};
 use crate::ledger::fold::CampaignBook;
 use crate::ledger::{Books, fold, invariants};
@@ -10,17 +11,43 @@ use crate::money::Nanos;
 /// the events in all.
 pub fn recompute(log: &ReadOnlyLog, end: Offset, progress: &mut dyn FnMut(u64, u64)) -> Result<Books, ReadError> {
     let mut books = Books::default();
-    if end == Offset(0) {
-        return Ok(books);
-    }
-    let mut reader = log.read(Offset(0))?;
-    while books.next < end {
+    go_on(&mut books, log, end, progress)?;
+    Ok(books)
+}
+
+/// Folds the log from where the books stand up to `end`.
+pub fn go_on(
+    books: &mut Books,
+    log: &ReadOnlyLog,
+    end: Offset,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<(), ReadError> {
+    let mut reader = if books.next < end { Some(log.read(books.next)?) } else { None };
+    while let Some(reader) = &mut reader
+        && books.next < end
+    {
         let Some(stamped) = reader.next_event()? else { break };
-        fold(&mut books, &stamped);
+        fold(books, &stamped);
         if books.next.0.is_multiple_of(100_000) {
             progress(books.next.0, end.0);
         }
     }
+    Ok(())
+}
+
+/// As [`recompute`], from Parquet files instead of the log. All of them are checked, also what comes after `end`.
+pub fn recompute_from(
+    archive: &Archive,
+    end: Offset,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Books, ArchiveError> {
+    let mut books = Books::default();
+    let mut fold_to_end = |stamped: Stamped| {
+        if stamped.offset < end {
+            fold(&mut books, &stamped);
+        }
+    };
+    archive.events(&mut fold_to_end, progress)?;
     Ok(books)
 }
 
@@ -85,7 +112,7 @@ impl Over {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, Facts, NoticeKind, Slot, Stamped};
+    use crate::event::{Event, Facts, NoticeKind, Slot};
     use crate::ids::{CampaignNo, Epoch, LeaseId};
     use crate::ledger::fold::tests::{START, facts, notice, set};
 

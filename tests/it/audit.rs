@@ -29,7 +29,7 @@ fn is_clean(dir: &Path) {
     assert_eq!((code, said.starts_with("0 differences over ")), (Some(0), true), "{said}");
 }
 
-fn books(dir: &Path) -> PathBuf {
+pub fn books(dir: &Path) -> PathBuf {
     dir.join("data/books.sqlite")
 }
 
@@ -67,7 +67,7 @@ fn wide() -> Value {
 }
 
 /// A stopped server whose books have something in every table and every column.
-fn lived() -> Server {
+pub fn lived() -> Server {
     let mut server = Server::start("", &[campaign("whole"), daily("0.05")]);
     for asked in [request(), wide()] {
         let bids: Vec<Value> = (0..6).map(|_| server.bid_soon(&asked)).collect();

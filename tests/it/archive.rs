@@ -1,0 +1,74 @@
+//! `gavel export` and `gavel audit --archive` as whoever keeps the archive uses them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use rusqlite::Connection;
+
+use crate::audit::{books, lived};
+use crate::make::request;
+use crate::process::{errors_of, run};
+
+/// Exit code and all that it printed.
+fn gavel(dir: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = run(dir, arguments);
+    (output.status.code(), String::from_utf8(output.stdout.clone()).unwrap() + &errors_of(&output))
+}
+
+#[track_caller]
+fn says(dir: &Path, arguments: &[&str], code: i32, words: &[&str]) -> String {
+    let (exit, said) = gavel(dir, arguments);
+    assert!(exit == Some(code) && words.iter().all(|word| said.contains(word)), "exit {exit:?}: {said}");
+    said
+}
+
+/// The files of a table, of all ranges.
+fn files(archive: &Path, table: &str) -> Vec<PathBuf> {
+    let inside = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let hours = inside(archive.into()).flat_map(|range| inside(range.join(table))).flat_map(inside);
+    hours.map(|hour| hour.join("part.parquet")).collect()
+}
+
+const AUDIT: &[&str] = &["audit", "--archive"];
+
+#[test]
+fn the_archive_comes_to_the_books_and_says_where_they_differ() {
+    let mut server = lived();
+    let dir = server.dir.path().to_path_buf();
+    says(&dir, AUDIT, 2, &["there is no archive in data/archive: `gavel export` writes it"]);
+    says(&dir, &["export"], 0, &[" events, from 0 to ", " to 1 range(s) of "]);
+    says(&dir, AUDIT, 0, &["0 differences over "]);
+    says(&dir, &["export"], 0, &["nothing new: data/archive has all "]);
+
+    // While a server runs the log goes on, and the archive with the next export.
+    server.run();
+    let bid = server.bid_soon(&request());
+    server.bill(&bid, "1.25");
+    server.settled("whole", 8);
+    server.stop();
+    says(&dir, AUDIT, 0, &["the rest is taken from the log", "0 differences over "]);
+    says(&dir, &["export"], 0, &[" to 1 range(s) of "]);
+    let said = says(&dir, AUDIT, 0, &["0 differences over "]);
+    assert!(!said.contains("the log"), "{said}");
+    // From another place too.
+    fs::rename(dir.join("data/archive"), dir.join("elsewhere")).unwrap();
+    says(&dir, &["audit", "--archive", "elsewhere"], 0, &["0 differences over "]);
+    fs::rename(dir.join("elsewhere"), dir.join("data/archive")).unwrap();
+
+    // One nano.
+    let db = Connection::open(books(&dir)).unwrap();
+    let change = |by: i64| db.execute("UPDATE days SET spent = spent + ?1 WHERE no = (SELECT min(no) FROM days)", [by]);
+    assert_eq!(change(1), Ok(1));
+    let said = says(&dir, AUDIT, 1, &[": spent: "]);
+    assert!(!said.contains("\n0 differences"), "{said}");
+    assert_eq!(change(-1), Ok(1));
+    says(&dir, AUDIT, 0, &["0 differences over "]);
+
+    let file = files(&dir.join("data/archive"), "notice").remove(0);
+    let bytes = fs::read(&file).unwrap();
+    fs::write(&file, &bytes[..bytes.len() / 2]).unwrap();
+    let place = format!("{}: it has", file.strip_prefix(&dir).unwrap().display());
+    says(&dir, AUDIT, 2, &["the audit could not be done: ", &place, "cut short"]);
+    fs::remove_dir_all(file.ancestors().nth(4).unwrap()).unwrap();
+    says(&dir, AUDIT, 2, &["are missing"]);
+}

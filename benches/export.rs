@@ -2,9 +2,9 @@
 //! folded. A plain harness: one long run.
 //!
 //! `cargo bench --bench export [-- EVENTS [DIR]]` exports 3 million events by default, of which 7 in 10 are bids; the log
-//! takes about 150 B an event below DIR (default: the system's temporary directory).
+//! takes about 150 B an event. With DIR it leaves a data directory there, for `gavel --data-dir DIR` and `tests/duckdb/run DIR`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::thread;
@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use gavel::batch::archive::{Archive, export};
 use gavel::clock::{Day, UnixMs};
-use gavel::event::{CampaignSet, Event, Facts, Notice, NoticeKind, PriceClaim, Stamped};
+use gavel::event::{CampaignSet, Event, Facts, Notice, NoticeKind, PriceClaim, Promise, Slot, Stamped};
 use gavel::eventlog::{AppendError, DirStorage, EventLog, Follower, LogConfig, ReadOnlyLog, SegmentLog};
-use gavel::ids::{CampaignNo, Currency, Epoch, NodeId, ReservationId};
+use gavel::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId, ReservationId};
 use gavel::ledger::{Books, fold};
 use gavel::money::{Nanos, Quantity, Rate};
 
@@ -26,9 +26,13 @@ impl Follower for Idle {
 }
 
 const CAMPAIGNS: u32 = 200;
-/// 2026-11-18, seven minutes before an hour ends.
-const START: i64 = 1_795_000_000_000;
+/// Seven minutes before an hour ends.
+const START: i64 = 1_795_002_800_000;
 const EVENTS_A_SECOND: u64 = 5_000;
+
+fn day_of(at: UnixMs) -> Day {
+    Day((at.0 / 86_400_000) as i32)
+}
 
 /// A bid as they come: one of 200 campaigns with 5 creatives each, three exchanges, prices of six decimals, a user of a
 /// million in two of three requests.
@@ -40,7 +44,7 @@ fn bid(rng: &mut fastrand::Rng, seq: u32, at: UnixMs) -> Facts {
         reservation: ReservationId { node: NodeId(1), epoch: Epoch(2), bucket: at.minutes(), seq },
         campaign: CampaignNo(campaign),
         lease_seq: campaign + (at.0 / 4_000 % 1_000_000) as u32,
-        day: Day((at.0 / 86_400_000) as i32),
+        day: day_of(at),
         daily: campaign.is_multiple_of(2),
         creative: (campaign * 5 + rng.u32(..5)).wrapping_mul(0x0100_0193),
         exchange: rng.u32(1..4).wrapping_mul(0x9E37_79B9),
@@ -85,6 +89,12 @@ fn write(dir: &Path, events: u64) {
             json: None,
         }));
     }
+    append(&Event::EpochStarted { node: NodeId(1), epoch: Epoch(2), promise: Promise { billable_ms: 7_200_000 } });
+    for no in 0..2 * CAMPAIGNS {
+        let (campaign, lease) = (CampaignNo(no / 2), LeaseId { epoch: Epoch(2), seq: no });
+        let slot = if no % 2 == 0 { Slot::Whole } else { Slot::Day(day_of(UnixMs(START))) };
+        append(&Event::LeaseGranted { campaign, lease, slot, amount: Nanos(i64::MAX / 16) });
+    }
     let mut rng = fastrand::Rng::with_seed(7);
     let mut won: Vec<Facts> = Vec::new();
     for n in 0..events {
@@ -115,8 +125,9 @@ fn main() {
     // Cargo passes flags of its own.
     let mut args = std::env::args().skip(1).filter(|a| !a.starts_with('-'));
     let events = args.next().map_or(3_000_000, |events| events.parse().expect("a number of events"));
-    let dir = tempfile::tempdir_in(args.next().map_or_else(std::env::temp_dir, Into::into)).expect("a directory");
-    let (log, archive) = (dir.path().join("log"), dir.path().join("archive"));
+    let (passing, left) = (tempfile::tempdir().expect("a directory"), args.next().map(PathBuf::from));
+    let dir = left.as_deref().unwrap_or(passing.path());
+    let (log, archive) = (dir.join("log"), dir.join("archive"));
     write(&log, events);
 
     let storage = Arc::new(DirStorage::new(&log).expect("a directory"));

@@ -3,6 +3,7 @@
 mod audit;
 mod export;
 mod model;
+mod report;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -75,6 +76,9 @@ enum Command {
     /// Write what the log holds and the archive does not to Parquet files. A server may be running
     #[command(after_help = export::HELP)]
     Export(export::Export),
+    /// Write what each campaign is invoiced for a month: CSV and Parquet, from the books. A server may be running
+    #[command(after_help = report::HELP)]
+    Report(report::Report),
     /// Keys that sign notice URLs
     #[command(subcommand)]
     Keys(KeyCommand),
@@ -129,6 +133,7 @@ pub fn run() -> ExitCode {
             }
         }
         Some(Command::Export(options)) => export::run(&config, &options),
+        Some(Command::Report(options)) => report::run(&config, &options),
         Some(Command::Keys(KeyCommand::Rotate)) => rotate(&config),
         // Ran above: it needs no config.
         Some(Command::Model(_)) => ExitCode::SUCCESS,

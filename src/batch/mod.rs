@@ -3,3 +3,4 @@
 pub mod archive;
 pub mod audit;
 pub mod live;
+pub mod report;

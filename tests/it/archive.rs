@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
+use serde_json::json;
 
-use crate::audit::{books, lived};
-use crate::make::request;
+use crate::audit::{books, daily, lived};
+use crate::make::{request, with};
 use crate::process::{errors_of, run};
 
 /// Exit code and all that it printed.
@@ -26,7 +27,9 @@ fn says(dir: &Path, arguments: &[&str], code: i32, words: &[&str]) -> String {
 fn files(archive: &Path, table: &str) -> Vec<PathBuf> {
     let inside = |dir: PathBuf| fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path());
     let hours = inside(archive.into()).flat_map(|range| inside(range.join(table))).flat_map(inside);
-    hours.map(|hour| hour.join("part.parquet")).collect()
+    let mut files: Vec<PathBuf> = hours.map(|hour| hour.join("part.parquet")).collect();
+    files.sort();
+    files
 }
 
 const AUDIT: &[&str] = &["audit", "--archive"];
@@ -71,4 +74,45 @@ fn the_archive_comes_to_the_books_and_says_where_they_differ() {
     says(&dir, AUDIT, 2, &["the audit could not be done: ", &place, "cut short"]);
     fs::remove_dir_all(file.ancestors().nth(4).unwrap()).unwrap();
     says(&dir, AUDIT, 2, &["are missing"]);
+}
+
+#[test]
+fn a_months_report_is_written_once() {
+    let mut server = lived();
+    let dir = server.dir.path().to_path_buf();
+    // What was put is said by the log alone once it is deleted.
+    server.run();
+    server.put(&with(daily("0.01"), json!({"advertiser": "acme, \"the\" one"})));
+    server.delete("daily");
+    server.stop();
+    let today = gavel::clock::Zone::utc().local_hour(gavel::clock::SystemClock::start().now()).day.to_string();
+    let month = &today[..7];
+    says(&dir, &["report", "--month", "2026-1"], 2, &["a month is written as 2026-10"]);
+    says(&dir, &["report", "--month", month], 1, &["is over everywhere at", "--draft"]);
+    assert!(!dir.join("data/reports").exists());
+
+    let said =
+        says(&dir, &["report", "--month", month, "--draft"], 0, &["month,advertiser,campaign,currency,period,kind"]);
+    // What the books have, by the server's own account of it.
+    let db = Connection::open(books(&dir)).unwrap();
+    let sums = "SELECT id, sum(d.spent), sum(d.late), sum(d.billed) FROM days d JOIN campaigns USING (no) GROUP BY id";
+    let mut rows = db.prepare(sums).unwrap();
+    let row = |row: &rusqlite::Row| Ok((row.get::<_, String>(0)?, [row.get(1)?, row.get(2)?, row.get::<_, i64>(3)?]));
+    let rows: Vec<_> = rows.query_map([], row).unwrap().map(Result::unwrap).collect();
+    assert!(said.contains("campaign whole has no advertiser"), "{said}");
+    assert!(rows.len() > 1 && said.lines().filter(|line| line.starts_with(month)).count() == rows.len(), "{said}");
+    for (id, [spent, late, bills]) in rows {
+        let amount = format!("{}.{:02}", spent / 1_000_000_000, spent / 10_000_000 % 100);
+        let advertiser = if id == "daily" { "\"acme, \"\"the\"\" one\"" } else { "" };
+        let line = format!("{month},{advertiser},{id},USD,{month},spend,{bills},{spent},{late},{amount}\n");
+        assert!(said.contains(&line), "{line}{said}");
+    }
+
+    let last_year = "2025-11";
+    says(&dir, &["report", "--month", last_year], 0, &["0 line(s): data/reports/2025-11.csv and .parquet"]);
+    let parquet = fs::read(dir.join("data/reports/2025-11.parquet")).unwrap();
+    says(&dir, &["report", "--month", last_year], 0, &["has its report, which is final"]);
+    fs::remove_dir_all(dir.join("data/reports")).unwrap();
+    says(&dir, &["report", "--month", last_year], 0, &["0 line(s)"]);
+    assert_eq!(fs::read(dir.join("data/reports/2025-11.parquet")).unwrap(), parquet);
 }

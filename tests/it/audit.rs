@@ -57,7 +57,7 @@ pub fn open_log(dir: &Path, after_ms: i64, max_bytes: Option<u64>) -> SegmentLog
 }
 
 /// With a daily budget, for banners of another size than all others.
-fn daily(budget: &str) -> Value {
+pub fn daily(budget: &str) -> Value {
     let daily = with(campaign("daily"), json!({"budget": {"daily": budget}}));
     with_creative(daily, json!({"w": 728, "h": 90}))
 }

@@ -34,8 +34,9 @@ use std::path::Path;
 
 pub use column::Column;
 pub use export::{Exported, export};
-pub use file::{Hashed, Place, Written, create, fields_of};
+pub use file::{create, fields_of};
 pub use manifest::{Archive, Manifest, Part, Range};
+pub use rows::guarded;
 
 use crate::event::Offset;
 use crate::eventlog::ReadError;
@@ -63,18 +64,18 @@ pub enum ArchiveError {
 }
 
 impl ArchiveError {
-    fn io(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> ArchiveError {
+    pub fn io(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> ArchiveError {
         let doing = format!("{doing} {}", path.display());
         move |source| ArchiveError::Io { doing, source }
     }
 
-    fn damaged(place: impl ToString, what: impl ToString) -> ArchiveError {
+    pub fn damaged(place: impl ToString, what: impl ToString) -> ArchiveError {
         ArchiveError::Damaged { place: place.to_string(), what: what.to_string() }
     }
 }
 
 /// Makes the names in a directory durable.
-fn sync_dir(dir: &Path) -> Result<(), ArchiveError> {
+pub fn sync_dir(dir: &Path) -> Result<(), ArchiveError> {
     std::fs::File::open(dir).and_then(|dir| dir.sync_all()).map_err(ArchiveError::io("sync", dir))
 }
 

@@ -51,7 +51,7 @@ pub struct Rows {
 
 /// The Parquet crate panics on some bytes that are no Parquet file. Only whoever forges a manifest too gets there, and
 /// nothing is gone on with after it.
-fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
+pub fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     let read = catch_unwind(AssertUnwindSafe(read));
     read.unwrap_or_else(|_| Err(ParquetError::General("this is no Parquet file that can be read".into())))
 }

@@ -24,6 +24,8 @@ pub enum Form {
     Rising,
     U64,
     I64,
+    /// Hundredths.
+    Cents,
     /// Money; negative is null.
     NanosOrNone,
     /// Milliseconds since 1970.
@@ -74,7 +76,7 @@ pub struct Table {
 /// What every row begins with.
 pub const HEAD: [Field; 2] = [field("offset", Form::U64), field("at", Form::Time)];
 
-const fn field(name: &'static str, form: Form) -> Field {
+pub const fn field(name: &'static str, form: Form) -> Field {
     Field { name, form, since: 1 }
 }
 
@@ -285,7 +287,7 @@ impl Form {
         Some(match self {
             Form::U8 | Form::U16 | Form::U32 | Form::Rising | Form::U32IfFlag(_) => Physical::I32,
             Form::Day | Form::DayOrNone => Physical::I32,
-            Form::U64 | Form::I64 | Form::NanosOrNone | Form::Time => Physical::I64,
+            Form::U64 | Form::I64 | Form::Cents | Form::NanosOrNone | Form::Time => Physical::I64,
             Form::Flag(_) => Physical::Bool,
             Form::Tag(_) | Form::Currency | Form::Text | Form::TextOrNone => Physical::Bytes,
             Form::Bytes | Form::Rest | Form::Shown => Physical::Bytes,
@@ -306,6 +308,7 @@ impl Form {
             Form::Day | Form::DayOrNone => ("INT32", " (DATE)"),
             Form::U64 => ("INT64", " (INTEGER(64,false))"),
             Form::I64 | Form::NanosOrNone => ("INT64", ""),
+            Form::Cents => ("INT64", " (DECIMAL(18,2))"),
             Form::Time => ("INT64", " (TIMESTAMP(MILLIS,true))"),
             Form::Flag(_) | Form::Flags(_) => ("BOOLEAN", ""),
             Form::Tag(_) | Form::Currency | Form::Text | Form::TextOrNone => ("BYTE_ARRAY", " (STRING)"),
@@ -333,7 +336,7 @@ pub fn split(fields: &[Field], body: &[u8], columns: &mut [Column]) -> Option<()
             Form::U16 => column.i32(i32::from(t.u16()?)),
             Form::U32 | Form::Rising => column.i32(t.u32()? as i32),
             Form::U64 => column.i64(t.u64()? as i64),
-            Form::I64 | Form::Time => column.i64(t.i64()?),
+            Form::I64 | Form::Cents | Form::Time => column.i64(t.i64()?),
             Form::Day => column.i32(t.i32()?),
             Form::DayOrNone => match t.i32()? {
                 i32::MIN => column.null(),
@@ -411,7 +414,7 @@ fn put(form: Form, column: &mut Column, out: &mut Vec<u8>, flags_at: usize) -> O
         Form::U8 => out.put_u8(u8::try_from(column.take_i32()?).ok()?),
         Form::U16 => out.put_u16(u16::try_from(column.take_i32()?).ok()?),
         Form::U32 | Form::Rising | Form::Day | Form::DayOrNone => out.put_i32(column.take_i32()?),
-        Form::U64 | Form::I64 | Form::NanosOrNone | Form::Time => out.put_i64(column.take_i64()?),
+        Form::U64 | Form::I64 | Form::Cents | Form::NanosOrNone | Form::Time => out.put_i64(column.take_i64()?),
         Form::Tag(words) => {
             let word = column.take_bytes()?;
             out.put_u8(words.iter().position(|known| known.as_bytes() == word)? as u8);

@@ -69,9 +69,10 @@ enum Command {
         /// its traffic must be quiet meanwhile. The token is the config's admin_token, or GAVEL_ADMIN_TOKEN
         #[arg(long, value_name = "URL", conflicts_with = "archive")]
         server: Option<String>,
-        /// Recompute from the Parquet files of `gavel export` alone, by default those in the data directory
+        /// Recompute from the Parquet files of `gavel export` alone, by default those in the data directory; s3://bucket/prefix
+        /// downloads them first
         #[arg(long, value_name = "DIR")]
-        archive: Option<Option<PathBuf>>,
+        archive: Option<Option<String>>,
     },
     /// Write what the log holds and the archive does not to Parquet files. A server may be running
     #[command(after_help = export::HELP)]

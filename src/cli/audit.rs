@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::app::Progress;
 use crate::batch::archive::Archive;
+use crate::batch::archive::remote::{self, S3};
 use crate::batch::{audit, live};
 use crate::bookstore::SqliteBooks;
 use crate::config::Config;
@@ -60,10 +61,23 @@ pub fn log(config: &Config, server: Option<&str>) -> Result<bool, String> {
 }
 
 /// Prints what it finds; true when the archive and the books agree.
-pub fn archive(config: &Config, dir: Option<&Path>) -> Result<bool, String> {
-    let dir = dir.map_or_else(|| config.data_dir.join("archive"), PathBuf::from);
+pub fn archive(config: &Config, place: Option<&str>) -> Result<bool, String> {
+    let Some(url) = place.filter(|place| place.starts_with(S3)) else {
+        return archive_in(config, &place.map_or_else(|| config.data_dir.join("archive"), PathBuf::from));
+    };
+    let dir = config.data_dir.join("archive-download");
+    let clear = || if dir.exists() { std::fs::remove_dir_all(&dir) } else { Ok(()) };
+    clear().map_err(|e| format!("cannot remove {}: {e}", dir.display()))?;
+    let pulled = remote::pull(url, &dir).map_err(|e| e.to_string());
+    let agree = pulled.and_then(|()| archive_in(config, &dir));
+    let agree = agree.map_err(|error| error.replace(&dir.display().to_string(), url.trim_end_matches('/')));
+    clear().map_err(|e| format!("cannot remove {}: {e}", dir.display()))?;
+    agree
+}
+
+fn archive_in(config: &Config, dir: &Path) -> Result<bool, String> {
     let (stored, next) = stored(config)?;
-    let archive = Archive::open(&dir).map_err(|e| e.to_string())?;
+    let archive = Archive::open(dir).map_err(|e| e.to_string())?;
     let end = archive.end();
     if end == Offset(0) {
         return Err(format!("there is no archive in {}: `gavel export` writes it", dir.display()));

@@ -1,6 +1,6 @@
 //! `gavel export`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -8,7 +8,8 @@ use clap::Args;
 
 use super::audit::open_log;
 use crate::app::Progress;
-use crate::batch::archive::{self, Exported};
+use crate::batch::archive::remote::{self, S3};
+use crate::batch::archive::{self, Archive, Exported};
 use crate::config::Config;
 
 pub const HELP: &str = "\
@@ -22,9 +23,10 @@ Columns that end in _nanos are money, 1e-9 of a unit of the currency. `at` is wh
 
 #[derive(Args, Debug)]
 pub struct Export {
-    /// Where the archive is [default: archive in the data directory]
+    /// Where the archive is [default: archive in the data directory]; with s3://bucket/prefix the default one, and a copy
+    /// of it there, by the keys and the endpoint in AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_REGION, AWS_ENDPOINT
     #[arg(long, value_name = "DIR")]
-    to: Option<PathBuf>,
+    to: Option<String>,
 }
 
 pub fn run(config: &Config, options: &Export) -> ExitCode {
@@ -38,11 +40,25 @@ pub fn run(config: &Config, options: &Export) -> ExitCode {
 }
 
 fn export(config: &Config, options: &Export) -> Result<(), String> {
-    let dir = options.to.clone().unwrap_or_else(|| config.data_dir.join("archive"));
+    let (url, dir) = match options.to.as_deref() {
+        Some(to) if to.starts_with(S3) => (Some(to), None),
+        to => (None, to.map(PathBuf::from)),
+    };
+    let dir = dir.unwrap_or_else(|| config.data_dir.join("archive"));
+    export_to(config, &dir)?;
+    if let Some(url) = url {
+        let archive = Archive::open(&dir).map_err(|e| e.to_string())?;
+        let pushed = remote::push(url, &archive).map_err(|e| e.to_string())?;
+        println!("{pushed} of {} range(s) copied to {url}", archive.ranges.len());
+    }
+    Ok(())
+}
+
+fn export_to(config: &Config, dir: &Path) -> Result<(), String> {
     let log = open_log(config)?;
     let mut progress = Progress::new("exporting");
     let started = Instant::now();
-    let exported = archive::export(&log, &dir, &mut |done, total| progress.tell(done, total));
+    let exported = archive::export(&log, dir, &mut |done, total| progress.tell(done, total));
     let Exported { first, end, ranges, bytes } = exported.map_err(|e| e.to_string())?;
     if first == end {
         println!("nothing new: {} has all {} events", dir.display(), end.0);

@@ -53,6 +53,10 @@ fn the_archive_comes_to_the_books_and_says_where_they_differ() {
     says(&dir, &["export"], 0, &[" to 1 range(s) of "]);
     let said = says(&dir, AUDIT, 0, &["0 differences over "]);
     assert!(!said.contains("the log"), "{said}");
+    #[cfg(not(feature = "s3"))]
+    for arguments in [["export", "--to", "s3://bucket/place"], ["audit", "--archive", "s3://bucket/place"]] {
+        says(&dir, &arguments, if arguments[0] == "audit" { 2 } else { 1 }, &["cargo build --release --features s3"]);
+    }
     // From another place too.
     fs::rename(dir.join("data/archive"), dir.join("elsewhere")).unwrap();
     says(&dir, &["audit", "--archive", "elsewhere"], 0, &["0 differences over "]);

@@ -18,7 +18,7 @@ pub const MANIFEST: &str = "manifest.json";
 /// Where ranges are before they are whole.
 pub const INCOMPLETE: &str = "incomplete";
 /// The largest manifest that is read.
-const MAX_BYTES: u64 = 64 << 20;
+pub const MAX_BYTES: u64 = 64 << 20;
 const HOUR_MS: i64 = 3_600_000;
 
 /// What a range holds.
@@ -87,7 +87,7 @@ pub fn name_of(first: Offset, end: Offset) -> String {
     format!("{:020}-{:020}", first.0, end.0)
 }
 
-fn parse_name(name: &str) -> Option<(u64, u64)> {
+pub fn parse_name(name: &str) -> Option<(u64, u64)> {
     let (first, end) = name.split_once('-')?;
     let number = |text: &str| text.parse().ok().filter(|_| text.len() == 20);
     Some((number(first)?, number(end)?))
@@ -141,7 +141,7 @@ impl Archive {
 }
 
 impl Range {
-    fn open(dir: &Path) -> Result<Range, ArchiveError> {
+    pub fn open(dir: &Path) -> Result<Range, ArchiveError> {
         let path = dir.join(MANIFEST);
         let place = path.display().to_string();
         let mut bytes = Vec::new();

@@ -16,6 +16,7 @@
 //! | `export` | log to ranges |
 //! | `rows` | reads one Parquet file |
 //! | `read` | ranges to events, in order |
+//! | `remote`, `s3` | a copy in S3 |
 //!
 //! A range is there when its directory has its name: it is written elsewhere, synced, and renamed as a whole.
 
@@ -24,7 +25,10 @@ mod export;
 mod file;
 mod manifest;
 mod read;
+pub mod remote;
 mod rows;
+#[cfg(feature = "s3")]
+mod s3;
 pub mod table;
 #[cfg(test)]
 mod tests;
@@ -59,6 +63,8 @@ pub enum ArchiveError {
     Busy { dir: String },
     #[error("event {at} is of kind {kind}, for which the archive has no table", at = at.0)]
     NoTable { at: Offset, kind: u8 },
+    #[error("{url} needs a gavel that was built with the feature s3: cargo build --release --features s3")]
+    NoS3 { url: String },
     #[error("{0}")]
     Log(#[from] ReadError),
 }

@@ -1,41 +1,52 @@
 //! `gavel audit`: the books recomputed from the log alone or from the archive alone, and what is to be said of them.
 
+use std::error::Error;
+
 use super::archive::{Archive, ArchiveError};
 use crate::event::{Offset, Stamped};
-use crate::eventlog::{ReadError, ReadOnlyLog};
-use crate::ledger::fold::CampaignBook;
-use crate::ledger::{Books, fold, invariants};
+use crate::eventlog::{LogReader, ReadOnlyLog};
+use crate::ledger::book::CampaignBook;
+use crate::ledger::{Books, fold, fold_on, invariants};
 use crate::money::Nanos;
 
-/// Folds the log from its first event up to `end`; all that it touched is dirty. `progress` gets the events folded and
-/// the events in all.
-pub fn recompute(log: &ReadOnlyLog, end: Offset, progress: &mut dyn FnMut(u64, u64)) -> Result<Books, ReadError> {
-    let mut books = Books::default();
-    go_on(&mut books, log, end, progress)?;
-    Ok(books)
+/// The books as they were at one event after the other.
+pub struct Replay<'a> {
+    log: &'a ReadOnlyLog,
+    reader: Option<Box<dyn LogReader>>,
+    /// All that was touched is dirty.
+    pub books: Books,
 }
 
-/// Folds the log from where the books stand up to `end`.
-pub fn go_on(
-    books: &mut Books,
-    log: &ReadOnlyLog,
-    end: Offset,
-    progress: &mut dyn FnMut(u64, u64),
-) -> Result<(), ReadError> {
-    let mut reader = if books.next < end { Some(log.read(books.next)?) } else { None };
-    while let Some(reader) = &mut reader
-        && books.next < end
-    {
-        let Some(stamped) = reader.next_event()? else { break };
-        fold(books, &stamped);
-        if books.next.0.is_multiple_of(100_000) {
-            progress(books.next.0, end.0);
-        }
+impl Replay<'_> {
+    /// From the log's first event on.
+    pub fn new(log: &ReadOnlyLog) -> Replay<'_> {
+        Replay { log, reader: None, books: Books::default() }
     }
-    Ok(())
+
+    /// From where `books` stand.
+    pub fn from(log: &ReadOnlyLog, books: Books) -> Replay<'_> {
+        Replay { log, reader: None, books }
+    }
+
+    /// Folds on up to `end`, or the log's own. `progress` gets the events folded and the events in all.
+    pub fn fold_to(&mut self, end: Offset, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Box<dyn Error>> {
+        let end = end.min(self.log.end());
+        while self.books.next < end {
+            let reader = match &mut self.reader {
+                Some(reader) => reader,
+                None => self.reader.insert(self.log.read(self.books.next)?),
+            };
+            let Some(stamped) = reader.next_event()? else { break };
+            fold_on(&mut self.books, &stamped)?;
+            if self.books.next.0.is_multiple_of(100_000) {
+                progress(self.books.next.0, end.0);
+            }
+        }
+        Ok(())
+    }
 }
 
-/// As [`recompute`], from Parquet files instead of the log. All of them are checked, also what comes after `end`.
+/// The books at `end`, from Parquet files instead of the log. All of them are checked, also what comes after `end`.
 pub fn recompute_from(
     archive: &Archive,
     end: Offset,

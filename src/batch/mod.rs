@@ -3,4 +3,5 @@
 pub mod archive;
 pub mod audit;
 pub mod live;
+pub mod replay;
 pub mod report;

@@ -286,7 +286,7 @@ mod tests {
     use crate::clock::Day;
     use crate::event::CampaignSet;
     use crate::ids::{CampaignNo, Currency};
-    use crate::ledger::fold::{CampaignBook, DayBook};
+    use crate::ledger::book::{CampaignBook, DayBook};
     use crate::money::Nanos;
 
     /// 2026-11-30; the day after is in December.

@@ -45,7 +45,7 @@ mod values;
 pub mod vast;
 
 pub use catalog::Catalog;
-pub use decide::{BidDecision, ExchangeTerms, Scratch, Served, Shared, Snapshot, decide};
+pub use decide::{BidDecision, ExchangeTerms, Scratch, Screen, Served, Shared, Snapshot, decide};
 pub use editor::Editor;
 pub use reason::Reason;
 pub use score::{Batch, Told};

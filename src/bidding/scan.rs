@@ -5,7 +5,7 @@
 
 use super::campaign::BidPrice;
 use super::catalog::{Layer, Place};
-use super::compiled::NATIVE;
+use super::compiled::{CompiledCreative, NATIVE};
 use super::creative::Creative;
 use super::decide::{Ask, Scratch};
 use super::fit::{advertiser_allowed, fits};
@@ -222,7 +222,7 @@ impl Ask<'_, '_> {
         self.targets(entry, hour, scratch)?;
         let mut price = own_price.convert_floor(entry.rate, self.rate);
         let creative = self.creative(entry, imp, price, want, formats, scratch)?;
-        self.at_fixed_price(want, entry, &mut price, &mut own_price);
+        self.at_fixed_price(imp, want, entry, creative, &mut price, &mut own_price);
         self.check_caps(entry, scratch)?;
         self.affordable(entry, own_price.times(quantity), hour.day)?;
         let deal = want.deal.map(|deal| deal.position as u16);
@@ -290,7 +290,7 @@ impl Ask<'_, '_> {
         if !compiled.inventory.allow(&subject.inventory) {
             return Err(Reason::Inventory);
         }
-        if !compiled.categories.allow(&subject.categories) {
+        if !compiled.wants_categories(&subject.categories, subject.category_areas) {
             return Err(Reason::Category);
         }
         if !compiled.segments_any.is_empty() || !compiled.segments_none.is_empty() {
@@ -304,11 +304,19 @@ impl Ask<'_, '_> {
     }
 
     /// Where a deal has a fixed price, that is what is bid.
-    pub(super) fn at_fixed_price(&self, want: &Want, entry: &Entry, price: &mut Nanos, own_price: &mut Nanos) {
+    pub(super) fn at_fixed_price(
+        &self,
+        imp: &Imp,
+        want: &Want,
+        entry: &Entry,
+        creative: u16,
+        price: &mut Nanos,
+        own_price: &mut Nanos,
+    ) {
         if let Some(deal) = want.deal
             && deal.fixed
         {
-            *price = want.floor(0);
+            *price = self.floor(imp, want, &entry.compiled.creatives[usize::from(creative)]);
             *own_price = (*own_price).min(price.convert_ceil(self.rate, entry.rate));
         }
     }
@@ -318,7 +326,13 @@ impl Ask<'_, '_> {
         let open = entry.live.account.open(day);
         let available = open.as_deref().and_then(|o| o.as_ref()).map_or(Nanos::ZERO, |o| o.available());
         if available < cost {
-            entry.live.account.ask();
+            // A lease that the plan would not let be spent is not worth having.
+            let account = &entry.live.account;
+            if entry.live.pace.has_room(cost) {
+                account.refuse(cost)
+            } else {
+                account.ask()
+            }
             return Err(Reason::Budget);
         }
         if entry.live.pace.allows(cost) { Ok(()) } else { Err(Reason::Pacing) }
@@ -341,10 +355,8 @@ impl Ask<'_, '_> {
         let mut furthest = Reason::Creative;
         for i in 0..len {
             let at = (first + i) % len;
-            let terms = || {
-                let seconds = compiled.creatives[at].duration_s;
-                self.keeps_terms(&compiled.campaign.creatives[at], seconds, imp, price, want)
-            };
+            let terms =
+                || self.keeps_terms(&compiled.campaign.creatives[at], &compiled.creatives[at], imp, price, want);
             match self.fits(entry, at, imp, formats, scratch).and_then(|()| terms()) {
                 Ok(()) => return Ok(at as u16),
                 Err(reason) => furthest = furthest.max(reason),
@@ -377,12 +389,12 @@ impl Ask<'_, '_> {
     pub(super) fn keeps_terms(
         &self,
         creative: &Creative,
-        seconds: u32,
+        facts: &CompiledCreative,
         imp: &Imp,
         price: Nanos,
         want: &Want,
     ) -> Result<(), Reason> {
-        if price < want.floor(seconds) || price.0 <= 0 {
+        if price < self.floor(imp, want, facts) || price.0 <= 0 {
             return Err(Reason::Floor);
         }
         let deal = want.deal.and_then(|deal| imp.pmp.as_ref()?.deals.get(deal.position));

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use crate::app::Progress;
 use crate::batch::archive::Archive;
 use crate::batch::archive::remote::{self, S3};
-use crate::batch::{audit, live};
+use crate::batch::audit::{self, Replay};
+use crate::batch::live;
 use crate::bookstore::SqliteBooks;
 use crate::config::Config;
 use crate::event::Offset;
@@ -37,7 +38,10 @@ pub fn log(config: &Config, server: Option<&str>) -> Result<bool, String> {
     let (stored, next) = stored(config)?;
     let log = open_log(config)?;
     let mut progress = Progress::new("folding the log");
-    let mut fold = |end| audit::recompute(&log, end, &mut |done, total| progress.tell(done, total));
+    let mut fold_to = |replay: &mut Replay, end| {
+        replay.fold_to(end, &mut |done, total| progress.tell(done, total)).map_err(|e| e.to_string())
+    };
+    let mut replay = Replay::new(&log);
     let mut found = Found::default();
     let end = log.end();
     match next {
@@ -50,14 +54,24 @@ pub fn log(config: &Config, server: Option<&str>) -> Result<bool, String> {
         // What is missing in `meta` is named with the rest of it.
         _ => {}
     }
-    let mut by_log = fold(next.unwrap_or(end).min(end)).map_err(|e| e.to_string())?;
-    found.compare(&stored, &mut by_log)?;
+    fold_to(&mut replay, next.unwrap_or(end))?;
+    found.compare(&stored, &mut replay.books)?;
     if let Some(url) = server {
         let server = live::Server::new(url, config.admin_token.clone())?;
-        let differences = server.differences(&fold(end).map_err(|e| e.to_string())?)?;
-        differences.into_iter().for_each(|line| found.tell(line));
+        fold_to(&mut replay, end)?;
+        let accounts = server.accounts(&replay.books)?;
+        // The server goes on: the log has by now what each account had come to. None may be behind what was there before.
+        let log = open_log(config)?;
+        let mut replay = Replay::new(&log);
+        let mut lines = Vec::new();
+        for account in accounts {
+            fold_to(&mut replay, account.at.max(end))?;
+            lines.extend(account.differences(&replay.books));
+        }
+        lines.sort_unstable();
+        lines.into_iter().for_each(|line| found.tell(line));
     }
-    Ok(found.sum_up(&by_log))
+    Ok(found.sum_up())
 }
 
 /// Prints what it finds; true when the archive and the books agree.
@@ -90,18 +104,22 @@ fn archive_in(config: &Config, dir: &Path) -> Result<bool, String> {
     if next > end {
         println!("the books are at event {}, the archive ends at {}: the rest is taken from the log", next.0, end.0);
         let log = open_log(config)?;
-        audit::go_on(&mut by_archive, &log, next, progress).map_err(|e| e.to_string())?;
+        let mut replay = Replay::from(&log, by_archive);
+        replay.fold_to(next, progress).map_err(|e| e.to_string())?;
+        by_archive = replay.books;
     } else if next < end {
         println!("the books are at event {}, the archive goes on to {}", next.0, end.0);
     }
     found.compare(&stored, &mut by_archive)?;
-    Ok(found.sum_up(&by_archive))
+    Ok(found.sum_up())
 }
 
 /// What an audit found.
 #[derive(Default)]
 struct Found {
     differences: usize,
+    events: u64,
+    campaigns: usize,
     /// Overspends that are explained.
     overspends: Vec<String>,
 }
@@ -119,13 +137,13 @@ impl Found {
         let (broken, overspends) = audit::findings(recomputed);
         broken.into_iter().for_each(|line| self.tell(line));
         self.overspends = overspends;
+        (self.events, self.campaigns) = (recomputed.next.0, recomputed.campaigns.len());
         Ok(())
     }
 
-    fn sum_up(&self, recomputed: &Books) -> bool {
+    fn sum_up(&self) -> bool {
         self.overspends.iter().for_each(|line| println!("overspend, allowed: {line}"));
-        let (events, campaigns) = (recomputed.next.0, recomputed.campaigns.len());
-        println!("{} differences over {events} events and {campaigns} campaigns", self.differences);
+        println!("{} differences over {} events and {} campaigns", self.differences, self.events, self.campaigns);
         self.differences == 0
     }
 }

@@ -9,7 +9,8 @@ use clap::Args;
 use super::audit::open_log;
 use crate::admin::catalog_files;
 use crate::app::Progress;
-use crate::batch::{audit, report};
+use crate::batch::audit::Replay;
+use crate::batch::report;
 use crate::bidding::campaign;
 use crate::bookstore::{BookStore, SqliteBooks};
 use crate::clock::{Month, SystemClock};
@@ -96,11 +97,10 @@ fn write(config: &Config, options: &Report) -> Result<(), String> {
 /// The stored books, and what the log has beyond them.
 fn books(config: &Config, log: &ReadOnlyLog) -> Result<Books, String> {
     let mut stored = SqliteBooks::open_read_only(&config.data_dir.join("books.sqlite")).map_err(|e| e.to_string())?;
-    let mut books = stored.load().map_err(|e| e.to_string())?;
+    let mut replay = Replay::from(log, stored.load().map_err(|e| e.to_string())?);
     let mut progress = Progress::new("folding the log");
-    audit::go_on(&mut books, log, log.end(), &mut |done, total| progress.tell(done, total))
-        .map_err(|e| e.to_string())?;
-    Ok(books)
+    replay.fold_to(log.end(), &mut |done, total| progress.tell(done, total)).map_err(|e| e.to_string())?;
+    Ok(replay.books)
 }
 
 /// Who each campaign belongs to: as it was put last, or as the catalog's files say.

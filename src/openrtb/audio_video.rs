@@ -4,8 +4,27 @@ use std::borrow::Cow;
 
 use super::error::RequestError;
 use super::list::{IntList, StrList, ints, strings};
-use super::scan::Scanner;
-use super::value::{count, flag, int, is_object, lenient, price, read_object, text};
+use super::scan::{Kind, Scanner};
+use super::value::{apart, count, flag, int, is_object, lenient, price, read_object, text};
+
+/// Floors by duration beyond these are not looked at.
+const MAX_DURATION_FLOORS: usize = 32;
+
+/// Section 3.2.35: a floor for spots of some durations, in the currency of the `bidfloor` it comes before.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct DurationFloor {
+    /// Seconds, both included; absent is no bound.
+    pub mindur: Option<u32>,
+    pub maxdur: Option<u32>,
+    /// CPM.
+    pub bidfloor: f64,
+}
+
+impl DurationFloor {
+    pub fn is_for(&self, seconds: u32) -> bool {
+        self.mindur.is_none_or(|least| seconds >= least) && self.maxdur.is_none_or(|most| seconds <= most)
+    }
+}
 
 /// Lists are empty when absent, which means no restriction (but see `mimes`: required, so empty matches nothing).
 #[derive(Clone, Debug, Default)]
@@ -40,6 +59,8 @@ pub struct AudioVideo<'a> {
     pub sequence: Option<u32>,
     /// CPM per second: a floor that comes before `bidfloor`.
     pub mincpmpersec: f64,
+    /// Come before `bidfloor`, and after `mincpmpersec`: a seller gives one of the two.
+    pub durfloors: Vec<DurationFloor>,
     pub podid: Option<Cow<'a, str>>,
 }
 
@@ -82,10 +103,35 @@ pub(super) fn audio_video<'a>(s: &mut Scanner<'a>) -> Result<Option<Box<AudioVid
         "maxseq" => media.maxseq, count;
         "sequence" => media.sequence, count;
         "mincpmpersec" => media.mincpmpersec, price;
+        "durfloors" => media.durfloors, |s| apart(s, duration_floors);
         "podid" => media.podid, |s| lenient(s, text);
     });
     if media.protocols.is_empty() {
         media.protocols = protocol;
     }
     Ok(Some(media))
+}
+
+pub(super) fn duration_floors(s: &mut Scanner) -> Result<Vec<DurationFloor>, RequestError> {
+    let mut floors = Vec::new();
+    match s.kind()? {
+        Kind::Null => s.null()?,
+        Kind::Array => s.array(|s| {
+            if floors.len() >= MAX_DURATION_FLOORS {
+                return Ok(s.skip()?);
+            }
+            let mut floor = DurationFloor::default();
+            if is_object(s)? {
+                read_object!(s, {
+                    "mindur" => floor.mindur, count;
+                    "maxdur" => floor.maxdur, count;
+                    "bidfloor" => floor.bidfloor, price;
+                });
+                floors.push(floor);
+            }
+            Ok::<(), RequestError>(())
+        })?,
+        _ => return Err(s.wrong_type()),
+    }
+    Ok(floors)
 }

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
-use super::audio_video::{self, AudioVideo};
+use super::audio_video::{self, AudioVideo, DurationFloor};
 use super::error::RequestError;
 use super::list::{IntList, StrList, ints, strings};
 use super::native::{self, Native};
@@ -104,6 +104,8 @@ pub struct Deal<'a> {
     pub bidfloorcur: Option<Cow<'a, str>>,
     /// CPM per second of a video or audio spot: a floor that comes before `bidfloor`.
     pub mincpmpersec: f64,
+    /// Come before `bidfloor` for spots, and after `mincpmpersec`.
+    pub durfloors: Vec<DurationFloor>,
     /// 1 first price, 2 second price plus, 3 `bidfloor` is the price; absent: the request's.
     pub at: Option<i64>,
     pub wseat: StrList<'a>,
@@ -226,6 +228,7 @@ fn deal<'a>(s: &mut Scanner<'a>) -> Result<Option<Deal<'a>>, RequestError> {
         "bidfloor" => deal.bidfloor, price;
         "bidfloorcur" => deal.bidfloorcur, text;
         "mincpmpersec" => deal.mincpmpersec, price;
+        "durfloors" => deal.durfloors, |s| apart(s, audio_video::duration_floors);
         "at" => deal.at, |s| lenient(s, int);
         "wseat" => deal.wseat, strings;
         "wadomain" => deal.wadomain, strings;

@@ -51,7 +51,7 @@ pub async fn answer(
     let stats = worker.stats();
     stats.bid_requests.add(1);
     let call = Call { worker, exchange, headers, arrived, crowded: connection.is_crowded() };
-    let response = match encoding::of_body(headers) {
+    let mut response = match encoding::of_body(headers) {
         Ok(coding) => match body::read(worker, headers, incoming).await {
             Ok(body) => match coding {
                 None => call.answer_plain(&body),
@@ -64,6 +64,9 @@ pub async fn answer(
             call.refused("content_encoding", StatusCode::UNSUPPORTED_MEDIA_TYPE)
         }
     };
+    for (name, value) in &exchange.headers {
+        response.headers_mut().insert(name.clone(), value.clone());
+    }
     stats.bid_latency.record(arrived.elapsed());
     response
 }
@@ -281,7 +284,7 @@ fn render(
                 (None, None)
             }
             Served::Spot(choice) => {
-                markup::write_vast(source, choice, &traffic.urls, &token, &mut own_fragment);
+                markup::write_vast(source, choice, &exchange.urls, &token, &mut own_fragment);
                 (vast::size(source, choice), choice.protocol)
             }
         };
@@ -291,8 +294,8 @@ fn render(
             own_fragment.extend_from_slice(&creative.fragment.bytes);
             &own_fragment
         };
-        // Not longer than the exchange waits, nor than the money stays set aside (OpenRTB 2.6 section 4.2.3, exp).
-        let bill_s = exchange.terms.lifetimes.bill_ms / 1_000;
+        // Not longer than the exchange waits, and shorter than the money stays set aside (OpenRTB 2.6 section 4.2.3, exp).
+        let bill_s = exchange.terms.lifetimes.exp_s();
         let exp = imp.exp.filter(|exp| *exp > 0).map_or(bill_s, |exp| exp.min(bill_s));
         let parts = BidParts {
             id: id.as_str(),
@@ -300,7 +303,7 @@ fn render(
             price: facts.price,
             token: &token,
             quantity: facts.quantity,
-            urls: &traffic.urls,
+            urls: &exchange.urls,
             fragment,
             token_slots: &creative.fragment.token_slots,
             dealid: bid.deal.and_then(|d| imp.pmp.as_ref().and_then(|p| p.deals.get(d))).map(|d| &d.id),

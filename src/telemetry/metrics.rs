@@ -23,7 +23,9 @@ use crate::clock::SystemClock;
 use crate::eventlog::{EventLog, LogState};
 use crate::fraud::decide::hits;
 use crate::fraud::engine::Engine;
+use crate::fraud::traffic::Activity;
 use crate::window::impressions::ImpressionStore;
+use crate::window::rate::Rates;
 
 type Labels = [(&'static str, &'static str); 1];
 type NoticeLabels = [(&'static str, &'static str); 2];
@@ -73,6 +75,9 @@ pub struct Gauges {
     /// Campaigns whose bids stopped in the last second because they were ahead of their plan.
     pub pacing_held: AtomicU64,
     pub pacing_us: AtomicU64,
+    /// Roles of models by the log whose version is not in memory.
+    pub models_not_loaded: AtomicU64,
+    pub model_watcher_failed: AtomicU64,
     pub ready: AtomicU64,
 }
 
@@ -122,6 +127,11 @@ impl Metrics {
         self.registry.register_collector(Box::new(FraudChecks(engine)));
     }
 
+    /// Adds what became of those who ask often.
+    pub fn watch_traffic(&mut self, activity: Arc<Activity>) {
+        self.registry.register_collector(Box::new(Asking(activity)));
+    }
+
     /// The text that Prometheus scrapes.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -139,6 +149,16 @@ fn counter(e: &mut DescriptorEncoder, name: &str, help: &str, value: u64) -> Res
 fn gauge(e: &mut DescriptorEncoder, name: &str, help: &str, value: i64) -> Result<(), Error> {
     let metric = ConstGauge::new(value);
     metric.encode(e.encode_descriptor(name, help, None, metric.metric_type())?)
+}
+
+#[derive(Debug)]
+struct Asking(Arc<Activity>);
+
+impl Collector for Asking {
+    fn encode(&self, mut e: DescriptorEncoder) -> Result<(), Error> {
+        let evicted = [&self.0.by_ip, &self.0.by_user].into_iter().flatten().map(Rates::evicted).sum();
+        counter(&mut e, "gavel_activity_evicted", "Addresses and users forgotten while they asked", evicted)
+    }
 }
 
 #[derive(Debug)]
@@ -302,6 +322,18 @@ impl Collector for Books {
             "gavel_pacing_round_microseconds",
             "What the last look at all plans took",
             unsigned(&g.pacing_us) as i64,
+        )?;
+        gauge(
+            e,
+            "gavel_models_not_loaded",
+            "Versions of models that are in force by the log and could not be loaded",
+            unsigned(&g.models_not_loaded) as i64,
+        )?;
+        gauge(
+            e,
+            "gavel_model_watcher_failed",
+            "1 when the models directory is not looked at any more",
+            unsigned(&g.model_watcher_failed) as i64,
         )?;
         gauge(e, "gavel_books_lag_events", "Events the books are behind the log", unsigned(&g.lag_events) as i64)?;
         gauge(e, "gavel_books_lag_milliseconds", "Since the books were last level with the log", signed(&g.lag_ms))?;

@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gavel::clock::{SystemClock, UnixMs};
 use gavel::event::{Event, Stamped};
-use gavel::eventlog::{DirStorage, EventLog, Follower, LogConfig, SegmentLog};
+use gavel::eventlog::{DirStorage, EventLog, Follower, LogConfig, OpenError, SegmentLog};
 use gavel::ids::CampaignNo;
 use gavel::money::Nanos;
 use rusqlite::types::Value as Sql;
@@ -52,7 +53,13 @@ pub fn open_log(dir: &Path, after_ms: i64, max_bytes: Option<u64>) -> SegmentLog
     let storage = Arc::new(DirStorage::new(dir.join("data/log")).unwrap());
     let config = LogConfig { segment_bytes: 1 << 20, max_bytes, ..LogConfig::default() };
     let at = SystemClock::start().now().plus(after_ms);
-    let opened = SegmentLog::open(storage, config, &mut |_, _| {}).unwrap();
+    // Another test may just be starting a process, which has the file of the lock until it runs.
+    let opened = loop {
+        match SegmentLog::open(storage.clone(), config.clone(), &mut |_, _| {}) {
+            Err(OpenError::Locked { .. }) => std::thread::yield_now(),
+            opened => break opened.unwrap(),
+        }
+    };
     opened.start(Box::new(move || at), Box::new(Nobody), Box::new(|_| {})).unwrap()
 }
 
@@ -316,7 +323,7 @@ fn every_row_that_the_log_does_not_know_is_named() {
         ("INSERT INTO reservation_bits VALUES (9, 1, 1 << 40, 0, x'ff', 0)".into(), vec!["node 9, start 1"]),
         ("INSERT INTO traffic VALUES (3, 0, 0)".into(), vec!["traffic 3"]),
         ("INSERT INTO traffic VALUES (99, 0, 0)".into(), vec!["traffic 99"]),
-        ("INSERT INTO starts VALUES (9, 0, NULL, 0)".into(), vec!["starts 9", "billable_ms 0"]),
+        ("INSERT INTO starts VALUES (9, 0, 0, 0, NULL, 0)".into(), vec!["starts 9", "billable_ms 0"]),
     ] {
         let words: Vec<&str> = words.into_iter().chain(["in the books, but not in the log"]).collect();
         edited.is_named(&edit, &[], &words);
@@ -480,6 +487,31 @@ fn the_accounts_of_a_running_server_are_compared_with_the_token_of_the_config() 
         let said = errors_of(&output);
         assert!(said.contains("GAVEL_ADMIN_TOKEN") == (code > 0) && !said.contains(other), "{said}");
     }
+}
+
+#[test]
+fn the_accounts_of_a_busy_server_are_compared_with_the_log_as_of_then() {
+    let server = Server::start("", &[campaign("a"), daily("1000.00")]);
+    let (url, done) = (format!("http://{}", server.admin()), AtomicBool::new(false));
+    std::thread::scope(|threads| {
+        let busy = threads.spawn(|| {
+            let mut bids = 0;
+            while !done.load(Ordering::Relaxed) {
+                let bid = server.bid_soon(&if bids % 2 == 0 { request() } else { wide() });
+                server.bill(&bid, "2.00");
+                bids += 1;
+            }
+            bids
+        });
+        for _ in 0..3 {
+            let output = run(server.dir.path(), &["audit", "--server", &url]);
+            let said = String::from_utf8(output.stdout.clone()).unwrap() + &errors_of(&output);
+            done.store(!output.status.success(), Ordering::Relaxed);
+            assert!(output.status.success(), "{said}");
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(busy.join().unwrap() > 10, "it was not busy");
+    });
 }
 
 #[test]

@@ -244,6 +244,13 @@ fn people(rng: &mut Rng, request: &mut Value) {
     (request["device"], request["user"]) = (device, user);
 }
 
+fn duration_floors(rng: &mut Rng) -> Value {
+    let price = |rng: &mut Rng| cpm(rng, 3).parse::<serde_json::Number>().unwrap_or_else(|_| 1.into());
+    let split = rng.u8(10..25);
+    let all = [json!({"maxdur": split, "bidfloor": price(rng)}), json!({"mindur": split, "bidfloor": price(rng)})];
+    all[rng.usize(..2)..].into()
+}
+
 fn imp(rng: &mut Rng, number: usize) -> Value {
     let mut imp = json!({"id": format!("{number}")});
     let attributes = |rng: &mut Rng| (0..rng.usize(..2)).map(|_| rng.u8(1..5)).collect::<Vec<_>>();
@@ -267,6 +274,9 @@ fn imp(rng: &mut Rng, number: usize) -> Value {
             spot["maxduration"] = rng.u8(10..40).into();
             if chance(rng, 3) {
                 spot["protocols"] = json!([any(rng, [2, 7])]);
+            }
+            if chance(rng, 3) {
+                spot["durfloors"] = duration_floors(rng);
             }
             imp[kind] = spot;
         }
@@ -295,6 +305,10 @@ fn imp(rng: &mut Rng, number: usize) -> Value {
         let deal = |rng: &mut Rng, id: &str| {
             let mut deal = json!({"id": id, "at": rng.u8(1..=3), "wseat": []});
             floor(rng, &mut deal);
+            // What is bid at a fixed price would go by the creative then.
+            if chance(rng, 4) && deal["at"] != 3 {
+                deal["durfloors"] = duration_floors(rng);
+            }
             if chance(rng, 4) {
                 deal["wseat"] = some(rng, &["gavel", "other"], 1).into();
             }

@@ -130,12 +130,10 @@ impl World<'_> {
 
     /// What bids may be for: each deal, and the open market.
     pub fn wants<'r>(&self, imp: &'r Value) -> Vec<Want<'r>> {
-        if self.floor(imp).is_none() {
-            return Vec::new();
-        }
         let is_ours = |deal: &&Value| is_empty(&deal["wseat"]) || texts(&deal["wseat"]).contains(&"gavel");
         let deals = list(&imp["pmp"]["deals"]).filter(is_ours).filter(|deal| self.floor(deal).is_some());
-        let open = (imp["pmp"]["private_auction"].as_i64() != Some(1)).then_some(Want { imp, deal: None });
+        let is_open = imp["pmp"]["private_auction"].as_i64() != Some(1) && self.floor(imp).is_some();
+        let open = is_open.then_some(Want { imp, deal: None });
         deals.map(|deal| Want { imp, deal: Some(deal) }).chain(open).collect()
     }
 
@@ -153,7 +151,7 @@ impl World<'_> {
         // Rounded towards zero for a bid; a floor is compared without any rounding.
         let price = own * own_rate / rate;
         let (floor, floor_rate) = self.floor(want.deal.unwrap_or(want.imp))?;
-        met(price > 0 && price * rate >= floor * floor_rate)?;
+        let reaches = |creative: &Value| price > 0 && price * rate >= floor_for(creative, want, floor) * floor_rate;
         let ceil = |value: i128, by: i128| (value + by - 1) / by;
         let (mut bid, mut taken) = (price, own);
         if want.deal.is_some_and(|deal| deal["at"].as_i64() == Some(3)) && floor > 0 {
@@ -168,7 +166,7 @@ impl World<'_> {
         met(reserved <= budget)?;
         let creatives: Vec<usize> = list(&campaign["creatives"])
             .enumerate()
-            .filter(|(_, creative)| fits(creative, request, want).is_some())
+            .filter(|(_, creative)| reaches(creative) && fits(creative, request, want).is_some())
             .map(|(at, _)| at)
             .collect();
         met(!creatives.is_empty())?;
@@ -246,6 +244,18 @@ impl World<'_> {
             (shown.count() as i64) < cap["impressions"].as_i64().unwrap_or(0)
         }))
     }
+}
+
+/// A floor, unless the deal, or for want of one the impression, has others for spots as long as the creative.
+fn floor_for(creative: &Value, want: Want, floor: i128) -> i128 {
+    let Some(seconds) = creative["duration_s"].as_u64() else { return floor };
+    let medium = || Some(&want.imp[creative["type"].as_str()?]["durfloors"]);
+    let floors = want.deal.map_or_else(medium, |deal| Some(&deal["durfloors"]));
+    let matching = floors.into_iter().flat_map(list).filter(|of| {
+        let (least, most) = (of["mindur"].as_u64(), of["maxdur"].as_u64());
+        least.is_none_or(|least| least <= seconds) && most.is_none_or(|most| seconds <= most)
+    });
+    matching.map(|of| of["bidfloor"].as_number().map_or(0, |number| nanos(&number.to_string()))).max().unwrap_or(floor)
 }
 
 /// Whether a creative may be shown.

@@ -96,6 +96,7 @@ impl World {
             users: UserKey::new(&[0; 32]),
             bid_for_unknown: false,
             supply: None,
+            screen: None,
             vendor: None,
         });
         let exchange = ExchangeTerms {
@@ -163,6 +164,7 @@ impl World {
             users: UserKey::new(&[0; 32]),
             bid_for_unknown: false,
             supply: None,
+            screen: None,
             vendor: None,
         });
         self.pacing = Pacing::new(&self.present.compiled.campaign, self.now);
@@ -239,7 +241,7 @@ impl World {
         self.look();
         if self.now.0 % 600_000 == 0 {
             let mut out = Vec::new();
-            self.hot.forget_before(self.now.plus(-8 * 3_600_000).minutes(), &mut out);
+            self.hot.forget_older(8 * 3_600_000, &mut out);
             out.into_iter().for_each(|event| self.apply(event));
         }
     }

@@ -123,7 +123,7 @@ const FACTS: &[Field] = &[
     field("test", Form::Flag(4)),
 ];
 
-pub static TABLES: [Table; 21] = [
+pub static TABLES: [Table; 23] = [
     table("start", 1, &[&[field("node", Form::U16), EPOCH, field("billable_ms", Form::I64)]], None),
     table(
         "campaign_set",
@@ -233,6 +233,8 @@ pub static TABLES: [Table; 21] = [
     table("fraud_list", 37, &[&[NAME, JSON]], None),
     table("fraud_list_entries", 38, &[&[NAME, JSON]], None),
     table("fraud_list_entry_removed", 39, &[&[NAME, field("value", Form::Text)]], None),
+    table("fraud_file_rules", 40, &[&[field("toml", Form::Text)]], None),
+    table("fraud_late", 41, &[&[CHECK, field("decision", Form::U8)]], None),
 ];
 
 impl Table {

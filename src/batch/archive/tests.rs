@@ -90,6 +90,8 @@ fn samples() -> Vec<Event> {
         Event::Fraud(FraudEvent::Windows { fingerprint: u64::MAX, names: vec![text(), String::new()] }),
         Event::Fraud(FraudEvent::Check(Arc::new(checked))),
         Event::Fraud(FraudEvent::Rules { toml: text() }),
+        Event::Fraud(FraudEvent::FileRules { toml: text() }),
+        Event::Fraud(FraudEvent::Late { check, decision: u8::MAX }),
     ];
     for what in [Track::Impression, Track::Click, Track::Conversion] {
         events.push(Event::Track { what, facts: odd });
@@ -124,7 +126,8 @@ fn is_sampled(event: &Event) {
         Event::ReservationsForgotten { .. } | Event::ModelsSet(_) | Event::StillRunning => {}
         Event::Fraud(fraud) => match fraud {
             FraudEvent::Windows { .. } | FraudEvent::Check(_) | FraudEvent::Outcome(_) | FraudEvent::Label(_) => {}
-            FraudEvent::Rules { .. } | FraudEvent::List { .. } => {}
+            FraudEvent::Rules { .. } | FraudEvent::FileRules { .. } | FraudEvent::Late { .. } => {}
+            FraudEvent::List { .. } => {}
             FraudEvent::ListEntries { .. } | FraudEvent::ListEntryRemoved { .. } => {}
         },
     }

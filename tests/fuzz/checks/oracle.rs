@@ -158,9 +158,7 @@ fn banner(node: &Node) -> Result<Value, Rule> {
         ("api", Ints),
     ];
     let Some(mut found) = object(node, TABLE)? else { return Ok(Value::Null) };
-    if found["format"].is_null() {
-        found.insert("format".to_owned(), json!([]));
-    }
+    fill(&mut found, "format");
     Ok(found.into())
 }
 
@@ -201,9 +199,11 @@ fn media(node: &Node) -> Result<Value, Rule> {
         ("maxseq", Count),
         ("sequence", Count),
         ("mincpmpersec", Price),
+        ("durfloors", Object(duration_floors)),
         ("podid", Or(&Text)),
     ];
     let Some(mut found) = object(node, TABLE)? else { return Ok(Value::Null) };
+    fill(&mut found, "durfloors");
     let old = found.remove("protocol").unwrap_or_default();
     if found["protocols"] == json!([]) {
         found.insert("protocols".to_owned(), old);
@@ -214,10 +214,31 @@ fn media(node: &Node) -> Result<Value, Rule> {
 fn pmp(node: &Node) -> Result<Value, Rule> {
     const TABLE: Table = &[("private_auction", Switch), ("deals", Object(deals))];
     let Some(mut found) = object(node, TABLE)? else { return Ok(Value::Null) };
-    if found["deals"].is_null() {
-        found.insert("deals".to_owned(), json!([]));
-    }
+    fill(&mut found, "deals");
     Ok(found.into())
+}
+
+/// An array that is absent is empty.
+fn fill(found: &mut Map<String, Value>, name: &str) {
+    if found[name].is_null() {
+        found.insert(name.to_owned(), json!([]));
+    }
+}
+
+fn duration_floors(node: &Node) -> Result<Value, Rule> {
+    const TABLE: Table = &[("mindur", Count), ("maxdur", Count), ("bidfloor", Price)];
+    let items = match &node.kind {
+        Kind::Null => return Ok(json!([])),
+        Kind::Array(items) => items,
+        _ => return Err(WRONG_TYPE),
+    };
+    let mut found = Vec::new();
+    for item in items {
+        if found.len() < 32 {
+            found.extend(object(item, TABLE)?);
+        }
+    }
+    Ok(found.into_iter().map(Value::from).collect())
 }
 
 fn deals(node: &Node) -> Result<Value, Rule> {
@@ -225,6 +246,8 @@ fn deals(node: &Node) -> Result<Value, Rule> {
         ("id", Id),
         ("bidfloor", Price),
         ("bidfloorcur", Text),
+        ("mincpmpersec", Price),
+        ("durfloors", Object(duration_floors)),
         ("at", Or(&Int)),
         ("wseat", Texts),
         ("wadomain", Texts),
@@ -237,7 +260,10 @@ fn deals(node: &Node) -> Result<Value, Rule> {
     let mut found = Vec::new();
     for item in items {
         if found.len() < 1_000 {
-            found.extend(object(item, TABLE)?.filter(|deal| deal["id"][0] != ""));
+            found.extend(object(item, TABLE)?.filter(|deal| deal["id"][0] != "").map(|mut deal| {
+                fill(&mut deal, "durfloors");
+                deal
+            }));
         }
     }
     Ok(found.into_iter().map(Value::from).collect())
@@ -268,7 +294,7 @@ fn inventory(node: &Node) -> Result<Value, Rule> {
 }
 
 const PUBLISHER: Table = &[("id", Text), ("domain", Or(&Text))];
-const CONTENT: Table = &[("language", Or(&Text)), ("cat", Or(&Texts))];
+const CONTENT: Table = &[("language", Or(&Text)), ("cat", Or(&Texts)), ("cattax", Or(&Int))];
 const GEO: Table = &[("country", Text), ("region", Text), ("city", Text)];
 
 fn publisher(node: &Node) -> Result<Value, Rule> {
@@ -363,7 +389,12 @@ fn regs(node: &Node) -> Result<Value, Rule> {
     ];
     let mut found = whole_object(node, TABLE)?;
     let gpc = found["ext"]["gpc"].as_bool().unwrap_or(false);
+    let objects = |text: &&str| !text.is_empty() && !matches!(text.as_bytes(), [b'1', _, b'N' | b'n' | b'-', _]);
+    let objection = found["ext"]["us_privacy"].as_str().filter(objects).map(str::to_owned);
     fall_back(&mut found, &["gdpr", "us_privacy", "gpp", "gpp_sid"]);
+    if let Some(objection) = objection {
+        found.insert("us_privacy".to_owned(), objection.into());
+    }
     found.insert("gpc".to_owned(), gpc.into());
     Ok(found.into())
 }

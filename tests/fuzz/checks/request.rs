@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use gavel::openrtb::audio_video::AudioVideo;
+use gavel::openrtb::audio_video::{AudioVideo, DurationFloor};
 use gavel::openrtb::consent::{Cache, Privacy};
 use gavel::openrtb::device_user::Geo;
 use gavel::openrtb::error::RequestError;
@@ -87,7 +87,8 @@ fn view(request: &BidRequest) -> Value {
             "id": i.id, "name": i.name, "domain": i.domain, "bundle": i.bundle, "page": i.page, "cat": strings(&i.cat),
             "sectioncat": strings(&i.sectioncat), "pagecat": strings(&i.pagecat), "cattax": i.cattax,
             "keywords": i.keywords, "publisher": {"id": i.publisher.id, "domain": i.publisher.domain},
-            "content": {"language": i.content.language, "cat": strings(&i.content.cat)},
+            "content": {"language": i.content.language, "cat": strings(&i.content.cat),
+                "cattax": i.content.cattax},
         })),
         "device": {
             "ua": device.ua, "platform": device.platform, "ip": device.ip, "ipv6": device.ipv6, "geo": geo(&device.geo),
@@ -141,13 +142,18 @@ fn media(m: &AudioVideo) -> Value {
         "plcmt": m.plcmt, "linearity": m.linearity, "skip": m.skip, "api": ints(&m.api), "battr": ints(&m.battr),
         "minbitrate": m.minbitrate, "maxbitrate": m.maxbitrate, "delivery": ints(&m.delivery), "poddur": m.poddur,
         "rqddurs": ints(&m.rqddurs), "maxseq": m.maxseq, "sequence": m.sequence, "mincpmpersec": m.mincpmpersec,
-        "podid": m.podid,
+        "durfloors": duration_floors(&m.durfloors), "podid": m.podid,
     })
+}
+
+fn duration_floors(floors: &[DurationFloor]) -> Value {
+    floors.iter().map(|f| json!({"mindur": f.mindur, "maxdur": f.maxdur, "bidfloor": f.bidfloor})).collect()
 }
 
 fn deal(deal: &Deal) -> Value {
     json!({
         "id": id(&deal.id), "bidfloor": deal.bidfloor, "bidfloorcur": deal.bidfloorcur, "at": deal.at,
+        "mincpmpersec": deal.mincpmpersec, "durfloors": duration_floors(&deal.durfloors),
         "wseat": strings(&deal.wseat), "wadomain": strings(&deal.wadomain),
     })
 }

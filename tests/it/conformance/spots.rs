@@ -230,9 +230,37 @@ pub fn pods(t: &Target) -> Check {
         wanted.sort_unstable();
         ensure!(names == wanted, "at {floor} a second: {bids:?}");
     }
-    // Without it bidfloor counts.
+    // Or by how long it is (section 3.2.35): what lies outside of all durations has bidfloor. `mincpmpersec` comes first.
+    let by_duration = json!([{"maxdur": 14, "bidfloor": 5}, {"mindur": 15, "maxdur": 29, "bidfloor": 8.5}]);
+    for (floor, bidfloor, wanted) in [(0.0, 12, &["p15", "p30"][..]), (0.0, 13, &["p15"]), (0.61, 1, &["p6"])] {
+        let asked = dynamic(json!({"durfloors": by_duration, "mincpmpersec": floor, "poddur": 120}));
+        let bids = pod(t, &with_imp(asked, json!({"bidfloor": bidfloor})))?;
+        let mut names: Vec<String> = bids.iter().map(|(c, ..)| c.clone()).collect();
+        names.sort_unstable();
+        let wanted: Vec<String> = wanted.iter().map(|name| t.id(name)).collect();
+        ensure!(names == wanted, "with floors by duration: {bids:?}");
+    }
+    // Without either bidfloor counts.
     let bids = pod(t, &with_imp(dynamic(json!({})), json!({"bidfloor": 10})))?;
     ensure!(bids.len() == 1 && bids[0].0 == t.id("p30"), "above a floor of 10: {bids:?}");
+    // A campaign is shown once in a pod, but for its deals: each gets its bid.
+    let spot = with(files(), json!({"id": "dealt", "duration_s": 10}));
+    t.put(&t.campaign(
+        "dealt",
+        json!({"creatives": [spot], "bid": {"price": "7.00"}, "targeting": {"deals": ["d1", "d2"]}}),
+    ))?;
+    let deals = json!({"pmp": {"private_auction": 1, "deals": [{"id": "d1"}, {"id": "d2"}]}});
+    t.bid(&with_imp(dynamic(json!({})), deals.clone()))?;
+    let mut named: Vec<_> =
+        t.ours(&with_imp(dynamic(json!({})), deals))?.iter().map(|b| b["dealid"].to_string()).collect();
+    named.sort_unstable();
+    ensure!(named == ["\"d1\"", "\"d2\""], "deals of one campaign in a pod: {named:?}");
+    // A fixed price is bid as it is, but not below the floor of so long a spot.
+    for (terms, price) in [(json!({}), 3.0), (json!({"mincpmpersec": 0.5}), 5.0), (json!({"mincpmpersec": 0.1}), 3.0)] {
+        let deal = with(json!({"id": "d1", "at": 3, "bidfloor": 3}), terms);
+        let bids = t.ours(&with_imp(dynamic(json!({})), json!({"pmp": {"private_auction": 1, "deals": [deal]}})))?;
+        ensure!(bids.len() == 1 && bids[0]["price"].as_f64() == Some(price), "{deal}: {bids:?}");
+    }
     // A structured pod is an impression per slot, each with a bid of its own.
     let slot = |i: i64, seconds: i64| {
         let video = json!({"mimes": ["video/mp4"], "podid": "pod-2", "slotinpod": if i == 0 { 1 } else { 0 },

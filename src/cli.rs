@@ -1,25 +1,23 @@
 //! The command line.
 
+mod audit;
+mod export;
 mod lists;
 mod model;
 mod replay;
+mod report;
 
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::admin::{catalog_files, supply_files, traffic_files};
-use crate::app::{self, App, Progress};
-use crate::batch::audit::{self, Replay};
-use crate::batch::live;
-use crate::bookstore::SqliteBooks;
+use crate::app::{self, App};
 use crate::clock::SystemClock;
 use crate::config::{Config, RawConfig};
-use crate::eventlog::{DirStorage, ReadOnlyLog};
 use crate::fraud::policy::{Lists, first_lists};
 use crate::fraud::{Policy, Velocity};
 use crate::modelstore::{self, folder};
@@ -70,9 +68,19 @@ enum Command {
     Audit {
         /// Compare the accounts of the running server with this admin address too, such as http://127.0.0.1:9090:
         /// each as of the event that it had come to, so it may be busy. The token is the config's admin_token, or GAVEL_ADMIN_TOKEN
-        #[arg(long, value_name = "URL")]
+        #[arg(long, value_name = "URL", conflicts_with = "archive")]
         server: Option<String>,
+        /// Recompute from the Parquet files of `gavel export` alone, by default those in the data directory; s3://bucket/prefix
+        /// downloads them first
+        #[arg(long, value_name = "DIR")]
+        archive: Option<Option<String>>,
     },
+    /// Write what the log holds and the archive does not to Parquet files. A server may be running
+    #[command(after_help = export::HELP)]
+    Export(export::Export),
+    /// Write what each campaign is invoiced for a month: CSV and Parquet, from the books. A server may be running
+    #[command(after_help = report::HELP)]
+    Report(report::Report),
     /// Make the fraud decisions of the log again. By what was in force then: compare them to the last bit, name every
     /// difference, exit 1 if there is one. By other rules or another model: tell what they would have changed. Reads only;
     /// a server may be running
@@ -122,14 +130,22 @@ pub fn run() -> ExitCode {
     match cli.command {
         None | Some(Command::Serve) => serve(config),
         Some(Command::Check) => check(&config, faults),
-        Some(Command::Audit { server }) => match audit(&config, server.as_deref()) {
-            Ok(true) => ExitCode::SUCCESS,
-            Ok(false) => ExitCode::FAILURE,
-            Err(error) => {
-                eprintln!("the audit could not be done: {error}");
-                ExitCode::from(2)
+        Some(Command::Audit { server, archive }) => {
+            let audited = match archive {
+                Some(dir) => audit::archive(&config, dir.as_deref()),
+                None => audit::log(&config, server.as_deref()),
+            };
+            match audited {
+                Ok(true) => ExitCode::SUCCESS,
+                Ok(false) => ExitCode::FAILURE,
+                Err(error) => {
+                    eprintln!("the audit could not be done: {error}");
+                    ExitCode::from(2)
+                }
             }
-        },
+        }
+        Some(Command::Export(options)) => export::run(&config, &options),
+        Some(Command::Report(options)) => report::run(&config, &options),
         Some(Command::Replay(replay)) => replay::run(&config, &replay),
         Some(Command::Keys(KeyCommand::Rotate)) => rotate(&config),
         // Ran above: they need no config.
@@ -203,70 +219,6 @@ fn rotate(config: &Config) -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// Prints what it finds; true when the log, the books and the server agree.
-fn audit(config: &Config, server: Option<&str>) -> Result<bool, String> {
-    let log_dir = config.data_dir.join("log");
-    if !log_dir.is_dir() {
-        return Err(format!("there is no log in {}", config.data_dir.display()));
-    }
-    // Before the log: a running server goes on, and the log has all that its books have.
-    let stored = SqliteBooks::open_read_only(&config.data_dir.join("books.sqlite")).map_err(|e| e.to_string())?;
-    let next = stored.next().map_err(|e| e.to_string())?;
-    let storage = DirStorage::new(&log_dir).map_err(|e| e.to_string())?;
-    let storage = Arc::new(storage);
-    let open = || {
-        let mut progress = Progress::new("checking the log");
-        let opened = ReadOnlyLog::open(storage.clone(), &mut |done, total| progress.tell(done, total));
-        opened.map_err(|e| e.to_string())
-    };
-    let log = open()?;
-    let mut progress = Progress::new("folding the log");
-    let mut fold_to = |replay: &mut Replay, end| {
-        replay.fold_to(end, &mut |done, total| progress.tell(done, total)).map_err(|e| e.to_string())
-    };
-    let mut replay = Replay::new(&log);
-    let mut differences = 0;
-    let mut tell = |line: String| {
-        println!("{line}");
-        differences += 1;
-    };
-    let end = log.end();
-    match next {
-        Some(next) if next > end => tell(format!("the books are at event {}, the log ends at {}", next.0, end.0)),
-        Some(next) if next < end => {
-            println!("the books are at event {}, the log goes on to {}: the next start folds the rest", next.0, end.0);
-        }
-        // What is missing in `meta` is named with the rest of it.
-        _ => {}
-    }
-    fold_to(&mut replay, next.unwrap_or(end))?;
-    let all = std::mem::take(&mut replay.books.dirty);
-    stored.differences(&replay.books, &all, &mut tell).map_err(|e| e.to_string())?;
-    // What the log itself comes to is judged to its end, however far the books are.
-    fold_to(&mut replay, end)?;
-    let by_log = &replay.books;
-    let (broken, overspends) = audit::findings(by_log);
-    let (events, campaigns) = (by_log.next.0, by_log.campaigns.len());
-    broken.into_iter().for_each(&mut tell);
-    if let Some(url) = server {
-        let server = live::Server::new(url, config.admin_token.clone())?;
-        let accounts = server.accounts(&replay.books, end)?;
-        // The server goes on: the log has by now what each account had come to. None may be behind what was there before.
-        let log = open()?;
-        let mut replay = Replay::new(&log);
-        let mut lines = Vec::new();
-        for account in accounts {
-            fold_to(&mut replay, account.at.max(end))?;
-            lines.extend(account.differences(&replay.books));
-        }
-        lines.sort_unstable();
-        lines.into_iter().for_each(&mut tell);
-    }
-    overspends.iter().for_each(|line| println!("overspend, allowed: {line}"));
-    println!("{differences} differences over {events} events and {campaigns} campaigns");
-    Ok(differences == 0)
 }
 
 fn serve(config: Config) -> ExitCode {

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use jiff::tz::TimeZone;
-use jiff::{Timestamp, civil};
+use jiff::{Span, Timestamp, civil};
 
 /// Milliseconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -62,6 +62,37 @@ impl Day {
     fn of(date: civil::Date) -> Day {
         let span = civil::date(1970, 1, 1).until(date);
         Day(span.map_or(0, |s| s.get_days()))
+    }
+}
+
+/// A calendar month.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Month(civil::Date);
+
+impl Month {
+    /// `YYYY-MM`.
+    pub fn parse(text: &str) -> Option<Month> {
+        let plain = text.len() == 7 && text.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+        format!("{text}-01").parse().ok().filter(|_| plain).map(Month)
+    }
+
+    /// The month that a day lies in.
+    pub fn of(day: Day) -> Month {
+        let date = civil::date(1970, 1, 1).saturating_add(Span::new().days(day.0.clamp(-4_000_000, 2_900_000)));
+        Month(date.first_of_month())
+    }
+
+    /// The first instant at which the month is over everywhere: where clocks are last, they are twelve hours behind UTC.
+    pub fn over_at(self) -> UnixMs {
+        let next = self.0.saturating_add(Span::new().months(1));
+        UnixMs(i64::from(Day::of(next).0) * 86_400_000 + 12 * 3_600_000)
+    }
+}
+
+impl fmt::Display for Month {
+    /// `YYYY-MM`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:04}-{:02}", self.0.year(), self.0.month())
     }
 }
 
@@ -161,6 +192,20 @@ mod tests {
         let berlin = Zone::named("Europe/Berlin").unwrap().local_hour(now);
         assert_eq!((berlin.day.to_string().as_str(), berlin.hour_of_week), ("2026-11-23", 0));
         assert!(Zone::named("Mars/Olympus").is_none());
+    }
+
+    #[test]
+    fn months_begin_and_end_everywhere() {
+        let month = Month::parse("2026-12").unwrap();
+        assert_eq!(month.to_string(), "2026-12");
+        assert_eq!(month.over_at(), UnixMs::parse("2027-01-01T12:00:00Z").unwrap());
+        // 2026-11-30 and the day after.
+        assert_eq!([20_787, 20_788].map(|day| Month::of(Day(day)).to_string()), ["2026-11", "2026-12"]);
+        for bad in ["2026-13", "2026-1", "2026", "", "2026-10-01", "+026-10", "2026/10", "é026-1"] {
+            assert_eq!(Month::parse(bad), None, "{bad}");
+        }
+        // A day that no campaign can have.
+        assert_eq!([i32::MIN, i32::MAX].map(|day| Month::of(Day(day)).to_string()), ["-8982-05", "9909-12"]);
     }
 
     #[test]

@@ -159,7 +159,8 @@ const SET: u8 = 2;
 const MODELS: u8 = 20;
 const NO_DAY: i32 = i32::MIN;
 
-fn newest(kind: u8) -> u8 {
+/// The version that [`Event::encode`] writes for a kind.
+pub fn newest(kind: u8) -> u8 {
     match kind {
         STARTED => STARTED_VERSION,
         SET => SET_VERSION,

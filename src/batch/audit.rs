@@ -1,11 +1,12 @@
-//! `gavel audit`: the books recomputed from the log alone, and what is to be said of them.
+//! `gavel audit`: the books recomputed from the log alone or from the archive alone, and what is to be said of them.
 
 use std::error::Error;
 
-use crate::event::Offset;
+use super::archive::{Archive, ArchiveError};
+use crate::event::{Offset, Stamped};
 use crate::eventlog::{LogReader, ReadOnlyLog};
 use crate::ledger::book::CampaignBook;
-use crate::ledger::{Books, fold_on, invariants};
+use crate::ledger::{Books, fold, fold_on, invariants};
 use crate::money::Nanos;
 
 /// The books as they were at one event after the other.
@@ -20,6 +21,11 @@ impl Replay<'_> {
     /// From the log's first event on.
     pub fn new(log: &ReadOnlyLog) -> Replay<'_> {
         Replay { log, reader: None, books: Books::default() }
+    }
+
+    /// From where `books` stand.
+    pub fn from(log: &ReadOnlyLog, books: Books) -> Replay<'_> {
+        Replay { log, reader: None, books }
     }
 
     /// Folds on up to `end`, or the log's own. `progress` gets the events folded and the events in all.
@@ -38,6 +44,22 @@ impl Replay<'_> {
         }
         Ok(())
     }
+}
+
+/// The books at `end`, from Parquet files instead of the log. All of them are checked, also what comes after `end`.
+pub fn recompute_from(
+    archive: &Archive,
+    end: Offset,
+    progress: &mut dyn FnMut(u64, u64),
+) -> Result<Books, ArchiveError> {
+    let mut books = Books::default();
+    let mut fold_to_end = |stamped: Stamped| {
+        if stamped.offset < end {
+            fold(&mut books, &stamped);
+        }
+    };
+    archive.events(&mut fold_to_end, progress)?;
+    Ok(books)
 }
 
 /// What the log's own books break, beyond what late bills and lowered budgets explain; and every overspend that they do
@@ -101,9 +123,8 @@ impl Over {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{Event, Facts, NoticeKind, Slot, Stamped};
+    use crate::event::{Event, Facts, NoticeKind, Slot};
     use crate::ids::{CampaignNo, Epoch, LeaseId};
-    use crate::ledger::fold;
     use crate::ledger::fold::tests::{START, facts, notice, set};
 
     fn findings_of(events: &[(i64, Event)]) -> (Vec<String>, Vec<String>) {

@@ -1,5 +1,7 @@
 //! The same log, recomputed in batch: it must come to the same books, to the last nano.
 
+pub mod archive;
 pub mod audit;
 pub mod live;
 pub mod replay;
+pub mod report;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::reader::SegmentReader;
-use super::recovery::{check, io_error};
+use super::recovery::{check, io_error, segment_name};
 use super::shared::Index;
 use super::storage::Storage;
 use super::{LogReader, OpenError, ReadError};
@@ -36,6 +36,17 @@ impl ReadOnlyLog {
     /// One past the last event.
     pub fn end(&self) -> Offset {
         self.0.durable_end()
+    }
+
+    /// Makes all events from `from` on durable, whoever wrote them: what another process has written may not be synced yet.
+    pub fn sync(&self, from: Offset) -> Result<(), ReadError> {
+        let first = self.0.count_while(|segment| segment.first <= from).saturating_sub(1);
+        for header in (first..).map_while(|i| self.0.segment(i)) {
+            let name = segment_name(header.number);
+            let synced = self.0.storage.open(&name).and_then(|file| file.sync_data());
+            synced.map_err(|source| ReadError::Io { segment: self.0.storage.locate(&name), source })?;
+        }
+        Ok(())
     }
 
     pub fn read(&self, from: Offset) -> Result<Box<dyn LogReader>, ReadError> {

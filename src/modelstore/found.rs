@@ -41,10 +41,18 @@ impl Found {
         due
     }
 
-    pub fn note(&mut self, dir: &Path, name: &str, version: &str, fault: Option<Fault>) {
+    /// What came of a check of what was [`Found::due`]. Files that have changed since are due again.
+    pub fn note(&mut self, name: &str, version: &str, fault: Option<Fault>) {
+        if let Some(noted) = self.versions.get_mut(&(name.to_owned(), version.to_owned())) {
+            noted.checked = Some((noted.stamp, fault));
+        }
+    }
+
+    /// A version that was installed is fine as it is.
+    pub fn install(&mut self, dir: &Path, name: &str, version: &str) {
         let noted = self.versions.entry((name.to_owned(), version.to_owned())).or_default();
         noted.stamp = stamp(&dir.join(name).join(version));
-        noted.checked = Some((noted.stamp, fault));
+        noted.checked = Some((noted.stamp, None));
     }
 
     pub fn versions(&self) -> BTreeMap<String, BTreeMap<String, Option<Fault>>> {
@@ -62,4 +70,26 @@ fn stamp(folder: &Path) -> Stamp {
     let files = std::fs::read_dir(folder).into_iter().flatten().take(folder::MAX_ENTRIES);
     let metas = files.filter_map(|file| file.ok()?.metadata().ok());
     metas.fold((0, None), |(length, changed), meta| (length + meta.len(), changed.max(meta.modified().ok())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_version_that_changes_while_it_is_checked_is_checked_again() {
+        let dir = tempfile::tempdir().unwrap();
+        folder::install(dir.path(), "ctr", "1", "model.json", "name = 1", b"half").unwrap();
+        let mut found = Found::default();
+        assert_eq!(found.due(dir.path()), [], "somebody may still write it");
+        let key = ("ctr".to_owned(), "1".to_owned());
+        assert_eq!(found.due(dir.path()), std::slice::from_ref(&key));
+        std::fs::write(dir.path().join("ctr/1/model.json"), b"all of it").unwrap();
+        found.note("ctr", "1", Some(Fault::new("", "half of it was there")));
+        assert_eq!(found.due(dir.path()), []);
+        assert_eq!(found.due(dir.path()), [key]);
+        found.note("ctr", "1", None);
+        assert_eq!(found.due(dir.path()), []);
+        assert_eq!(found.versions()["ctr"]["1"].as_ref().map(ToString::to_string), None);
+    }
 }

@@ -172,7 +172,7 @@ impl ModelStore {
             return Err(StoreError::Conflict(detail));
         }
         folder::install(&self.dir, name, version, &manifest.file, text, file)?;
-        state.found.note(&self.dir, name, version, None);
+        state.found.install(&self.dir, name, version);
         Ok(true)
     }
 
@@ -301,7 +301,7 @@ impl ModelStore {
                 }
                 Err(fault) => Some(fault),
             };
-            state.found.note(&self.dir, name, version, fault);
+            state.found.note(name, version, fault);
         }
         due.len()
     }

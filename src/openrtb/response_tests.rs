@@ -78,7 +78,7 @@ fn a_bid_holds_what_the_exchange_needs() {
         "nurl": "https://rtb.example/n/win/t0k_en-?p=${AUCTION_PRICE}&c=${AUCTION_CURRENCY}",
         "burl": "https://rtb.example/n/bill/t0k_en-?p=${AUCTION_PRICE}&c=${AUCTION_CURRENCY}&x=${AUCTION_MULTIPLIER}",
         "lurl": "https://rtb.example/n/loss/t0k_en-?l=${AUCTION_LOSS}&m=${AUCTION_MIN_TO_WIN}&p=${AUCTION_PRICE}&c=${AUCTION_CURRENCY}",
-        "adm": adm.replace(TOKEN_MACRO, "t0k_en-"),
+        "adm": adm.replace(TOKEN_MACRO, "M"),
         "adomain": ["acme.com"], "cat": ["IAB1"], "cattax": 7, "attr": [1, 6], "crid": "cr-1", "cid": "c-42",
         "mtype": 1, "dur": 15, "apis": [7], "protocol": 13, "language": "en",
     });
@@ -134,7 +134,7 @@ proptest! {
             prop_assert_eq!(seat["bid"].as_array().unwrap().len(), want.bids.len());
             let bid = &seat["bid"][0];
             prop_assert_eq!(&bid["impid"], &json!(imp));
-            prop_assert_eq!(&bid["adm"], &json!(adm.replace(TOKEN_MACRO, "T")));
+            prop_assert_eq!(&bid["adm"], &json!(adm.replace(TOKEN_MACRO, "M")));
             prop_assert_eq!(&bid["crid"], &json!(crid));
             prop_assert_eq!(bid["exp"].as_u64(), exp.map(u64::from));
             prop_assert_eq!(bid["w"].as_u64(), size.map(|(w, _)| w.into()));

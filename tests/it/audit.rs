@@ -30,7 +30,7 @@ fn is_clean(dir: &Path) {
     assert_eq!((code, said.starts_with("0 differences over ")), (Some(0), true), "{said}");
 }
 
-fn books(dir: &Path) -> PathBuf {
+pub fn books(dir: &Path) -> PathBuf {
     dir.join("data/books.sqlite")
 }
 
@@ -64,7 +64,7 @@ pub fn open_log(dir: &Path, after_ms: i64, max_bytes: Option<u64>) -> SegmentLog
 }
 
 /// With a daily budget, for banners of another size than all others.
-fn daily(budget: &str) -> Value {
+pub fn daily(budget: &str) -> Value {
     let daily = with(campaign("daily"), json!({"budget": {"daily": budget}}));
     with_creative(daily, json!({"w": 728, "h": 90}))
 }
@@ -74,7 +74,7 @@ fn wide() -> Value {
 }
 
 /// A stopped server whose books have something in every table and every column.
-fn lived() -> Server {
+pub fn lived() -> Server {
     let mut server = Server::start("", &[campaign("whole"), daily("0.05")]);
     for asked in [request(), wide()] {
         let bids: Vec<Value> = (0..6).map(|_| server.bid_soon(&asked)).collect();

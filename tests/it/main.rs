@@ -10,6 +10,7 @@ mod process;
 mod server;
 
 mod admin;
+mod archive;
 mod audit;
 mod blocks;
 mod budget;

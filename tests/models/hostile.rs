@@ -188,3 +188,18 @@ fn altered_lightgbm_trees_are_refused_at_their_line() {
     assert!(load_lightgbm(good.replace("Tree=1", "Tree=7").as_bytes()).unwrap_err().to_string().contains("Tree=1"));
     assert!(load_lightgbm(b"tree").is_err() && load_lightgbm(b"").is_err() && load_lightgbm(b"\xff").is_err());
 }
+
+#[test]
+fn lists_that_no_model_has_are_refused_before_they_are_read_whole() {
+    let mut file: Value = serde_json::from_slice(&seed("xgboost_json", "binary")).unwrap();
+    let good = file.clone();
+    file["learner"]["feature_names"] = vec![""; 100_001].into();
+    let fault = load_xgboost(file.to_string().as_bytes()).unwrap_err().to_string();
+    assert!(fault.contains("feature_names") && fault.contains("100000"), "{fault}");
+    file = good;
+    for n in 0..300 {
+        file["learner"]["learner_model_param"][format!("p{n}")] = json!("1");
+    }
+    let fault = load_xgboost(file.to_string().as_bytes()).unwrap_err().to_string();
+    assert!(fault.contains("more than 256"), "{fault}");
+}

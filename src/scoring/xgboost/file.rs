@@ -1,8 +1,11 @@
 //! What an XGBoost file says, in either encoding.
 
 use crate::scoring::fault::Fault;
-use crate::scoring::forest::MAX_TREES;
+use crate::scoring::forest::{MAX_FEATURES, MAX_TREES};
 use crate::scoring::read::{Kind, Read};
+
+/// An object of parameters has a dozen; more is no model's.
+const MAX_PARAMS: usize = 256;
 
 #[derive(Debug, Default)]
 pub struct File {
@@ -92,6 +95,9 @@ impl File {
             "feature_names" => {
                 self.feature_names.clear();
                 read.array(|read| {
+                    if self.feature_names.len() == MAX_FEATURES {
+                        return Err(Fault::new("feature_names", format!("has more than {MAX_FEATURES}")));
+                    }
                     self.feature_names.push(read.text()?);
                     Ok(())
                 })
@@ -218,6 +224,9 @@ fn params<R: Read>(read: &mut R) -> Result<Vec<(String, String)>, Fault> {
             Kind::Number => read.float()?.to_string(),
             _ => return read.skip(),
         };
+        if params.len() == MAX_PARAMS {
+            return Err(Fault::new("", format!("an object of parameters has more than {MAX_PARAMS}")));
+        }
         params.push((key.to_owned(), text));
         Ok(())
     })?;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gavel::clock::{SystemClock, UnixMs};
-use gavel::event::{Event, Stamped};
+use gavel::event::{Event, Slot, Stamped};
 use gavel::eventlog::{DirStorage, EventLog, Follower, LogConfig, OpenError, SegmentLog};
-use gavel::ids::CampaignNo;
+use gavel::ids::{CampaignNo, Epoch, LeaseId};
 use gavel::money::Nanos;
 use rusqlite::types::Value as Sql;
 use rusqlite::{Connection, params_from_iter};
@@ -512,6 +512,23 @@ fn the_accounts_of_a_busy_server_are_compared_with_the_log_as_of_then() {
         done.store(true, Ordering::Relaxed);
         assert!(busy.join().unwrap() > 10, "it was not busy");
     });
+}
+
+#[test]
+fn what_the_log_comes_to_is_judged_to_its_end_however_far_the_books_are() {
+    let mut server = Server::start("", &[campaign("a")]);
+    server.bid_soon(&request());
+    server.stop();
+    is_clean(server.dir.path());
+    let lease = LeaseId { epoch: Epoch(1), seq: 1_000 };
+    let amount = Nanos(1 << 50);
+    append(server.dir.path(), 0, Event::LeaseGranted { campaign: CampaignNo(0), lease, slot: Slot::Whole, amount });
+    let output = run(server.dir.path(), &["audit"]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(
+        !output.status.success() && said.contains("the log goes on to") && said.contains("spent and leased"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -1,46 +1,44 @@
 //! Whether a creative may be shown in an impression, beyond its format.
 
-use super::campaign::TextSet;
 use super::compiled::CompiledCreative;
 use super::creative::{Asset, Creative, ImageKind, Kind, Spot};
+use super::offer::Formats;
+use super::player::{Numbers, Player};
 use super::reason::Reason;
 use super::subject::Subject;
 use super::vast;
-use crate::openrtb::audio_video::AudioVideo;
 use crate::openrtb::imp::Imp;
-use crate::openrtb::list::IntList;
 use crate::openrtb::native::{self, AssetKind, NativeRequest};
 use crate::openrtb::request::BidRequest;
 
 /// Checks a creative whose format the impression offers; says what does not fit.
-pub fn fits(
+pub(super) fn fits(
     creative: &Creative,
     compiled: &CompiledCreative,
     request: &BidRequest,
     imp: &Imp,
-    markup: Option<&NativeRequest>,
+    formats: &mut Formats,
     subject: &mut Subject,
 ) -> Result<(), Reason> {
     if imp.secure == Some(true) && !creative.secure {
         return Err(Reason::Insecure);
     }
     let battr = match &creative.kind {
-        Kind::Banner { .. } => imp.banner.as_ref().map(|b| b.battr),
+        Kind::Banner { .. } => formats.banner_battr(imp),
         Kind::Video { w: _, h: _, spot } => {
-            imp.video.as_ref().filter(|v| spot_fits(spot, v)).ok_or(Reason::Creative).map(|v| Some(v.battr))?
+            formats.video(imp).filter(|v| spot_fits(spot, v)).map(|v| &v.battr).ok_or(Reason::Creative)?
         }
         Kind::Audio { spot } => {
-            imp.audio.as_ref().filter(|a| spot_fits(spot, a)).ok_or(Reason::Creative).map(|a| Some(a.battr))?
+            formats.audio(imp).filter(|a| spot_fits(spot, a)).map(|a| &a.battr).ok_or(Reason::Creative)?
         }
         Kind::Native { assets, .. } => {
-            let markup = markup.ok_or(Reason::Creative)?;
-            if !answers(assets, markup) {
+            if !formats.markup(imp).is_some_and(|markup| answers(assets, markup)) {
                 return Err(Reason::Creative);
             }
-            imp.native.as_ref().map(|n| n.battr)
+            formats.native_battr(imp)
         }
     };
-    if battr.is_some_and(|battr| blocked_attribute(creative, battr)) {
+    if blocked_attribute(creative, battr) {
         return Err(Reason::BlockedAttribute);
     }
     if subject.blocks_advertiser(request, &compiled.domains) {
@@ -52,14 +50,13 @@ pub fn fits(
     Ok(())
 }
 
-fn blocked_attribute(creative: &Creative, battr: IntList) -> bool {
+fn blocked_attribute(creative: &Creative, battr: &Numbers) -> bool {
     !battr.is_empty() && creative.attr.iter().any(|a| battr.contains(i64::from(*a)))
 }
 
 /// Duration, protocol and file types (OpenRTB 2.6 sections 3.2.7 and 3.2.8).
-fn spot_fits(spot: &Spot, offered: &AudioVideo) -> bool {
-    let linear = offered.linearity.is_none_or(|l| l == 1);
-    linear && offered.allows_duration(spot.duration_s) && vast::choose(spot, offered).is_some()
+fn spot_fits(spot: &Spot, player: &Player) -> bool {
+    player.is_linear() && player.allows_duration(spot.duration_s) && vast::choose(spot, player).is_some()
 }
 
 /// Whether a native creative has every required asset (Native 1.2 section 4.2).
@@ -87,12 +84,4 @@ pub fn answer<'a>(assets: &'a [Asset], wanted: &native::Asset) -> Option<&'a Ass
         }
         _ => false,
     })
-}
-
-/// Whether a deal's list of advertisers allows the creative.
-pub fn advertiser_allowed(creative: &Creative, wadomain: &crate::openrtb::list::StrList) -> bool {
-    wadomain.is_empty() || {
-        let allowed: TextSet = wadomain.iter().map(|d| super::campaign::inventory_key(&d).into()).collect();
-        creative.adomain.iter().any(|d| allowed.contains(d))
-    }
 }

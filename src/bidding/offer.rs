@@ -1,13 +1,18 @@
 //! What one impression offers and asks: formats, bitmaps, floors.
 
+use std::cell::OnceCell;
+
 use foldhash::HashMap;
 use smallvec::SmallVec;
 
+use super::campaign::inventory_key;
 use super::catalog::Layer;
 use super::compiled::{AUDIO, NATIVE, VIDEO};
+use super::creative::Creative;
 use super::decide::Ask;
 use super::index::{ATTRIBUTES, Attribute};
-use super::key::{key, size_key};
+use super::key::{KeySet, key, size_key};
+use super::player::{Numbers, Player};
 use super::reason::Reason;
 use super::subject::Subject;
 use crate::ids::Currency;
@@ -22,8 +27,12 @@ const MAX_FORMATS: usize = 32;
 /// What an impression offers, as values of the index.
 pub(super) struct Formats {
     pub values: SmallVec<[u64; 8]>,
-    /// Decoded when the first native creative asks.
+    // Worked out when the first creative asks, for all of them.
     markup: Option<Option<NativeRequest>>,
+    video: Option<Player>,
+    audio: Option<Player>,
+    banner_battr: Option<Numbers>,
+    native_battr: Option<Numbers>,
     /// How long a spot may be at most, whatever the impression says: what is left of a dynamic pod.
     pub left_s: u32,
     /// Types of banners that are blocked: bit n is type n.
@@ -43,16 +52,42 @@ impl Formats {
         values.extend(imp.video.as_ref().map(|_| VIDEO));
         values.extend(imp.audio.as_ref().map(|_| AUDIO));
         values.extend(imp.native.as_ref().map(|_| NATIVE));
-        Formats { values, markup: None, left_s: u32::MAX, btypes }
+        Formats {
+            values,
+            markup: None,
+            video: None,
+            audio: None,
+            banner_battr: None,
+            native_battr: None,
+            left_s: u32::MAX,
+            btypes,
+        }
+    }
+
+    pub fn video(&mut self, imp: &Imp) -> Option<&Player> {
+        let offered = imp.video.as_ref()?;
+        Some(self.video.get_or_insert_with(|| Player::of(offered)))
+    }
+
+    pub fn audio(&mut self, imp: &Imp) -> Option<&Player> {
+        let offered = imp.audio.as_ref()?;
+        Some(self.audio.get_or_insert_with(|| Player::of(offered)))
+    }
+
+    /// The attributes that are blocked for banners.
+    pub fn banner_battr(&mut self, imp: &Imp) -> &Numbers {
+        let list = || imp.banner.as_ref().map(|banner| Numbers::of(banner.battr)).unwrap_or_default();
+        self.banner_battr.get_or_insert_with(list)
+    }
+
+    pub fn native_battr(&mut self, imp: &Imp) -> &Numbers {
+        let list = || imp.native.as_ref().map(|native| Numbers::of(native.battr)).unwrap_or_default();
+        self.native_battr.get_or_insert_with(list)
     }
 
     pub fn markup(&mut self, imp: &Imp) -> Option<&NativeRequest> {
         let decode = || imp.native.as_ref().and_then(|n| n.markup().ok());
         self.markup.get_or_insert_with(decode).as_ref()
-    }
-
-    pub fn take_markup(&mut self) -> Option<NativeRequest> {
-        self.markup.take().flatten()
     }
 }
 
@@ -85,6 +120,10 @@ impl<'a> Masks<'a> {
                 index.bitmap(Attribute::Exchange, Some(exchange)),
             ],
         }
+    }
+
+    pub fn formats(&self) -> usize {
+        self.formats.len()
     }
 
     pub fn words(&self) -> usize {
@@ -174,7 +213,7 @@ pub(super) struct Floors {
 }
 
 /// What a bid is for, and what it must reach, per impression in the bid's currency, rounded up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Want {
     /// None is the open market.
     pub deal: Option<WantedDeal>,
@@ -187,13 +226,27 @@ pub(super) struct Want {
     pub least_usd: i64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct WantedDeal {
     pub key: u64,
     /// In the impression's deals.
     pub position: usize,
     /// The floor is the price (AdCOM 1.0, list of auction types: 3).
     pub fixed: bool,
+    /// Whose ads it is for, worked out when the first creative asks.
+    advertisers: OnceCell<KeySet>,
+}
+
+impl WantedDeal {
+    /// Whether it is for the creative's advertiser.
+    pub fn is_for(&self, imp: &Imp, creative: &Creative) -> bool {
+        let Some(deal) = imp.pmp.as_ref().and_then(|pmp| pmp.deals.get(self.position)) else { return true };
+        deal.wadomain.is_empty() || {
+            let list = || KeySet::of_keys(deal.wadomain.iter().map(|domain| key(&inventory_key(&domain))).collect());
+            let allowed = self.advertisers.get_or_init(list);
+            creative.adomain.iter().any(|domain| allowed.contains(key(domain)))
+        }
+    }
 }
 
 impl Want {
@@ -232,7 +285,7 @@ impl Ask<'_, '_> {
     /// The highest of the floors for spots of that many seconds (OpenRTB 2.6 section 3.2.35); `None` is outside of all.
     #[cold]
     fn floor_of_duration(&self, imp: &Imp, want: &Want, seconds: u32) -> Option<Nanos> {
-        let deal = want.deal.and_then(|deal| imp.pmp.as_ref()?.deals.get(deal.position));
+        let deal = want.deal.as_ref().and_then(|deal| imp.pmp.as_ref()?.deals.get(deal.position));
         let (floors, currency) = duration_floors(imp, deal);
         let from = *self.snapshot.shared.rates.get(&currency.map_or(Some(Currency::USD), Currency::parse)?)?;
         let of_it = floors.iter().filter(|floor| floor.is_for(seconds));
@@ -247,7 +300,7 @@ impl Floors {
     /// For a bid of `seat` in the currency that has `rate`.
     pub fn of(imp: &Imp, seat: &str, rates: &HashMap<Currency, Rate>, rate: Rate) -> Result<Floors, Reason> {
         let want = |deal: Option<(WantedDeal, &Deal)>, floor: f64, per_second: f64| {
-            let (floors, currency) = duration_floors(imp, deal.map(|(_, deal)| deal));
+            let (floors, currency) = duration_floors(imp, deal.as_ref().map(|(_, deal)| *deal));
             let from = *rates.get(&currency.map_or(Some(Currency::USD), Currency::parse)?)?;
             let convert = |cpm: f64| Some(Nanos::cpm_from_f64_ceil(cpm)?.convert_ceil(from, rate));
             let floor = convert(floor)?;
@@ -272,7 +325,7 @@ impl Floors {
             for (position, deal) in pmp.deals.iter().enumerate() {
                 if deal.wseat.is_empty() || deal.wseat.contains(seat) {
                     let fixed = deal.at == Some(3) && deal.bidfloor > 0.0;
-                    let wanted = WantedDeal { key: key(&deal.id.text), position, fixed };
+                    let wanted = WantedDeal { key: key(&deal.id.text), position, fixed, advertisers: OnceCell::new() };
                     deals.extend(want(Some((wanted, deal)), deal.bidfloor, deal.mincpmpersec));
                 }
             }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 use smallvec::SmallVec;
 
 use super::creative::{Creative, Kind, Markup, Media, Spot};
-use crate::openrtb::audio_video::AudioVideo;
+use super::player::Player;
 
 /// OpenRTB protocol of built VAST where a creative names none: VAST 3.0, which every player in use reads.
 pub const DEFAULT_PROTOCOL: u16 = 3;
@@ -15,9 +15,6 @@ pub const DEFAULT_WRAPPER: u16 = 6;
 /// Versions with their OpenRTB protocols: in line, and as a wrapper.
 const VERSIONS: &[(&str, u16, u16)] =
     &[("1.0", 1, 4), ("2.0", 2, 5), ("3.0", 3, 6), ("4.0", 7, 8), ("4.1", 11, 12), ("4.2", 13, 14), ("4.3", 15, 16)];
-
-/// How media files are delivered: progressively (AdCOM 1.0, list of delivery methods).
-const PROGRESSIVE: i64 = 2;
 
 /// How a spot is served to one impression.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,25 +26,25 @@ pub struct Choice {
 }
 
 /// What of a spot fits an impression by protocol, file type, bitrate and delivery (OpenRTB 2.6 sections 3.2.7 and 3.2.8).
-pub fn choose(spot: &Spot, offered: &AudioVideo) -> Option<Choice> {
-    let protocol = protocol_for(spot, offered)?;
+pub fn choose(spot: &Spot, player: &Player) -> Option<Choice> {
+    let protocol = protocol_for(spot, player)?;
     let mut files = SmallVec::new();
     match &spot.markup {
         Markup::Media(media) => {
-            if !offered.delivery.is_empty() && !offered.delivery.contains(PROGRESSIVE) {
+            if !player.progressive {
                 return None;
             }
-            files.extend((0..media.len() as u8).filter(|at| file_fits(&media[usize::from(*at)], offered)));
+            files.extend((0..media.len() as u8).filter(|at| file_fits(&media[usize::from(*at)], player)));
             if files.is_empty() {
                 return None;
             }
-            if let (Some(w), Some(h)) = (offered.w, offered.h) {
+            if let (Some(w), Some(h)) = (player.w, player.h) {
                 files.sort_by_key(|at| distance(&media[usize::from(*at)], w, h));
             }
         }
         Markup::Vast(_) | Markup::Wrapper(_) => {
             let known = !spot.mimes.is_empty();
-            if known && !spot.mimes.iter().any(|m| offered.mimes.contains(m)) {
+            if known && !spot.mimes.iter().any(|m| player.has_mime(m)) {
                 return None;
             }
         }
@@ -56,7 +53,7 @@ pub fn choose(spot: &Spot, offered: &AudioVideo) -> Option<Choice> {
 }
 
 /// The protocol to be served as: of those that both sides have, 3.0 or else the newest.
-fn protocol_for(spot: &Spot, offered: &AudioVideo) -> Option<Option<u16>> {
+fn protocol_for(spot: &Spot, player: &Player) -> Option<Option<u16>> {
     // What is built in line is no wrapper, whatever else the creative could be served as.
     let is_own = |protocol: u16| match spot.markup {
         Markup::Vast(_) => true,
@@ -64,20 +61,17 @@ fn protocol_for(spot: &Spot, offered: &AudioVideo) -> Option<Option<u16>> {
         Markup::Wrapper(_) => VERSIONS.iter().any(|v| v.2 == protocol),
     };
     let own = spot.protocols.iter().copied().filter(|p| is_own(*p));
-    let both = own.filter(|p| offered.protocols.is_empty() || offered.protocols.contains(i64::from(*p)));
+    let both = own.filter(|p| player.protocols.is_empty() || player.protocols.contains(i64::from(*p)));
     let best = both.max_by_key(|p| if [DEFAULT_PROTOCOL, DEFAULT_WRAPPER].contains(p) { u16::MAX } else { *p });
     match best {
         Some(protocol) => Some(Some(protocol)),
-        None if offered.protocols.is_empty() => Some(spot.protocols.first().copied()),
+        None if player.protocols.is_empty() => Some(spot.protocols.first().copied()),
         None => None,
     }
 }
 
-/// A file whose bitrate nobody knows does not fit where that is bounded.
-fn file_fits(file: &Media, offered: &AudioVideo) -> bool {
-    let bounds = offered.minbitrate.unwrap_or(0)..=offered.maxbitrate.filter(|most| *most > 0).unwrap_or(u32::MAX);
-    let bounded = *bounds.start() > 0 || *bounds.end() < u32::MAX;
-    offered.mimes.contains(&file.mime) && file.bitrate_kbps.map_or(!bounded, |rate| bounds.contains(&rate))
+fn file_fits(file: &Media, player: &Player) -> bool {
+    player.has_mime(&file.mime) && player.allows_bitrate(file.bitrate_kbps)
 }
 
 /// How badly a file fits a player: the largest that does not exceed it is best, then the least that does.
@@ -296,7 +290,7 @@ mod tests {
                 format!(r#"{{"id":"r","imp":[{{"id":"1","video":{{"mimes":["video/mp4"],"protocols":{offered}}}}}]}}"#);
             let request = crate::openrtb::parse(body.as_bytes()).unwrap();
             let Kind::Video { spot, .. } = creative(own).kind else { panic!() };
-            choose(&spot, request.imp[0].video.as_ref().unwrap()).map(|choice| choice.protocol.unwrap())
+            choose(&spot, &Player::of(request.imp[0].video.as_ref().unwrap())).map(|choice| choice.protocol.unwrap())
         };
         assert_eq!(chosen(&[2, 3, 7], "[2,3,7]"), Some(3));
         assert_eq!(chosen(&[2, 7, 13], "[2,7,13]"), Some(13));

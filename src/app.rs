@@ -229,11 +229,10 @@ impl App {
             catalog,
             models: models.registry().clone(),
             shared,
-            exchanges: config.exchanges.iter().map(|e| (e.name.clone(), exchange(e))).collect(),
+            exchanges: config.exchanges.iter().map(|e| (e.name.clone(), exchange(e, &config.public_url))).collect(),
             token_lifetime_ms: config.token_lifetime_ms(),
             by_number: config.exchanges.iter().map(|e| (e.number, e.name.clone())).collect(),
             keys: keys.ring,
-            urls: NoticeUrls::new(&config.public_url),
             log: log.clone(),
             metrics: metrics.clone(),
             clock,
@@ -477,7 +476,7 @@ pub fn sources(name: &str) -> Sources {
     if name == FRAUD_MODEL { Sources::fraud().with_any_window() } else { Sources::bid() }
 }
 
-fn exchange(e: &config::Exchange) -> serve::Exchange {
+fn exchange(e: &config::Exchange, public_url: &str) -> serve::Exchange {
     serve::Exchange {
         terms: ExchangeTerms {
             name: e.name.clone(),
@@ -490,6 +489,8 @@ fn exchange(e: &config::Exchange) -> serve::Exchange {
             open_bids: e.open_bids,
             ad_system: e.ad_system.clone(),
         },
+        urls: NoticeUrls::new(public_url, &e.macros),
+        headers: e.headers.clone(),
         price: e.price.clone(),
         token_lifetime_ms: e.token_lifetime_ms,
         tmax_default_ms: e.tmax_default_ms,

@@ -85,17 +85,25 @@ impl Ask<'_, '_> {
             None => Quantity::ONE,
             Some(multiplier) => Quantity::from_f64(multiplier).ok_or(Reason::NoSupportedImp)?,
         };
-        let floors = Floors::of(imp, &self.exchange.seat, &self.snapshot.shared.rates, self.rate)?;
+        let floors = Floors::of(imp, &self.exchange.seat, &self.snapshot.shared.rates, self.rate);
+        // Each was compared with those before it.
+        scratch.work.spend(floors.deals.len() * floors.deals.len() / 64);
         let mut pod = Pod::of(imp);
         let mut taken: Taken = SmallVec::new();
         if let Some(id) = pod.id {
             taken.extend(shown.0.iter().filter(|(pod, _)| *pod == id).map(|(_, place)| *place));
         }
-        let (before, mut furthest) = (bids.len(), Reason::PrivateAuction);
-        let open =
-            if floors.private { 0 } else { if pod.dynamic { pod.left as usize } else { self.exchange.open_bids } };
-        let deals = floors.deals.iter().filter(|want| self.is_named(want));
-        for want in deals.chain(std::iter::repeat_n(&floors.open, open)) {
+        let before = bids.len();
+        let (open, mut furthest) = match &floors.open {
+            _ if floors.private => (None, Reason::PrivateAuction),
+            Ok(want) => (Some(want), Reason::PrivateAuction),
+            Err(reason) => (None, *reason),
+        };
+        let open_bids = if pod.dynamic { pod.left as usize } else { self.exchange.open_bids }.min(MAX_BIDS_OF_IMP);
+        // Some room is left for the open market.
+        let most_deals = MAX_BIDS_OF_IMP - if open.is_some() { open_bids.min(MAX_BIDS_OF_IMP / 2) } else { 0 };
+        let deals = floors.deals.iter().filter(|want| self.is_named(want)).take(most_deals);
+        for want in deals.chain(open.into_iter().flat_map(|want| std::iter::repeat_n(want, open_bids))) {
             if bids.len() - before == MAX_BIDS_OF_IMP || bids.len() == MAX_BIDS || pod.left == 0 || pod.left_s == 0 {
                 break;
             }
@@ -104,7 +112,12 @@ impl Ask<'_, '_> {
                 break;
             }
             formats.left_s = pod.left_s;
-            let (bid, place) = match self.best_for(position, imp, quantity, want, &mut formats, &taken, scratch) {
+            let mut found = self.best_for(position, imp, quantity, want, &mut formats, &taken, scratch);
+            // A deal gets its bid also where only a campaign has it that the pod shows already.
+            if found.is_err() && want.deal.is_some() && !taken.is_empty() {
+                found = self.best_for(position, imp, quantity, want, &mut formats, &[], scratch);
+            }
+            let (bid, place) = match found {
                 Ok(found) => found,
                 Err(reason) => {
                     furthest = if bids.len() == before && furthest == Reason::PrivateAuction {

@@ -8,6 +8,7 @@ use super::campaign::{BidPrice, Campaign, Lists, Targeting, TextSet, inventory_k
 use super::creative::{Creative, Kind, Markup};
 use super::index::{ATTRIBUTES, Accepts, Attribute};
 use super::key::{KeySet, category_keys, domain_keys, key, size_key};
+use super::taxonomy::{AreaTargets, PlaceAreas};
 use crate::ids::{CampaignNo, name_hash};
 use crate::money::Nanos;
 use crate::openrtb::codes::MarkupType;
@@ -28,6 +29,7 @@ pub struct Compiled {
     pub cities: Keys,
     pub inventory: Keys,
     pub categories: Keys,
+    pub category_areas: AreaTargets,
     pub segments_any: KeySet,
     pub segments_none: KeySet,
     pub deals: KeySet,
@@ -85,6 +87,7 @@ impl Compiled {
             cities: Keys::of(&t.cities),
             inventory: Keys::of(&t.inventory),
             categories: Keys::of(&t.categories),
+            category_areas: AreaTargets::of(t.categories.include.iter(), t.categories.exclude.iter()),
             segments_any: set(&t.segments_any),
             segments_none: set(&t.segments_none),
             deals: set(&t.deals),
@@ -92,6 +95,14 @@ impl Compiled {
             creatives,
             campaign,
         }
+    }
+
+    /// Whether it wants a place of these categories.
+    pub fn wants_categories(&self, keys: &[u64], areas: PlaceAreas) -> bool {
+        let Keys { include, exclude } = &self.categories;
+        (include.is_empty() || include.any_of(keys) || self.category_areas.want(areas))
+            && !exclude.any_of(keys)
+            && !self.category_areas.bar(areas)
     }
 
     /// The price its JSON names, per impression or per click.

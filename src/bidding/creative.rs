@@ -241,6 +241,14 @@ impl Spot {
                 (Markup::Media(files), mimes)
             }
         };
+        if !protocols.is_empty() && !protocols.iter().any(|protocol| vast::can_be(&markup, *protocol)) {
+            let own = if matches!(markup, Markup::Media(_)) {
+                "of media files 2, 3, 7, 11, 13 and 15"
+            } else {
+                "of a vast_url 5, 6, 8, 12, 14 and 16"
+            };
+            o.fault("protocols", format!("has none that can be made: {own} can"));
+        }
         Some(Spot { duration_s: duration_s?, markup, mimes, protocols })
     }
 }

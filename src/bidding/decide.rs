@@ -238,18 +238,19 @@ pub fn decide(
     scratch.room.begin();
     let ask = Ask { snapshot, exchange, request, now, currency, rate };
     let mut decision = BidDecision { currency: Some(currency), ..BidDecision::default() };
-    let mut furthest = Reason::NoSupportedImp;
+    let mut furthest = None;
     let mut shown = Shown::default();
     for (position, imp) in request.imp.iter().enumerate() {
         if let Err(reason) = ask.answer(position, imp, &mut shown, scratch, &mut decision.bids) {
-            furthest = furthest.max(reason);
+            furthest = furthest.max(Some(reason));
         }
         if scratch.room.is_full() || scratch.work.is_late() {
             break;
         }
     }
     if decision.bids.is_empty() {
-        decision.reason = Some(if scratch.work.is_late() { Reason::InsufficientTime } else { furthest });
+        let reason = furthest.unwrap_or(Reason::NoSupportedImp);
+        decision.reason = Some(if scratch.work.is_late() { Reason::InsufficientTime } else { reason });
     }
     decision
 }

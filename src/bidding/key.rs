@@ -22,14 +22,22 @@ pub fn size_key(w: u32, h: u32) -> u64 {
     1 << 63 | u64::from(w) << 32 | u64::from(h)
 }
 
+/// Most domains that one is looked for in.
+const MAX_PARENTS: usize = 7;
+
 /// A domain and the domains it lies in: `a.b.example.com`, `b.example.com`, `example.com`, `com`.
 pub fn domain_keys(domain: &str, keys: &mut SmallVec<[u64; 8]>) {
+    keys.push(key(domain));
+    let parents = domain.bytes().filter(|b| *b == b'.').count();
     let mut rest = domain;
-    for _ in 0..8 {
-        keys.push(key(rest));
+    for left in (0..parents).rev() {
         match rest.split_once('.') {
             Some((_, parent)) if !parent.is_empty() => rest = parent,
             _ => break,
+        }
+        // Of a name of many labels the outermost are what others know it by.
+        if left < MAX_PARENTS {
+            keys.push(key(rest));
         }
     }
 }
@@ -112,6 +120,10 @@ mod tests {
         let mut keys = SmallVec::new();
         domain_keys("a.example.com", &mut keys);
         assert_eq!(keys.as_slice(), [key("a.example.com"), key("example.com"), key("com")]);
+        let long = "1.2.3.4.5.6.7.8.9.example.com";
+        keys.clear();
+        domain_keys(long, &mut keys);
+        assert!(keys.len() == 8 && keys[0] == key(long) && keys.contains(&key("example.com")));
         assert_eq!(category_keys("IAB25-3").collect::<Vec<_>>(), [key("IAB25-3"), key("IAB25")]);
         assert_eq!(category_keys("596").count(), 1);
     }

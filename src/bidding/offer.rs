@@ -7,7 +7,7 @@ use smallvec::SmallVec;
 
 use super::campaign::inventory_key;
 use super::catalog::Layer;
-use super::compiled::{AUDIO, NATIVE, VIDEO};
+use super::compiled::{AUDIO, CompiledCreative, NATIVE, VIDEO};
 use super::creative::Creative;
 use super::decide::Ask;
 use super::index::{ATTRIBUTES, Attribute};
@@ -20,9 +20,6 @@ use crate::money::{Nanos, Rate};
 use crate::openrtb::audio_video::DurationFloor;
 use crate::openrtb::imp::{Deal, Imp};
 use crate::openrtb::native::NativeRequest;
-
-/// Formats of one impression that are looked at.
-const MAX_FORMATS: usize = 32;
 
 /// What an impression offers, as values of the index.
 pub(super) struct Formats {
@@ -47,7 +44,7 @@ impl Formats {
             if !banner.btype.is_empty() {
                 btypes = banner.btype.iter().filter(|t| (1..8).contains(t)).fold(0, |bits, t| bits | 1 << t);
             }
-            values.extend(banner.sizes().take(MAX_FORMATS).map(|(w, h)| size_key(w, h)));
+            values.extend(banner.sizes().map(|(w, h)| size_key(w, h)));
         }
         values.extend(imp.video.as_ref().map(|_| VIDEO));
         values.extend(imp.audio.as_ref().map(|_| AUDIO));
@@ -206,7 +203,8 @@ impl Tally {
 
 /// What the bids for an impression must reach.
 pub(super) struct Floors {
-    pub open: Want,
+    /// Or why none can be known.
+    pub open: Result<Want, Reason>,
     /// Only bids for deals are wanted.
     pub private: bool,
     pub deals: SmallVec<[Want; 2]>,
@@ -218,9 +216,9 @@ pub(super) struct Want {
     /// None is the open market.
     pub deal: Option<WantedDeal>,
     floor: Nanos,
-    /// Of a spot, for each of its seconds; comes before `floor` unless it is zero.
-    per_second: Nanos,
-    /// What a spot must reach may go by its duration otherwise: [`floor_of_duration`].
+    /// Of a video and of an audio spot, for each of its seconds; comes before `floor` unless it is zero.
+    per_second: [Nanos; 2],
+    /// What a spot must reach may go by its duration otherwise.
     by_duration: bool,
     /// The lowest that any creative needs, in USD: no campaign below it can bid.
     pub least_usd: i64,
@@ -250,89 +248,137 @@ impl WantedDeal {
 }
 
 impl Want {
-    /// What a creative of `seconds` must reach, floors by duration aside; 0 is no spot (OpenRTB 2.6 implementation
-    /// notes 7.6: look for `mincpmpersec`, otherwise fall back to `bidfloor`).
+    fn of(
+        imp: &Imp,
+        deal: Option<(WantedDeal, &Deal)>,
+        rates: &HashMap<Currency, Rate>,
+        rate: Rate,
+    ) -> Result<Want, Reason> {
+        let (floor, currency) = match &deal {
+            Some((_, deal)) => (deal.bidfloor, deal.bidfloorcur.as_deref()),
+            None => (imp.bidfloor, imp.bidfloorcur.as_deref()),
+        };
+        let spots = [VIDEO, AUDIO].map(|format| SpotFloors::of(imp, deal.as_ref().map(|(_, deal)| *deal), format));
+        let by_duration = spots.iter().any(|spot| !spot.by_duration.is_empty());
+        let mut want = Want {
+            deal: deal.map(|(wanted, _)| wanted),
+            floor: Nanos::ZERO,
+            per_second: [Nanos::ZERO; 2],
+            by_duration,
+            least_usd: 0,
+        };
+        // Nothing is nothing in any currency.
+        if floor > 0.0 || by_duration || spots.iter().any(|spot| spot.per_second > 0.0) {
+            let from = floor_rate(currency, rates).ok_or(Reason::UnknownCurrency)?;
+            let convert =
+                |cpm: f64| Nanos::cpm_from_f64_ceil(cpm).map(|cpm| cpm.convert_ceil(from, rate)).ok_or(Reason::Floor);
+            want.floor = convert(floor)?;
+            let mut least = want.floor;
+            for (second, spot) in want.per_second.iter_mut().zip(&spots) {
+                if spot.per_second > 0.0 {
+                    *second = convert(spot.per_second)?;
+                    least = least.min(*second);
+                }
+                for of_some in spot.by_duration {
+                    least = convert(of_some.bidfloor).map_or(least, |floor| least.min(floor));
+                }
+            }
+            // One nano of slack: the floor was rounded up on its way here, the caps were rounded down.
+            want.least_usd = least.convert_floor(rate, Rate::USD).0.saturating_sub(2);
+        }
+        Ok(want)
+    }
+
+    /// What a creative must reach, floors by duration aside (OpenRTB 2.6 implementation notes 7.6: look for
+    /// `mincpmpersec`, otherwise fall back to `bidfloor`).
     #[inline]
-    pub fn floor(&self, seconds: u32) -> Nanos {
-        match self.per_second {
-            Nanos(0) => self.floor,
-            _ if seconds == 0 => self.floor,
-            Nanos(per_second) => Nanos(per_second.saturating_mul(i64::from(seconds))),
+    fn floor(&self, facts: &CompiledCreative) -> Nanos {
+        let Nanos(per_second) = match facts.format {
+            VIDEO => self.per_second[0],
+            AUDIO => self.per_second[1],
+            _ => Nanos::ZERO,
+        };
+        match per_second {
+            0 => self.floor,
+            per_second => Nanos(per_second.saturating_mul(i64::from(facts.duration_s))),
         }
     }
 }
 
-/// Of a spot, the floors by duration that count for it: the deal's own, else those of the impression's media.
-fn duration_floors<'a>(imp: &'a Imp, deal: Option<&'a Deal>) -> (&'a [DurationFloor], Option<&'a str>) {
-    match deal {
-        Some(deal) => (&deal.durfloors, deal.bidfloorcur.as_deref()),
-        None => {
-            let mut lists = [&imp.video, &imp.audio].into_iter().flatten().map(|media| &*media.durfloors);
-            (lists.find(|list| !list.is_empty()).unwrap_or_default(), imp.bidfloorcur.as_deref())
+/// What a deal, or else the impression, asks of spots of one format (OpenRTB 2.6 implementation notes 7.11).
+struct SpotFloors<'a> {
+    /// CPM per second; 0 is none.
+    per_second: f64,
+    by_duration: &'a [DurationFloor],
+}
+
+impl<'a> SpotFloors<'a> {
+    fn of(imp: &'a Imp, deal: Option<&'a Deal>, format: u64) -> SpotFloors<'a> {
+        let media = if format == VIDEO { &imp.video } else { &imp.audio };
+        match (deal, media) {
+            (Some(deal), _) => SpotFloors { per_second: deal.mincpmpersec, by_duration: &deal.durfloors },
+            (None, Some(media)) => SpotFloors { per_second: media.mincpmpersec, by_duration: &media.durfloors },
+            (None, None) => SpotFloors { per_second: 0.0, by_duration: &[] },
         }
     }
+}
+
+/// Of a `bidfloorcur`: an empty one says nothing, and some write small letters.
+fn floor_rate(currency: Option<&str>, rates: &HashMap<Currency, Rate>) -> Option<Rate> {
+    let currency = match currency.filter(|code| !code.is_empty()) {
+        None => Currency::USD,
+        Some(code) => Currency::parse(code).or_else(|| Currency::parse(&code.to_ascii_uppercase()))?,
+    };
+    rates.get(&currency).copied()
 }
 
 impl Ask<'_, '_> {
-    /// What a creative of `seconds` must reach for `want`.
+    /// What a bid with this creative must reach for `want`.
     #[inline]
-    pub(super) fn floor(&self, imp: &Imp, want: &Want, seconds: u32) -> Nanos {
-        let by_duration =
-            if want.by_duration && seconds > 0 { self.floor_of_duration(imp, want, seconds) } else { None };
-        by_duration.unwrap_or_else(|| want.floor(seconds))
+    pub(super) fn floor(&self, imp: &Imp, want: &Want, facts: &CompiledCreative) -> Nanos {
+        let floor = if want.by_duration && facts.duration_s > 0 {
+            self.floor_of_duration(imp, want, facts)
+        } else {
+            want.floor(facts)
+        };
+        if want.deal.as_ref().is_some_and(|deal| deal.fixed) { floor.max(want.floor) } else { floor }
     }
 
-    /// The highest of the floors for spots of that many seconds (OpenRTB 2.6 section 3.2.35); `None` is outside of all.
+    /// The highest of the floors for spots of that many seconds (OpenRTB 2.6 section 3.2.35).
     #[cold]
-    fn floor_of_duration(&self, imp: &Imp, want: &Want, seconds: u32) -> Option<Nanos> {
+    fn floor_of_duration(&self, imp: &Imp, want: &Want, facts: &CompiledCreative) -> Nanos {
         let deal = want.deal.as_ref().and_then(|deal| imp.pmp.as_ref()?.deals.get(deal.position));
-        let (floors, currency) = duration_floors(imp, deal);
-        let from = *self.snapshot.shared.rates.get(&currency.map_or(Some(Currency::USD), Currency::parse)?)?;
-        let of_it = floors.iter().filter(|floor| floor.is_for(seconds));
-        // A sum beyond all prices cannot be reached.
-        let reached =
-            |cpm| Nanos::cpm_from_f64_ceil(cpm).map_or(Nanos(i64::MAX), |cpm| cpm.convert_ceil(from, self.rate));
-        of_it.map(|floor| reached(floor.bidfloor)).max()
+        let spot = SpotFloors::of(imp, deal, facts.format);
+        let currency = deal.map_or(imp.bidfloorcur.as_deref(), |deal| deal.bidfloorcur.as_deref());
+        let rate = floor_rate(currency, &self.snapshot.shared.rates);
+        // What cannot be told, and a sum beyond all prices, cannot be reached.
+        let reached = |cpm| match (rate, Nanos::cpm_from_f64_ceil(cpm)) {
+            (Some(rate), Some(cpm)) => cpm.convert_ceil(rate, self.rate),
+            _ => Nanos(i64::MAX),
+        };
+        let of_it = spot.by_duration.iter().filter(|floor| spot.per_second == 0.0 && floor.is_for(facts.duration_s));
+        of_it.map(|floor| reached(floor.bidfloor)).max().unwrap_or_else(|| want.floor(facts))
     }
 }
 
 impl Floors {
     /// For a bid of `seat` in the currency that has `rate`.
-    pub fn of(imp: &Imp, seat: &str, rates: &HashMap<Currency, Rate>, rate: Rate) -> Result<Floors, Reason> {
-        let want = |deal: Option<(WantedDeal, &Deal)>, floor: f64, per_second: f64| {
-            let (floors, currency) = duration_floors(imp, deal.as_ref().map(|(_, deal)| *deal));
-            let from = *rates.get(&currency.map_or(Some(Currency::USD), Currency::parse)?)?;
-            let convert = |cpm: f64| Some(Nanos::cpm_from_f64_ceil(cpm)?.convert_ceil(from, rate));
-            let floor = convert(floor)?;
-            let (mut least, mut second) = (floor, Nanos::ZERO);
-            if per_second > 0.0 {
-                second = convert(per_second)?;
-                least = floor.min(second);
-            }
-            let by_duration = per_second == 0.0 && !floors.is_empty();
-            if by_duration {
-                let lowest = floors.iter().fold(f64::INFINITY, |lowest, floor| lowest.min(floor.bidfloor));
-                least = convert(lowest).map_or(least, |lowest| least.min(lowest));
-            }
-            // One nano of slack: the floor was rounded up on its way here, the caps were rounded down.
-            let least_usd = least.convert_floor(rate, Rate::USD).0.saturating_sub(2);
-            Some(Want { deal: deal.map(|(wanted, _)| wanted), floor, per_second: second, by_duration, least_usd })
-        };
-        let mut deals = SmallVec::new();
+    pub fn of(imp: &Imp, seat: &str, rates: &HashMap<Currency, Rate>, rate: Rate) -> Floors {
+        let mut deals: SmallVec<[Want; 2]> = SmallVec::new();
         let mut private = false;
         if let Some(pmp) = &imp.pmp {
             private = pmp.private_auction;
             for (position, deal) in pmp.deals.iter().enumerate() {
-                if deal.wseat.is_empty() || deal.wseat.contains(seat) {
+                let key = key(&deal.id.text);
+                let is_ours = deal.wseat.is_empty() || deal.wseat.contains(seat);
+                // Of one id the first counts.
+                if is_ours && !deals.iter().any(|want| want.deal.as_ref().is_some_and(|deal| deal.key == key)) {
                     let fixed = deal.at == Some(3) && deal.bidfloor > 0.0;
-                    let wanted = WantedDeal { key: key(&deal.id.text), position, fixed, advertisers: OnceCell::new() };
-                    deals.extend(want(Some((wanted, deal)), deal.bidfloor, deal.mincpmpersec));
+                    let wanted = WantedDeal { key, position, fixed, advertisers: OnceCell::new() };
+                    deals.extend(Want::of(imp, Some((wanted, deal)), rates, rate));
                 }
             }
         }
-        let spots = [&imp.video, &imp.audio];
-        let per_second = spots.into_iter().flatten().map(|s| s.mincpmpersec).find(|m| *m > 0.0).unwrap_or(0.0);
-        let open = want(None, imp.bidfloor, per_second).ok_or(Reason::UnknownCurrency)?;
-        Ok(Floors { open, private, deals })
+        Floors { open: Want::of(imp, None, rates, rate), private, deals }
     }
 }

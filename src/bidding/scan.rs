@@ -5,7 +5,7 @@
 
 use super::campaign::BidPrice;
 use super::catalog::{Layer, Place};
-use super::compiled::NATIVE;
+use super::compiled::{CompiledCreative, NATIVE};
 use super::creative::Creative;
 use super::decide::{Ask, Scratch};
 use super::fit::fits;
@@ -255,7 +255,7 @@ impl Ask<'_, '_> {
         self.targets(entry, hour, scratch)?;
         let mut price = own_price.convert_floor(entry.rate, self.rate);
         let creative = self.creative(entry, imp, price, want, formats, scratch)?;
-        self.at_fixed_price(want, entry, &mut price, &mut own_price);
+        self.at_fixed_price(imp, want, entry, creative, &mut price, &mut own_price);
         self.check_caps(entry, scratch)?;
         self.affordable(entry, own_price.times(quantity), hour.day)?;
         let deal = want.deal.as_ref().map(|deal| deal.position as u16);
@@ -324,7 +324,7 @@ impl Ask<'_, '_> {
         if !compiled.inventory.allow(&subject.inventory) {
             return Err(Reason::Inventory);
         }
-        if !compiled.categories.allow(&subject.categories) {
+        if !compiled.wants_categories(&subject.categories, subject.category_areas) {
             return Err(Reason::Category);
         }
         if !compiled.segments_any.is_empty() || !compiled.segments_none.is_empty() {
@@ -338,11 +338,19 @@ impl Ask<'_, '_> {
     }
 
     /// Where a deal has a fixed price, that is what is bid.
-    pub(super) fn at_fixed_price(&self, want: &Want, entry: &Entry, price: &mut Nanos, own_price: &mut Nanos) {
+    pub(super) fn at_fixed_price(
+        &self,
+        imp: &Imp,
+        want: &Want,
+        entry: &Entry,
+        creative: u16,
+        price: &mut Nanos,
+        own_price: &mut Nanos,
+    ) {
         if let Some(deal) = &want.deal
             && deal.fixed
         {
-            *price = want.floor(0);
+            *price = self.floor(imp, want, &entry.compiled.creatives[usize::from(creative)]);
             *own_price = (*own_price).min(price.convert_ceil(self.rate, entry.rate));
         }
     }
@@ -376,10 +384,8 @@ impl Ask<'_, '_> {
         let mut furthest = Reason::Creative;
         for i in 0..len {
             let at = (first + i) % len;
-            let terms = || {
-                let seconds = compiled.creatives[at].duration_s;
-                self.keeps_terms(&compiled.campaign.creatives[at], seconds, imp, price, want)
-            };
+            let terms =
+                || self.keeps_terms(&compiled.campaign.creatives[at], &compiled.creatives[at], imp, price, want);
             match self.fits(entry, at, imp, formats, scratch).and_then(|()| terms()) {
                 Ok(()) => return Ok(at as u16),
                 Err(reason) => furthest = furthest.max(reason),
@@ -414,12 +420,12 @@ impl Ask<'_, '_> {
     pub(super) fn keeps_terms(
         &self,
         creative: &Creative,
-        seconds: u32,
+        facts: &CompiledCreative,
         imp: &Imp,
         price: Nanos,
         want: &Want,
     ) -> Result<(), Reason> {
-        if price < self.floor(imp, want, seconds) || price.0 <= 0 {
+        if price < self.floor(imp, want, facts) || price.0 <= 0 {
             return Err(Reason::Floor);
         }
         let allowed = want.deal.as_ref().is_none_or(|deal| deal.is_for(imp, creative));

@@ -227,12 +227,11 @@ impl Ask<'_, '_> {
         let value = own_price.convert_floor(entry.rate, Rate::USD).0;
         let mut price = own_price.convert_floor(entry.rate, self.rate);
         let at = usize::from(row.creative);
-        let seconds = compiled.creatives[at].duration_s;
-        self.keeps_terms(&compiled.campaign.creatives[at], seconds, imp, price, want)?;
+        self.keeps_terms(&compiled.campaign.creatives[at], &compiled.creatives[at], imp, price, want)?;
         if value < stop {
             return Err(Reason::Outbid);
         }
-        self.at_fixed_price(want, entry, &mut price, &mut own_price);
+        self.at_fixed_price(imp, want, entry, row.creative, &mut price, &mut own_price);
         let model = models.at(row.model).active.as_ref().map_or(0, |active| active.id);
         let deal = want.deal.as_ref().map(|deal| deal.position as u16);
         Ok(Candidate { place: row.place, value, price, own_price, creative: row.creative, deal, model })

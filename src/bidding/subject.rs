@@ -1,13 +1,15 @@
 //! A request as targeting sees it: each attribute as a key or a code, worked out once per request.
 
+use std::borrow::Cow;
+
 use smallvec::SmallVec;
 
 use super::campaign::{DeviceSet, OsClass, inventory_key};
 use super::creative::Creative;
 use super::key::{UserKey, category_keys, domain_keys, key};
-use super::taxonomy::{BlockedAreas, Taxonomy};
+use super::taxonomy::{BlockedAreas, PlaceAreas, Taxonomy};
 use crate::openrtb::consent::{Cache, Privacy, Vendor};
-use crate::openrtb::list::StrList;
+use crate::openrtb::inventory::Inventory;
 use crate::openrtb::request::BidRequest;
 
 /// Most categories, or segments, of a request that are looked at: bounds what one request can cost.
@@ -26,9 +28,11 @@ pub struct Subject {
     /// The site's domain, or the app's bundle and domain, with the domains they lie in.
     pub inventory: SmallVec<[u64; 8]>,
     pub categories: Vec<u64>,
+    pub category_areas: PlaceAreas,
     blocked_categories: Blocked,
     blocked_advertisers: Blocked,
-    blocked_areas: Option<BlockedAreas>,
+    /// Of names, and of everything else.
+    blocked_areas: Option<[BlockedAreas; 2]>,
     // What is known of the user, worked out when the first campaign asks: most never do.
     personal: Option<bool>,
     user: Option<u64>,
@@ -82,18 +86,26 @@ impl Subject {
         self.language = device.language.as_deref().and_then(language_key);
         self.inventory.clear();
         self.categories.clear();
+        self.category_areas = PlaceAreas::default();
         if let Some(inventory) = &request.inventory {
             if let Some(bundle) = inventory.bundle.as_deref() {
                 self.inventory.push(key(&inventory_key(bundle)));
             }
-            let domain = inventory.domain.as_deref().or(inventory.page.as_deref().and_then(host));
-            if let Some(domain) = domain {
+            if let Some(domain) = domain_of(inventory) {
                 domain_keys(&inventory_key(domain), &mut self.inventory);
             }
             if categories {
-                let lists = [inventory.cat, inventory.sectioncat, inventory.pagecat, inventory.content.cat];
-                for category in lists.iter().flat_map(StrList::iter).take(MAX_KEYS) {
+                let content = (inventory.content.cat, inventory.content.cattax);
+                let lists =
+                    [inventory.cat, inventory.sectioncat, inventory.pagecat].map(|list| (list, inventory.cattax));
+                let all = lists.into_iter().chain([content]).flat_map(|(list, cattax)| {
+                    let taxonomy = Taxonomy::of(cattax.unwrap_or(1));
+                    list.iter().map(move |category| (taxonomy, category))
+                });
+                for (taxonomy, category) in all.take(MAX_KEYS) {
+                    let category = named(&category);
                     self.categories.extend(category_keys(&category));
+                    self.category_areas.add(taxonomy, &category);
                 }
             }
         }
@@ -141,23 +153,36 @@ impl Subject {
         }
         // List 5.30: 1 is content taxonomy 1.0, and the default.
         let taxonomy = Taxonomy::of(request.cattax.unwrap_or(1));
-        if taxonomy == Taxonomy::Named && creative.cattax == 1 {
-            return self.blocked_categories.contains_any(keys, |keys| {
-                keys.extend(request.bcat.iter().take(MAX_BLOCKED).map(|c| key(&c)));
-            });
-        }
-        let list = || BlockedAreas::of(taxonomy, request.bcat.iter().take(MAX_BLOCKED));
-        let blocked = self.blocked_areas.get_or_insert_with(list);
         let own = Taxonomy::of(creative.cattax.into());
-        creative.cat.iter().any(|category| blocked.block(own, category))
+        if own == Taxonomy::Named {
+            let by_name = self.blocked_categories.contains_any(keys, |keys| {
+                keys.extend(request.bcat.iter().take(MAX_BLOCKED).map(|c| key(&named(&c))));
+            });
+            if by_name || taxonomy == Taxonomy::Named {
+                return by_name;
+            }
+        }
+        let [names, others] = self.blocked_areas.get_or_insert_with(|| {
+            let list = || request.bcat.iter().take(MAX_BLOCKED);
+            let is_name = |category: &str| Taxonomy::of_text(&named(category)) == Taxonomy::Named;
+            let names = list().filter(|c| is_name(c)).map(|c| named(&c).into_owned().into());
+            [
+                BlockedAreas::of(Taxonomy::Named, names),
+                BlockedAreas::of(taxonomy, list().filter(|c| taxonomy == Taxonomy::Named || !is_name(c))),
+            ]
+        });
+        // Names of 1.0 are that whatever `cattax` says: they block by name, above, or numbered creatives by their areas.
+        let by_area = |category| others.block(own, category) || own != Taxonomy::Named && names.block(own, category);
+        creative.cat.iter().any(|category| by_area(category))
     }
 
     /// Whether one of these domains is, or lies in, one of `badv`, or is an app of `bapp`.
     pub fn blocks_advertiser(&mut self, request: &BidRequest, domains: &[u64]) -> bool {
         (!request.badv.is_empty() || !request.bapp.is_empty())
             && self.blocked_advertisers.contains_any(domains, |keys| {
-                let entries = request.badv.iter().chain(request.bapp.iter());
-                keys.extend(entries.take(MAX_BLOCKED).map(|d| key(&inventory_key(&d))));
+                let domains = request.badv.iter().take(MAX_BLOCKED);
+                keys.extend(domains.filter_map(|d| host(&d).map(|host| key(&inventory_key(host)))));
+                keys.extend(request.bapp.iter().take(MAX_BLOCKED).map(|app| key(&inventory_key(app.trim()))));
             })
     }
 }
@@ -185,11 +210,40 @@ fn language_key(language: &str) -> Option<u64> {
     if ends && two.is_ascii() { std::str::from_utf8(&two).ok().map(key) } else { None }
 }
 
-/// The host of an http or https URL.
-pub(super) fn host(page: &str) -> Option<&str> {
-    let rest = page.strip_prefix("https://").or_else(|| page.strip_prefix("http://"))?;
-    let end = rest.find(['/', '?', '#', ':']).unwrap_or(rest.len());
-    rest.get(..end).filter(|h| !h.is_empty())
+/// The domain of a place: of a site without one, that of its page.
+pub(super) fn domain_of<'r>(inventory: &'r Inventory) -> Option<&'r str> {
+    inventory.domain.as_deref().and_then(host).or(inventory.page.as_deref().and_then(host))
+}
+
+/// The host in what exchanges send for a domain or a page: `example.com`, `HTTPS://a@www.example.com:443/x`.
+pub(super) fn host(text: &str) -> Option<&str> {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
+    let host = if text.bytes().all(is_plain) { text } else { host_of_url(text)? };
+    let host = host.trim_end_matches('.');
+    (!host.is_empty()).then_some(host)
+}
+
+#[cold]
+fn host_of_url(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let rest = match text.split_once("://") {
+        Some((scheme, rest)) if ["http", "https"].iter().any(|http| scheme.eq_ignore_ascii_case(http)) => rest,
+        Some(_) => return None,
+        None => text.strip_prefix("//").unwrap_or(text),
+    };
+    let authority = rest.split(['/', '?', '#', '\\']).next()?;
+    let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+    host.split(':').next()
+}
+
+/// A category of content taxonomy 1.0 in capitals, as all its names are.
+fn named(category: &str) -> Cow<'_, str> {
+    match category.as_bytes() {
+        [b'i' | b'I', b'a' | b'A', b'b' | b'B', ..] if !category.starts_with("IAB") => {
+            category.to_ascii_uppercase().into()
+        }
+        _ => category.into(),
+    }
 }
 
 #[cfg(test)]
@@ -204,8 +258,22 @@ mod tests {
         assert_eq!(language_key("é"), None);
         assert_eq!(region_key("us-ca"), key("CA"));
         assert_eq!(country_key("usa"), key("USA"));
-        assert_eq!(host("http://www.example.com:80/a"), Some("www.example.com"));
-        assert_eq!(host("ftp://x"), None);
+        for (text, want) in [
+            ("http://www.example.com:80/a", Some("www.example.com")),
+            ("HTTPS://a:b@example.com?x", Some("example.com")),
+            (" example.com ", Some("example.com")),
+            ("//example.com/", Some("example.com")),
+            ("www.example.com/x", Some("www.example.com")),
+            ("example.com:443", Some("example.com")),
+            ("é.example.", Some("é.example")),
+            ("ftp://x", None),
+            ("/x", None),
+            ("", None),
+            (".", None),
+        ] {
+            assert_eq!(host(text), want, "{text}");
+        }
+        assert_eq!((&*named("iab22-1"), &*named("IAB1"), &*named("x")), ("IAB22-1", "IAB1", "x"));
         assert!(!is_id("00000000-0000-0000-0000-000000000000") && !is_id("") && is_id("a0"));
     }
 }

@@ -8,7 +8,7 @@ use smallvec::SmallVec;
 use super::campaign::inventory_key;
 use super::key::{KeySet, domain_keys, key};
 use super::reason::Reason;
-use super::subject::host;
+use super::subject::{domain_of, host};
 use crate::openrtb::inventory::Channel;
 use crate::openrtb::request::BidRequest;
 use crate::openrtb::supply_chain::SupplyChain;
@@ -99,7 +99,7 @@ impl Supply {
             return Err(Reason::SupplyChain);
         }
         let account = request.inventory.as_ref().and_then(|i| i.publisher.id.as_deref()).filter(|id| !id.is_empty());
-        let nodes = chain.iter().flat_map(|chain| &chain.nodes).map(|node| (&*node.asi, &*node.sid));
+        let nodes = chain.iter().flat_map(|chain| &chain.nodes).map(|node| (node.asi.trim(), node.sid.trim()));
         let all: SmallVec<[(&str, &str); 8]> = nodes.chain(system.zip(account)).collect();
         for (asi, sid) in &all {
             if self.blocked.contains(key(&inventory_key(asi))) || self.blocked.contains(seller(asi, sid)) {
@@ -115,9 +115,9 @@ impl Supply {
         }
         let Some(chain) = &chain else { return Ok(()) };
         for (at, node) in chain.nodes.iter().enumerate() {
-            let Some(sellers) = self.sellers.get(&key(&inventory_key(&node.asi))) else { continue };
+            let Some(sellers) = self.sellers.get(&key(&inventory_key(node.asi.trim()))) else { continue };
             // Whoever is first in a complete chain owns the place; nobody after that does.
-            match sellers.get(&key(&node.sid)) {
+            match sellers.get(&key(node.sid.trim())) {
                 Some(Role::Any) => {}
                 Some(Role::Publisher) if at == 0 => {}
                 Some(Role::Intermediary) if at > 0 || !chain.complete => {}
@@ -131,9 +131,9 @@ impl Supply {
     fn listed(&self, request: &BidRequest) -> Option<&KeySet> {
         let inventory = request.inventory.as_ref()?;
         let (files, domain) = match inventory.channel {
-            Channel::Site => (&self.sites, inventory.domain.as_deref().or(inventory.page.as_deref().and_then(host))),
+            Channel::Site => (&self.sites, domain_of(inventory)),
             // The developer's domain: the store's listing has it.
-            Channel::App => (&self.apps, inventory.domain.as_deref().or(inventory.publisher.domain.as_deref())),
+            Channel::App => (&self.apps, domain_of(inventory).or(inventory.publisher.domain.as_deref().and_then(host))),
             Channel::Dooh => return None,
         };
         if files.is_empty() {
@@ -199,6 +199,14 @@ mod tests {
             // Nobody knows what it lists.
             (site("unknown.example", "pub-2"), Ok(())),
             (r#""site":{"page":"https://example.com/x","publisher":{"id":"pub-2"}}"#.into(), Err(Reason::AdsTxt)),
+            // However it is written.
+            (
+                r#""site":{"domain":"","page":"HTTPS://example.com/","publisher":{"id":"pub-2"}}"#.into(),
+                Err(Reason::AdsTxt),
+            ),
+            (site("example.com:443", "pub-2"), Err(Reason::AdsTxt)),
+            (site("https://a@example.com/", "pub-2"), Err(Reason::AdsTxt)),
+            (site("1.2.3.4.5.6.7.8.example.com", "pub-2"), Err(Reason::AdsTxt)),
             (r#""app":{"domain":"dev.example","publisher":{"id":"app-1"}}"#.into(), Ok(())),
             (r#""app":{"domain":"dev.example","publisher":{"id":"pub-1"}}"#.into(), Err(Reason::AdsTxt)),
         ] {

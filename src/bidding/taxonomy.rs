@@ -12,6 +12,9 @@ pub type Areas = u32;
 /// Anything may be meant.
 pub const EVERY: Areas = Areas::MAX;
 
+/// Of a place: mapped to no area, such as sensitive topics and what nobody knows.
+const UNMAPPED: Areas = 1 << 31;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Taxonomy {
     /// Content 1.0.
@@ -28,6 +31,19 @@ impl Taxonomy {
             1 => Taxonomy::Named,
             2 | 5 | 6 | 7 | 9 => Taxonomy::Numbered,
             _ => Taxonomy::Other,
+        }
+    }
+
+    /// That of a category by its looks: names are 1.0's, whatever a list says it is of.
+    pub fn of_text(category: &str) -> Taxonomy {
+        if category.starts_with("IAB") { Taxonomy::Named } else { Taxonomy::Numbered }
+    }
+
+    /// The areas of a place: what is mapped to none lies in one of its own.
+    pub fn place(self, category: &str) -> Areas {
+        match self.areas(category) {
+            EVERY => UNMAPPED,
+            areas => areas,
         }
     }
 
@@ -156,6 +172,73 @@ pub fn number(category: &str) -> Option<u16> {
 /// Which area a number lies in.
 pub fn area(number: u16) -> usize {
     AREAS.partition_point(|last| *last < number)
+}
+
+/// What a campaign's categories say of places whose categories are of the other kind. A category that is excluded keeps it
+/// from its whole areas; one that is included leads it to areas only where it is of the first tier.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AreaTargets {
+    /// Of numbered places.
+    wanted: Areas,
+    barred: Areas,
+    /// Of named places.
+    barred_named: Areas,
+}
+
+impl AreaTargets {
+    pub fn of<'c>(include: impl Iterator<Item = &'c str>, exclude: impl Iterator<Item = &'c str>) -> AreaTargets {
+        let mut targets = AreaTargets::default();
+        for category in include.filter(|category| is_first_tier(category)) {
+            // What is mapped to nothing leads nowhere.
+            targets.wanted |= Taxonomy::of_text(category).place(category) & !UNMAPPED;
+        }
+        for category in exclude {
+            let taxonomy = Taxonomy::of_text(category);
+            if taxonomy == Taxonomy::Named || is_first_tier(category) {
+                targets.barred |= taxonomy.place(category);
+            }
+            if taxonomy == Taxonomy::Numbered {
+                targets.barred_named |= taxonomy.place(category);
+            }
+        }
+        targets
+    }
+
+    /// Whether it wants a place with these areas, as far as they say.
+    pub fn want(self, place: PlaceAreas) -> bool {
+        self.wanted & place.numbered != 0
+    }
+
+    pub fn bar(self, place: PlaceAreas) -> bool {
+        self.barred & place.numbered != 0 || self.barred_named & place.named != 0
+    }
+}
+
+/// Where a place's categories lie, by what they are written in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PlaceAreas {
+    named: Areas,
+    numbered: Areas,
+}
+
+impl PlaceAreas {
+    /// `taxonomy` is that of the list which has the category.
+    pub fn add(&mut self, taxonomy: Taxonomy, category: &str) {
+        match Taxonomy::of_text(category) {
+            Taxonomy::Named => self.named |= Taxonomy::Named.place(category),
+            _ if taxonomy == Taxonomy::Numbered => self.numbered |= taxonomy.place(category),
+            // An exchange's own.
+            _ => {}
+        }
+    }
+}
+
+/// Whether a category has no parent. Of numbers, it is the lowest of its area.
+fn is_first_tier(category: &str) -> bool {
+    match number(category) {
+        Some(number) => number == 1 || area(number - 1) != area(number),
+        None => !category.contains('-'),
+    }
 }
 
 /// A block list of any taxonomy, as seen by creatives of any.

@@ -16,6 +16,9 @@ pub const DEFAULT_WRAPPER: u16 = 6;
 const VERSIONS: &[(&str, u16, u16)] =
     &[("1.0", 1, 4), ("2.0", 2, 5), ("3.0", 3, 6), ("4.0", 7, 8), ("4.1", 11, 12), ("4.2", 13, 14), ("4.3", 15, 16)];
 
+/// Those that are built: 1.0 has another root.
+const BUILT: &[(&str, u16, u16)] = VERSIONS.split_at(1).1;
+
 /// How a spot is served to one impression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
@@ -54,19 +57,22 @@ pub fn choose(spot: &Spot, player: &Player) -> Option<Choice> {
 
 /// The protocol to be served as: of those that both sides have, 3.0 or else the newest.
 fn protocol_for(spot: &Spot, player: &Player) -> Option<Option<u16>> {
-    // What is built in line is no wrapper, whatever else the creative could be served as.
-    let is_own = |protocol: u16| match spot.markup {
-        Markup::Vast(_) => true,
-        Markup::Media(_) => VERSIONS.iter().all(|v| v.2 != protocol),
-        Markup::Wrapper(_) => VERSIONS.iter().any(|v| v.2 == protocol),
-    };
-    let own = spot.protocols.iter().copied().filter(|p| is_own(*p));
+    let own = spot.protocols.iter().copied().filter(|p| can_be(&spot.markup, *p));
     let both = own.filter(|p| player.protocols.is_empty() || player.protocols.contains(i64::from(*p)));
     let best = both.max_by_key(|p| if [DEFAULT_PROTOCOL, DEFAULT_WRAPPER].contains(p) { u16::MAX } else { *p });
     match best {
         Some(protocol) => Some(Some(protocol)),
         None if player.protocols.is_empty() => Some(spot.protocols.first().copied()),
         None => None,
+    }
+}
+
+/// Whether the markup is, or can be built as, that protocol: what is built in line is no wrapper, and no DAAST.
+pub fn can_be(markup: &Markup, protocol: u16) -> bool {
+    match markup {
+        Markup::Vast(_) => true,
+        Markup::Media(_) => BUILT.iter().any(|v| v.1 == protocol),
+        Markup::Wrapper(_) => BUILT.iter().any(|v| v.2 == protocol),
     }
 }
 
@@ -298,6 +304,9 @@ mod tests {
         // No wrapper is made of media files.
         assert_eq!(chosen(&[2, 3, 5, 6], "[5,6]"), None);
         assert_eq!(chosen(&[3], "[2]"), None);
+        // Nor DAAST, nor VAST 1.0.
+        assert_eq!(chosen(&[1, 3, 9, 10], "[1,9,10]"), None);
+        assert_eq!(chosen(&[1, 3, 9, 10], "[]"), Some(3));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `[exchanges.<name>]` and `[rates]`: what is peculiar to an exchange is data.
 
 use foldhash::HashMap;
+use hyper::header::{HeaderName, HeaderValue};
 
 use super::DAY_S;
 use super::section::Section;
@@ -10,6 +11,7 @@ use crate::ledger::bucket::Lifetimes;
 use crate::money::Rate;
 use crate::openrtb::claim::PriceScheme;
 use crate::openrtb::google_price::{self, GoogleKeys};
+use crate::openrtb::notice::Macros;
 
 /// One exchange, as the path `/openrtb2/{name}` and its notices are handled.
 #[derive(Clone, Debug)]
@@ -41,7 +43,16 @@ pub struct Exchange {
     pub open_bids: usize,
     /// The domain that the exchange has in ads.txt files; without it `publisher.id` is not looked up there.
     pub ad_system: Option<String>,
+    /// `[exchanges.<name>.macros]`: what it fills in notice URLs, where it is not OpenRTB's. A macro that is not filled in
+    /// books nothing.
+    pub macros: Macros,
+    /// `[exchanges.<name>.headers]`: what every answer to it carries besides.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
+
+/// Headers that are the answer's own.
+const OWN_HEADERS: [&str; 6] =
+    ["content-type", "content-length", "content-encoding", "transfer-encoding", "connection", "x-openrtb-version"];
 
 pub fn read(mut exchanges: Section, rates: &Rates) -> Vec<Exchange> {
     let names = exchanges.names();
@@ -116,6 +127,8 @@ fn read_one(name: &str, number: u32, mut s: Section, rates: &Rates) -> Exchange 
         true => Ok(t.to_owned()),
         false => Err("must be a domain such as \"exchange.example\"".to_owned()),
     });
+    let macros = read_macros(s.table("macros"));
+    let headers = read_headers(s.table("headers"));
     s.end();
     Exchange {
         name: name.to_owned(),
@@ -131,7 +144,46 @@ fn read_one(name: &str, number: u32, mut s: Section, rates: &Rates) -> Exchange 
         body_no_bid,
         open_bids,
         ad_system,
+        macros,
+        headers,
     }
+}
+
+fn read_macros(mut s: Section) -> Macros {
+    let mut macros = Macros::default();
+    let places = [
+        ("price", &mut macros.price),
+        ("currency", &mut macros.currency),
+        ("loss", &mut macros.loss),
+        ("min_to_win", &mut macros.min_to_win),
+        ("multiplier", &mut macros.multiplier),
+    ];
+    for (key, place) in places {
+        let given = s.text(key, |text| {
+            let is_fine = (1..=128).contains(&text.len())
+                && text.bytes().all(|b| b.is_ascii_graphic() && !b"&#?\"\\<>".contains(&b));
+            if is_fine { Ok(text.to_owned()) } else { Err("must be a macro such as \"%%WINNING_PRICE%%\"".to_owned()) }
+        });
+        if let Some(given) = given {
+            *place = given;
+        }
+    }
+    s.end();
+    macros
+}
+
+fn read_headers(mut s: Section) -> Vec<(HeaderName, HeaderValue)> {
+    let mut headers = Vec::new();
+    for name in s.names() {
+        let Some(value) = s.named_text(&name) else { continue };
+        match (HeaderName::from_bytes(name.as_bytes()), HeaderValue::from_str(&value)) {
+            (Ok(known), _) if OWN_HEADERS.contains(&known.as_str()) => s.fault(&name, "is a header that gavel sets"),
+            (Ok(name), Ok(value)) => headers.push((name, value)),
+            (Err(_), _) => s.fault(&name, "is not a header's name"),
+            (_, Err(_)) => s.fault(&name, "is not a header's value"),
+        }
+    }
+    headers
 }
 
 /// The price of one unit of each currency in USD.

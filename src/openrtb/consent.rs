@@ -87,7 +87,7 @@ fn decoded(request: &BidRequest, vendor: Option<&Vendor>, cache: &mut Cache) -> 
 
 /// US Privacy String 1: version, notice given, opted out of sale, agreement covered. What cannot be read is an
 /// opt-out.
-fn us_opt_out(text: &str) -> bool {
+pub(super) fn us_opt_out(text: &str) -> bool {
     match text.as_bytes() {
         [] => false,
         [b'1', _, opt_out, _] => !matches!(opt_out, b'N' | b'n' | b'-'),

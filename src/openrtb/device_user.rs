@@ -5,7 +5,7 @@ use std::borrow::Cow;
 
 use super::error::RequestError;
 use super::scan::{Kind, Scanner};
-use super::value::{apart, count, flag, int, is_ext, is_object, lenient, raw, read_object, text};
+use super::value::{apart, count, filled, flag, int, is_blank, is_ext, is_object, lenient, raw, read_object, text};
 
 /// Section 3.2.18.
 #[derive(Clone, Debug, Default)]
@@ -184,8 +184,8 @@ pub(super) fn user<'a>(s: &mut Scanner<'a>, user: &mut User<'a>) -> Result<(), R
         "ext" => ext, |s| apart(s, user_ext);
     });
     user.segments = Segments { data: data.unwrap_or("") };
-    if user.consent.is_none() {
-        user.consent = ext.consent;
+    if is_blank(&user.consent) {
+        user.consent = filled(ext.consent).or(user.consent.take());
     }
     user.eids = user.eids.or(ext.eids);
     Ok(())

@@ -48,6 +48,8 @@ pub struct Publisher<'a> {
 pub struct Content<'a> {
     pub language: Option<Cow<'a, str>>,
     pub cat: StrList<'a>,
+    /// Taxonomy of the categories; 1 (content taxonomy 1.0) when absent.
+    pub cattax: Option<i64>,
 }
 
 impl Inventory<'_> {
@@ -109,6 +111,7 @@ fn content<'a>(s: &mut Scanner<'a>, content: &mut Content<'a>) -> Result<(), Req
         read_object!(s, {
             "language" => content.language, |s| lenient(s, text);
             "cat" => content.cat, |s| lenient(s, strings);
+            "cattax" => content.cattax, |s| lenient(s, int);
         });
     }
     Ok(())

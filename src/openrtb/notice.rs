@@ -87,7 +87,7 @@ fn strip_suffix_any<'a>(text: &'a [u8], suffixes: &[&str]) -> Option<&'a [u8]> {
     })
 }
 
-/// The notice URLs of one server, up to the token; JSON-escaped once so that a bid only copies them.
+/// The notice URLs that one exchange gets, around the token; JSON-escaped once so that a bid only copies them.
 #[derive(Clone, Debug)]
 pub struct NoticeUrls {
     /// `{public_url}/t/i/`, unescaped: what markup that is built reports its impression to, with the token behind it.
@@ -95,15 +95,44 @@ pub struct NoticeUrls {
     win: Box<[u8]>,
     bill: Box<[u8]>,
     loss: Box<[u8]>,
+    // What follows the token.
+    won: Box<[u8]>,
+    multiplied: Box<[u8]>,
+    lost: Box<[u8]>,
 }
 
-const WIN_QUERY: &[u8] = b"?p=${AUCTION_PRICE}&c=${AUCTION_CURRENCY}";
-const MULTIPLIER_QUERY: &[u8] = b"&x=${AUCTION_MULTIPLIER}";
-const LOSS_QUERY: &[u8] = b"?l=${AUCTION_LOSS}&m=${AUCTION_MIN_TO_WIN}&p=${AUCTION_PRICE}&c=${AUCTION_CURRENCY}";
+/// What an exchange puts the facts of an auction in the place of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Macros {
+    pub price: String,
+    pub currency: String,
+    pub loss: String,
+    pub min_to_win: String,
+    pub multiplier: String,
+}
+
+impl Default for Macros {
+    /// OpenRTB 2.6 section 4.4.
+    fn default() -> Macros {
+        Macros {
+            price: "${AUCTION_PRICE}".to_owned(),
+            currency: "${AUCTION_CURRENCY}".to_owned(),
+            loss: "${AUCTION_LOSS}".to_owned(),
+            min_to_win: "${AUCTION_MIN_TO_WIN}".to_owned(),
+            multiplier: "${AUCTION_MULTIPLIER}".to_owned(),
+        }
+    }
+}
 
 impl NoticeUrls {
     /// `public_url` is the absolute base, with or without a last slash.
-    pub fn new(public_url: &str) -> NoticeUrls {
+    pub fn new(public_url: &str, macros: &Macros) -> NoticeUrls {
+        let Macros { price, currency, loss, min_to_win, multiplier } = macros;
+        let query = |text: String| {
+            let mut out = Vec::new();
+            escape_json(&text, &mut out);
+            out.into_boxed_slice()
+        };
         let base = public_url.trim_end_matches('/');
         let prefix = |kind: NoticeKind| {
             let mut out = Vec::new();
@@ -116,6 +145,9 @@ impl NoticeUrls {
             win: prefix(NoticeKind::Win),
             bill: prefix(NoticeKind::Bill),
             loss: prefix(NoticeKind::Loss),
+            won: query(format!("?p={price}&c={currency}")),
+            multiplied: query(format!("&x={multiplier}")),
+            lost: query(format!("?l={loss}&m={min_to_win}&p={price}&c={currency}")),
         }
     }
 
@@ -123,15 +155,15 @@ impl NoticeUrls {
     /// exchange to confirm `qty.multiplier` in the bill.
     pub fn write(&self, kind: NoticeKind, token: &[u8], multiplied: bool, out: &mut Vec<u8>) {
         let (prefix, query) = match kind {
-            NoticeKind::Win => (&self.win, WIN_QUERY),
-            NoticeKind::Bill => (&self.bill, WIN_QUERY),
-            NoticeKind::Loss => (&self.loss, LOSS_QUERY),
+            NoticeKind::Win => (&self.win, &self.won),
+            NoticeKind::Bill => (&self.bill, &self.won),
+            NoticeKind::Loss => (&self.loss, &self.lost),
         };
         out.extend_from_slice(prefix);
         out.extend_from_slice(token);
         out.extend_from_slice(query);
         if multiplied && kind == NoticeKind::Bill {
-            out.extend_from_slice(MULTIPLIER_QUERY);
+            out.extend_from_slice(&self.multiplied);
         }
     }
 }
@@ -142,7 +174,7 @@ mod tests {
 
     #[test]
     fn urls_carry_their_macros() {
-        let urls = NoticeUrls::new("https://rtb.example/");
+        let urls = NoticeUrls::new("https://rtb.example/", &Macros::default());
         let url = |kind, multiplied| {
             let mut out = Vec::new();
             urls.write(kind, b"tok", multiplied, &mut out);

@@ -4,13 +4,14 @@ use std::borrow::Cow;
 
 use smallvec::SmallVec;
 
+use super::consent::us_opt_out;
 use super::device_user::{self, Device, User};
 use super::error::RequestError;
 use super::imp::{self, Imp};
 use super::inventory::{self, Channel, Inventory};
 use super::list::{IntList, StrList, ints, strings};
 use super::scan::{Kind, Scanner};
-use super::value::{Id, apart, id, int, is_ext, is_object, lenient, raw, read_object, switch, text};
+use super::value::{Id, apart, filled, id, int, is_blank, is_ext, is_object, lenient, raw, read_object, switch, text};
 
 /// Impressions in one request: twice what any exchange sends; more is refused rather than answered late.
 pub const MAX_IMPS: usize = 2_000;
@@ -163,11 +164,12 @@ fn regs<'a>(s: &mut Scanner<'a>, regs: &mut Regs<'a>) -> Result<(), RequestError
         "ext" => (), |s| apart(s, |s| regs_ext(s, &mut ext));
     });
     regs.gdpr = regs.gdpr.or(ext.gdpr);
-    if regs.us_privacy.is_none() {
-        regs.us_privacy = ext.us_privacy;
+    // Either place can forbid; an empty one says nothing.
+    if is_blank(&regs.us_privacy) || ext.us_privacy.as_deref().is_some_and(us_opt_out) {
+        regs.us_privacy = filled(ext.us_privacy).or(regs.us_privacy.take());
     }
-    if regs.gpp.is_none() {
-        regs.gpp = ext.gpp;
+    if is_blank(&regs.gpp) {
+        regs.gpp = filled(ext.gpp).or(regs.gpp.take());
     }
     if regs.gpp_sid.is_empty() {
         regs.gpp_sid = ext.gpp_sid;

@@ -74,6 +74,18 @@ fn old_and_new_places_read_alike_and_the_new_one_wins() {
     let both = with(r#""regs":{"ext":{"gdpr":1},"gdpr":0},"user":{"consent":"new","ext":{"consent":"old"}}"#);
     let request = ok(&both);
     assert_eq!((request.regs.gdpr, request.user.consent.as_deref()), (Some(false), Some("new")));
+    // An empty place says nothing, and either of two can forbid.
+    for (regs, us_privacy, gpp) in [
+        (r#""us_privacy":"","gpp":"","ext":{"us_privacy":"1YYN","gpp":"DBA"}"#, Some("1YYN"), Some("DBA")),
+        (r#""us_privacy":"1YNN","gpp":"DBB","ext":{"us_privacy":"1YYN","gpp":"DBA"}"#, Some("1YYN"), Some("DBB")),
+        (r#""us_privacy":"1YYN","ext":{"us_privacy":"1YNN"}"#, Some("1YYN"), None),
+        (r#""us_privacy":"1YNN","ext":{"us_privacy":""}"#, Some("1YNN"), None),
+    ] {
+        let body = with(&format!(r#""regs":{{{regs}}},"user":{{"consent":"","ext":{{"consent":"old"}}}}"#));
+        let request = ok(&body);
+        assert_eq!((request.regs.us_privacy.as_deref(), request.regs.gpp.as_deref()), (us_privacy, gpp), "{regs}");
+        assert_eq!(request.user.consent.as_deref(), Some("old"));
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::codes::{MarkupType, NoBidReason, Protocol};
 use super::fragment::{CreativeParts, Fragment, TOKEN_MACRO};
-use super::notice::NoticeUrls;
+use super::notice::{Macros, NoticeUrls};
 use super::request::parse;
 use super::response::{BidParts, SeatBid, write_cpm, write_no_bid, write_response};
 use crate::ids::Currency;
@@ -34,7 +34,7 @@ fn a_bid_holds_what_the_exchange_needs() {
     let body = br#"{"id":"r\u00e9\/q","imp":[{"id":7,"pmp":{"deals":[{"id":"d\"1"}]}}]}"#;
     let request = parse(body).unwrap();
     let imp = &request.imp[0];
-    let urls = NoticeUrls::new("https://rtb.example");
+    let urls = NoticeUrls::new("https://rtb.example", &Macros::default());
     let (adomain, cat) = ([Box::from("acme.com")], [Box::from("IAB1")]);
     let adm = format!(
         "<a href=\"https://t.example/t/c/{TOKEN_MACRO}\">\n</a><img src='https://t.example/t/i/{TOKEN_MACRO}'>"
@@ -108,7 +108,7 @@ proptest! {
     ) {
         let body = json!({"id": id, "imp": [{"id": imp}]}).to_string();
         let request = parse(body.as_bytes()).unwrap();
-        let urls = NoticeUrls::new(&url);
+        let urls = NoticeUrls::new(&url, &Macros::default());
         let fragment = Fragment::render(&CreativeParts { crid: &crid, size: None, ..creative(&adm) });
         let bid = BidParts {
             id: "b", impid: &request.imp[0].id, price: Nanos(price), token: b"T", quantity: Quantity::ONE, urls: &urls,

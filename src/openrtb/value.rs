@@ -112,6 +112,15 @@ fn odd_text<'a>(s: &mut Scanner<'a>) -> Result<Option<Cow<'a, str>>, RequestErro
     Ok(string_or_number(s)?.map(Str::decode))
 }
 
+/// An empty string says no more than an absent one.
+pub(super) fn is_blank(text: &Option<Cow<str>>) -> bool {
+    text.as_deref().is_none_or(str::is_empty)
+}
+
+pub(super) fn filled(text: Option<Cow<str>>) -> Option<Cow<str>> {
+    text.filter(|text| !text.is_empty())
+}
+
 /// A string, or a number as its text; `None` for null.
 fn string_or_number<'a>(s: &mut Scanner<'a>) -> Result<Option<Str<'a>>, RequestError> {
     match s.kind()? {

@@ -61,7 +61,7 @@ pub async fn answer(
     stats.bid_requests.add(1);
     let lag_ms = lag::waited_ms(worker, arrived).into();
     let call = Call { connection, worker, exchange, headers, arrived, lag_ms };
-    let response = match encoding::of_body(headers) {
+    let mut response = match encoding::of_body(headers) {
         Ok(coding) => match body::read(worker, headers, incoming).await {
             Ok(body) => match coding {
                 None => call.answer_plain(&body),
@@ -74,6 +74,9 @@ pub async fn answer(
             call.refused("content_encoding", StatusCode::UNSUPPORTED_MEDIA_TYPE)
         }
     };
+    for (name, value) in &exchange.headers {
+        response.headers_mut().insert(name.clone(), value.clone());
+    }
     stats.bid_latency.record(arrived.elapsed());
     response
 }
@@ -309,7 +312,7 @@ fn render(
                 (None, None)
             }
             Served::Spot(choice) => {
-                markup::write_vast(source, choice, &traffic.urls, &token, &mut own_fragment);
+                markup::write_vast(source, choice, &exchange.urls, &token, &mut own_fragment);
                 (vast::size(source, choice), choice.protocol)
             }
         };
@@ -328,7 +331,7 @@ fn render(
             price: facts.price,
             token: &token,
             quantity: facts.quantity,
-            urls: &traffic.urls,
+            urls: &exchange.urls,
             fragment,
             token_slots: &creative.fragment.token_slots,
             dealid: bid.deal.and_then(|d| imp.pmp.as_ref().and_then(|p| p.deals.get(d))).map(|d| &d.id),

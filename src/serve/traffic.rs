@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use arc_swap::{ArcSwap, Cache};
 use foldhash::HashMap;
+use hyper::header::{HeaderName, HeaderValue};
 
 use super::codecs::{Codecs, Inflated};
 use super::fraud::{Buffers, Fraud};
@@ -30,7 +31,6 @@ pub struct Traffic {
     pub token_lifetime_ms: i64,
     pub by_number: HashMap<u32, String>,
     pub keys: KeyRing,
-    pub urls: NoticeUrls,
     pub log: Arc<dyn EventLog>,
     pub metrics: Arc<Metrics>,
     pub clock: SystemClock,
@@ -48,6 +48,9 @@ pub struct Exchange {
     pub tmax_default_ms: i64,
     pub network_ms: i64,
     pub body_no_bid: bool,
+    pub urls: NoticeUrls,
+    /// What every answer to it carries besides.
+    pub headers: Vec<(HeaderName, HeaderValue)>,
 }
 
 #[derive(Clone, Debug)]

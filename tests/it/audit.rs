@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use gavel::clock::{SystemClock, UnixMs};
 use gavel::event::{Event, Stamped};
-use gavel::eventlog::{DirStorage, EventLog, Follower, LogConfig, SegmentLog};
+use gavel::eventlog::{DirStorage, EventLog, Follower, LogConfig, OpenError, SegmentLog};
 use gavel::ids::CampaignNo;
 use gavel::money::Nanos;
 use rusqlite::types::Value as Sql;
@@ -52,7 +52,13 @@ pub fn open_log(dir: &Path, after_ms: i64, max_bytes: Option<u64>) -> SegmentLog
     let storage = Arc::new(DirStorage::new(dir.join("data/log")).unwrap());
     let config = LogConfig { segment_bytes: 1 << 20, max_bytes, ..LogConfig::default() };
     let at = SystemClock::start().now().plus(after_ms);
-    let opened = SegmentLog::open(storage, config, &mut |_, _| {}).unwrap();
+    // Another test may just be starting a process, which has the file of the lock until it runs.
+    let opened = loop {
+        match SegmentLog::open(storage.clone(), config.clone(), &mut |_, _| {}) {
+            Err(OpenError::Locked { .. }) => std::thread::yield_now(),
+            opened => break opened.unwrap(),
+        }
+    };
     opened.start(Box::new(move || at), Box::new(Nobody), Box::new(|_| {})).unwrap()
 }
 

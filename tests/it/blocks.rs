@@ -34,6 +34,13 @@ fn blocked_categories_advertisers_and_attributes() {
             (json!({"badv": ["acme.example"]}), false), // subdomains included
             (json!({"badv": ["ACME.example"]}), false),
             (json!({"badv": ["other.ads.acme.example"]}), true),
+            // As exchanges write them, too.
+            (json!({"badv": ["https://acme.example/"]}), false),
+            (json!({"badv": [" acme.example"]}), false),
+            (json!({"bcat": ["iab25"]}), false),
+            // Names are those of content taxonomy 1.0, whatever `cattax` says.
+            (json!({"bcat": ["IAB22"], "cattax": 2}), true),
+            (json!({"bcat": ["IAB25"], "cattax": 2}), false),
             (json!({"badv": ["cme.example", "example.com"]}), true),
             (banner(json!([3])), false),
             (banner(json!([1, 2, 4])), true),

@@ -1,6 +1,6 @@
 //! Two currencies: bids round down, bookings round up, and never above what was reserved.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::make::{campaign, request, substitute, with, with_imp};
 use crate::server::Server;
@@ -118,4 +118,31 @@ fn campaigns_of_different_currencies_are_compared_by_worth() {
     assert_eq!(server.bid(&request()).unwrap()["cid"], "euro");
     server.put(&with(euro, json!({"bid": {"price": "2.30"}})));
     assert_eq!(server.bid(&request()).unwrap()["cid"], "dollar");
+}
+
+#[test]
+fn a_floor_in_a_currency_without_a_rate_bars_what_it_is_of() {
+    let dealt = with(campaign("dealt"), json!({"targeting": {"deals": ["d"]}, "bid": {"price": "5.00"}}));
+    let server = Server::start(RATES, &[campaign("a"), dealt]);
+    let deal =
+        |deal: Value| json!({"bidfloor": 1, "bidfloorcur": "XXX", "pmp": {"private_auction": 1, "deals": [deal]}});
+    for (imp, bids) in [
+        (json!({"bidfloor": 1, "bidfloorcur": "XXX"}), false),
+        // No floor is none in any currency.
+        (json!({"bidfloorcur": "XXX"}), true),
+        (json!({"bidfloor": 0, "bidfloorcur": "XXX"}), true),
+        (json!({"bidfloor": 1, "bidfloorcur": ""}), true),
+        (json!({"bidfloor": 2.30, "bidfloorcur": "eur"}), true),
+        (json!({"bidfloor": 2.31, "bidfloorcur": "eur"}), false),
+        (deal(json!({"id": "d", "bidfloor": 3})), true),
+        (deal(json!({"id": "d", "bidfloor": 3, "bidfloorcur": "XXX"})), false),
+        (deal(json!({"id": "d", "bidfloor": 1e300})), false),
+    ] {
+        assert_eq!(server.bid(&with_imp(request(), imp.clone())).is_some(), bids, "{imp}");
+    }
+    let lost = |reason: &str| server.metric(&format!("gavel_no_bids_total{{reason=\"{reason}\"}}"));
+    let before = (lost("unknown_currency"), lost("floor"));
+    server.bid(&with_imp(request(), json!({"bidfloor": 1, "bidfloorcur": "XXX"})));
+    server.bid(&with_imp(request(), json!({"bidfloor": 1e300})));
+    assert_eq!((lost("unknown_currency"), lost("floor")), (before.0 + 1.0, before.1 + 1.0));
 }

@@ -183,3 +183,26 @@ fn a_pixel_that_is_called_again_and_again_is_logged_once() {
     let written = server.metric("gavel_log_bytes_total") - before;
     assert!(written < 33.0 * 512.0, "{written} bytes");
 }
+
+#[test]
+fn an_exchange_gets_its_own_macros_and_headers() {
+    let config = "[exchanges.demo.macros]\nprice = \"%%WINNING_PRICE%%\"\nloss = \"{loss}\"\n\
+                  [exchanges.demo.headers]\nx-bidder = \"gavel 1\"\n[exchanges.other]\n";
+    let server = Server::start(config, &[campaign("a")]);
+    let answer = server.call("POST", "/openrtb2/demo", request().to_string().as_bytes());
+    assert_eq!(answer.header("x-bidder"), Some("gavel 1"));
+    let bid = &answer.json()["seatbid"][0]["bid"][0];
+    assert!(bid["burl"].as_str().unwrap().ends_with("?p=%%WINNING_PRICE%%&c=${AUCTION_CURRENCY}"), "{bid}");
+    assert!(bid["lurl"].as_str().unwrap().contains("?l={loss}&m=${AUCTION_MIN_TO_WIN}&p=%%WINNING_PRICE%%"), "{bid}");
+    // What is left unfilled books nothing; what is filled in books.
+    server.notice(bid["burl"].as_str().unwrap()).is_empty(204);
+    assert_eq!(server.account("a").spent, 0);
+    server.notice(&bid["burl"].as_str().unwrap().replace("%%WINNING_PRICE%%", "1.50")).is_empty(204);
+    assert_eq!(server.account("a").spent, 1_500_000);
+    // No-bids carry the headers too, and other exchanges have nothing of it.
+    let no_bid = server.call("POST", "/openrtb2/demo", br#"{"id":"r","imp":[{"id":"1"}],"site":{"id":"s"}}"#);
+    assert_eq!((no_bid.status, no_bid.header("x-bidder")), (204, Some("gavel 1")));
+    let other = server.call("POST", "/openrtb2/other", request().to_string().as_bytes());
+    assert_eq!(other.header("x-bidder"), None);
+    assert!(other.json()["seatbid"][0]["bid"][0]["burl"].as_str().unwrap().contains("p=${AUCTION_PRICE}"));
+}

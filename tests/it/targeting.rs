@@ -121,6 +121,8 @@ fn inventory_and_categories() {
     let app = |bundle: &str| json!({"site": null, "app": {"bundle": bundle}});
     let cats = json!({"categories": {"include": ["IAB1"], "exclude": ["IAB1-7"]}});
     let cat = |cat: &str| json!({"site": {"cat": [cat]}});
+    let but_cars = json!({"categories": {"exclude": ["IAB2", "IAB25"]}});
+    let only_sports = json!({"categories": {"include": ["IAB17"]}});
     table(
         &server(),
         &[
@@ -135,6 +137,8 @@ fn inventory_and_categories() {
             (sites, json!({"site": {"domain": null, "page": "https://example.com/a?b"}}), true),
             (but.clone(), site("bad.example.com"), false),
             (but.clone(), site("very.bad.example.com"), false),
+            (but.clone(), site("https://a@bad.example.com:443/x"), false),
+            (but.clone(), json!({"site": {"domain": "", "page": "bad.example.com/x"}}), false),
             (but.clone(), site("example.com"), true),
             (but, json!({"site": null, "app": {"id": "x"}}), true),
             (cats.clone(), cat("IAB1"), true),
@@ -146,6 +150,18 @@ fn inventory_and_categories() {
             (cats, json!({}), false),
             (json!({"categories": {"exclude": ["IAB25"]}}), cat("IAB25-3"), false),
             (json!({"categories": {"exclude": ["IAB25"]}}), json!({}), true),
+            // Categories of the later taxonomies, by the areas that they share; 1 is automotive, 483 sports.
+            (but_cars.clone(), json!({"site": {"cattax": 2, "cat": ["1"]}}), false),
+            (but_cars.clone(), json!({"site": {"cattax": 2, "cat": ["483"]}}), true),
+            (but_cars.clone(), json!({"site": {"content": {"cattax": 7, "cat": ["30"]}}}), false),
+            (but_cars.clone(), json!({"site": {"cattax": 7, "cat": ["v9i3On"]}}), false),
+            (but_cars.clone(), json!({"site": {"cattax": 501, "cat": ["1"]}}), true),
+            (but_cars.clone(), cat("iab2"), false),
+            (but_cars, json!({"site": {"cattax": 2, "cat": ["IAB2-1"]}}), false),
+            (only_sports.clone(), json!({"site": {"cattax": 2, "cat": ["484"]}}), true),
+            (only_sports.clone(), json!({"site": {"cattax": 2, "cat": ["1"]}}), false),
+            (only_sports, json!({"site": {"cattax": 2, "cat": ["x"]}}), false),
+            (json!({"categories": {"exclude": ["483"]}}), cat("IAB17-3"), false),
         ],
     );
 }

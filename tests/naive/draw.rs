@@ -305,7 +305,8 @@ fn imp(rng: &mut Rng, number: usize) -> Value {
         let deal = |rng: &mut Rng, id: &str| {
             let mut deal = json!({"id": id, "at": rng.u8(1..=3), "wseat": []});
             floor(rng, &mut deal);
-            if chance(rng, 4) {
+            // What is bid at a fixed price would go by the creative then.
+            if chance(rng, 4) && deal["at"] != 3 {
                 deal["durfloors"] = duration_floors(rng);
             }
             if chance(rng, 4) {

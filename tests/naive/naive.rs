@@ -130,12 +130,10 @@ impl World<'_> {
 
     /// What bids may be for: each deal, and the open market.
     pub fn wants<'r>(&self, imp: &'r Value) -> Vec<Want<'r>> {
-        if self.floor(imp).is_none() {
-            return Vec::new();
-        }
         let is_ours = |deal: &&Value| is_empty(&deal["wseat"]) || texts(&deal["wseat"]).contains(&"gavel");
         let deals = list(&imp["pmp"]["deals"]).filter(is_ours).filter(|deal| self.floor(deal).is_some());
-        let open = (imp["pmp"]["private_auction"].as_i64() != Some(1)).then_some(Want { imp, deal: None });
+        let is_open = imp["pmp"]["private_auction"].as_i64() != Some(1) && self.floor(imp).is_some();
+        let open = is_open.then_some(Want { imp, deal: None });
         deals.map(|deal| Want { imp, deal: Some(deal) }).chain(open).collect()
     }
 
@@ -250,15 +248,13 @@ impl World<'_> {
 
 /// A floor, unless the deal, or for want of one the impression, has others for spots as long as the creative.
 fn floor_for(creative: &Value, want: Want, floor: i128) -> i128 {
-    let of_imp =
-        || ["video", "audio"].map(|kind| &want.imp[kind]["durfloors"]).into_iter().find(|list| !is_empty(list));
-    let floors = want.deal.map_or_else(of_imp, |deal| Some(&deal["durfloors"]));
     let Some(seconds) = creative["duration_s"].as_u64() else { return floor };
-    let is_for = |of: &&Value| {
-        of["mindur"].as_u64().is_none_or(|least| least <= seconds)
-            && of["maxdur"].as_u64().is_none_or(|most| seconds <= most)
-    };
-    let matching = floors.into_iter().flat_map(list).filter(is_for);
+    let medium = || Some(&want.imp[creative["type"].as_str()?]["durfloors"]);
+    let floors = want.deal.map_or_else(medium, |deal| Some(&deal["durfloors"]));
+    let matching = floors.into_iter().flat_map(list).filter(|of| {
+        let (least, most) = (of["mindur"].as_u64(), of["maxdur"].as_u64());
+        least.is_none_or(|least| least <= seconds) && most.is_none_or(|most| seconds <= most)
+    });
     matching.map(|of| of["bidfloor"].as_number().map_or(0, |number| nanos(&number.to_string()))).max().unwrap_or(floor)
 }
 

@@ -252,8 +252,9 @@ pub fn ext(node: &Node, table: Table) -> Result<Value, Rule> {
 pub fn fall_back(object: &mut Map<String, Value>, names: &[&str]) {
     let ext = object.remove("ext").unwrap_or_default();
     for name in names {
-        let missing = object[*name].is_null() || object[*name] == json!([]);
-        if let (true, Some(value)) = (missing, ext.get(name)) {
+        let says_nothing = |value: &Value| [Value::Null, json!([]), json!("")].contains(value);
+        if let (true, Some(value)) = (says_nothing(&object[*name]), ext.get(name).filter(|value| !says_nothing(value)))
+        {
             object.insert((*name).to_owned(), value.clone());
         }
     }

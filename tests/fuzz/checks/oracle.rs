@@ -294,7 +294,7 @@ fn inventory(node: &Node) -> Result<Value, Rule> {
 }
 
 const PUBLISHER: Table = &[("id", Text), ("domain", Or(&Text))];
-const CONTENT: Table = &[("language", Or(&Text)), ("cat", Or(&Texts))];
+const CONTENT: Table = &[("language", Or(&Text)), ("cat", Or(&Texts)), ("cattax", Or(&Int))];
 const GEO: Table = &[("country", Text), ("region", Text), ("city", Text)];
 
 fn publisher(node: &Node) -> Result<Value, Rule> {
@@ -389,7 +389,12 @@ fn regs(node: &Node) -> Result<Value, Rule> {
     ];
     let mut found = whole_object(node, TABLE)?;
     let gpc = found["ext"]["gpc"].as_bool().unwrap_or(false);
+    let objects = |text: &&str| !text.is_empty() && !matches!(text.as_bytes(), [b'1', _, b'N' | b'n' | b'-', _]);
+    let objection = found["ext"]["us_privacy"].as_str().filter(objects).map(str::to_owned);
     fall_back(&mut found, &["gdpr", "us_privacy", "gpp", "gpp_sid"]);
+    if let Some(objection) = objection {
+        found.insert("us_privacy".to_owned(), objection.into());
+    }
     found.insert("gpc".to_owned(), gpc.into());
     Ok(found.into())
 }

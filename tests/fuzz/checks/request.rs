@@ -87,7 +87,8 @@ fn view(request: &BidRequest) -> Value {
             "id": i.id, "name": i.name, "domain": i.domain, "bundle": i.bundle, "page": i.page, "cat": strings(&i.cat),
             "sectioncat": strings(&i.sectioncat), "pagecat": strings(&i.pagecat), "cattax": i.cattax,
             "keywords": i.keywords, "publisher": {"id": i.publisher.id, "domain": i.publisher.domain},
-            "content": {"language": i.content.language, "cat": strings(&i.content.cat)},
+            "content": {"language": i.content.language, "cat": strings(&i.content.cat),
+                "cattax": i.content.cattax},
         })),
         "device": {
             "ua": device.ua, "platform": device.platform, "ip": device.ip, "ipv6": device.ipv6, "geo": geo(&device.geo),

@@ -124,6 +124,17 @@ pub fn deals_and_open_bids(t: &Target) -> Check {
     for none in [json!([]), json!([{"id": "d9"}]), json!([{"id": "d1", "bidfloor": 99}])] {
         t.no_bid(&asked(t, json!({"private_auction": 1, "deals": none})))?;
     }
+    // One deal named twice is one deal.
+    let twice = t.ours(&asked(t, json!({"private_auction": 1, "deals": [{"id": "d1"}, {"id": "d1"}]})))?;
+    ensure!(twice.len() == 1, "a deal named twice: {twice:?}");
+    // However many deals there are, the open market gets its bid.
+    let many: Vec<String> = (0..100).map(|i| format!("m{i}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    put(t, &[("many", "2.00", Some(&many))])?;
+    t.bid(&asked(t, json!({"private_auction": 1, "deals": [{"id": "m0"}]})))?;
+    let all: Vec<Value> = many.iter().map(|id| json!({"id": id})).collect();
+    let bids = seen(t, &t.ours(&asked(t, json!({"deals": all})))?);
+    ensure!(bids.contains(&of("open", None)), "no open bid beside {} for deals", bids.len());
     // With no deal of ours, and with none at all, there are the open bids: as many as the exchange wants.
     for asked in [asked(t, json!({"deals": [{"id": "d9"}]})), t.request()] {
         let open = seen(t, &t.ours(&asked)?);

@@ -102,6 +102,8 @@ pub fn old_places(t: &Target) -> Check {
         (json!({"regs": {"gdpr": 0}}), json!({"regs": {"ext": {"gdpr": 0}}})),
         (json!({"regs": {"us_privacy": "1YYN"}}), json!({"regs": {"ext": {"us_privacy": "1YYN"}}})),
         (json!({"regs": {"us_privacy": "1YNN"}}), json!({"regs": {"ext": {"us_privacy": "1YNN"}}})),
+        // Empty is absent.
+        (json!({"regs": {"us_privacy": "1YYN"}}), json!({"regs": {"us_privacy": "", "ext": {"us_privacy": "1YYN"}}})),
         (
             json!({"regs": {"gdpr": 1}, "user": {"consent": "x"}}),
             json!({"regs": {"ext": {"gdpr": 1}}, "user": {"ext": {"consent": "x"}}}),

@@ -243,6 +243,24 @@ pub fn pods(t: &Target) -> Check {
     // Without either bidfloor counts.
     let bids = pod(t, &with_imp(dynamic(json!({})), json!({"bidfloor": 10})))?;
     ensure!(bids.len() == 1 && bids[0].0 == t.id("p30"), "above a floor of 10: {bids:?}");
+    // A campaign is shown once in a pod, but for its deals: each gets its bid.
+    let spot = with(files(), json!({"id": "dealt", "duration_s": 10}));
+    t.put(&t.campaign(
+        "dealt",
+        json!({"creatives": [spot], "bid": {"price": "7.00"}, "targeting": {"deals": ["d1", "d2"]}}),
+    ))?;
+    let deals = json!({"pmp": {"private_auction": 1, "deals": [{"id": "d1"}, {"id": "d2"}]}});
+    t.bid(&with_imp(dynamic(json!({})), deals.clone()))?;
+    let mut named: Vec<_> =
+        t.ours(&with_imp(dynamic(json!({})), deals))?.iter().map(|b| b["dealid"].to_string()).collect();
+    named.sort_unstable();
+    ensure!(named == ["\"d1\"", "\"d2\""], "deals of one campaign in a pod: {named:?}");
+    // A fixed price is bid as it is, but not below the floor of so long a spot.
+    for (terms, price) in [(json!({}), 3.0), (json!({"mincpmpersec": 0.5}), 5.0), (json!({"mincpmpersec": 0.1}), 3.0)] {
+        let deal = with(json!({"id": "d1", "at": 3, "bidfloor": 3}), terms);
+        let bids = t.ours(&with_imp(dynamic(json!({})), json!({"pmp": {"private_auction": 1, "deals": [deal]}})))?;
+        ensure!(bids.len() == 1 && bids[0]["price"].as_f64() == Some(price), "{deal}: {bids:?}");
+    }
     // A structured pod is an impression per slot, each with a bid of its own.
     let slot = |i: i64, seconds: i64| {
         let video = json!({"mimes": ["video/mp4"], "podid": "pod-2", "slotinpod": if i == 0 { 1 } else { 0 },

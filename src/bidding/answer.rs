@@ -171,6 +171,9 @@ impl Ask<'_, '_> {
         let mut lost: Taken = SmallVec::from_slice(taken);
         loop {
             let best = self.scan(imp, quantity, want, formats, &lost, scratch)?;
+            if scratch.work.is_over() {
+                return Err(Reason::InsufficientTime);
+            }
             match self.reserve(position, imp, quantity, best, formats, scratch) {
                 Some(bid) => return Ok((bid, best.place)),
                 None if scratch.room.is_full() || scratch.work.is_late() => return Err(Reason::Outbid),

@@ -64,7 +64,7 @@ impl World {
     /// The decision, and how often it looked at the clock: at most so often.
     fn decide(&mut self, request: &Value, most_looks: u64) -> (BidDecision, u64) {
         let before = LOOKS.get();
-        self.scratch.end_at(before + most_looks);
+        self.scratch.end_at(before + most_looks, u64::MAX);
         let text = request.to_string();
         let decision = decide(&self.snapshot, &exchange(), &parse(text.as_bytes()).unwrap(), NOW, &mut self.scratch);
         (decision, LOOKS.get() - before)
@@ -102,6 +102,18 @@ fn a_decision_ends_with_its_time() {
     // What was late does not make the next one late.
     let (decision, looks) = world.decide(&request(vec![imp(0, json!({}))]), 100);
     assert!(decision.bids.len() == 1 && looks < 20, "{looks} looks");
+}
+
+#[test]
+fn no_money_is_set_aside_for_a_bid_that_comes_too_late() {
+    let mut world = World::alike(1, &banner(), &[]);
+    let before = world.available();
+    let text = request(vec![imp(0, json!({}))]).to_string();
+    let request = parse(text.as_bytes()).unwrap();
+    world.scratch.end_at(u64::MAX, LOOKS.get() + 1);
+    let decision = decide(&world.snapshot, &exchange(), &request, NOW, &mut world.scratch);
+    assert_eq!((decision.bids.len(), decision.reason), (0, Some(Reason::InsufficientTime)));
+    assert_eq!(world.available(), before);
 }
 
 #[test]

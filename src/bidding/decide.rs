@@ -138,9 +138,10 @@ impl Scratch {
         self
     }
 
-    /// Decisions end at that time of the timer's clock, with the bids that they have by then.
-    pub fn end_at(&mut self, until_ns: u64) {
-        self.work.until_ns = until_ns;
+    /// Decisions end at the first of these times of the timer's clock, with the bids that they have by then. After the second
+    /// no money is set aside.
+    pub fn end_at(&mut self, until_ns: u64, ends_ns: u64) {
+        (self.work.until_ns, self.work.ends_ns) = (until_ns, ends_ns);
     }
 
     /// Campaigns lost per reason, and starts counting anew.

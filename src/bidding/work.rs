@@ -16,8 +16,9 @@ pub(super) const BATCH: usize = LOOK_AFTER as usize;
 pub(super) struct Work {
     /// Nanoseconds of a clock that only goes forward.
     pub timer: fn() -> u64,
-    /// On that clock.
+    /// On that clock: no campaign is looked at after the first, no bid made after the second.
     pub until_ns: u64,
+    pub ends_ns: u64,
     /// Units until the next look.
     left: i64,
     late: bool,
@@ -25,7 +26,7 @@ pub(super) struct Work {
 
 impl Default for Work {
     fn default() -> Work {
-        Work { timer: || 0, until_ns: u64::MAX, left: LOOK_AFTER, late: false }
+        Work { timer: || 0, until_ns: u64::MAX, ends_ns: u64::MAX, left: LOOK_AFTER, late: false }
     }
 }
 
@@ -43,6 +44,11 @@ impl Work {
     #[inline]
     pub fn is_late(&mut self) -> bool {
         self.left < 0 && self.look()
+    }
+
+    /// Whether it is too late for a bid that was found.
+    pub fn is_over(&self) -> bool {
+        (self.timer)() >= self.ends_ns
     }
 
     #[cold]

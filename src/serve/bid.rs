@@ -185,7 +185,7 @@ fn foreign_version(headers: &HeaderMap) -> bool {
 
 /// When the decision has to be made, and when the answer.
 struct Times {
-    decided_ns: u64,
+    decided: Instant,
     answered: Instant,
 }
 
@@ -222,7 +222,7 @@ fn may_bid(call: &Call, request: &BidRequest) -> Result<Times, Reason> {
     let left_us = |ms: i64| left_ms.min(ms).unsigned_abs() * 1_000;
     let decided = now + Duration::from_micros(left_us(MAX_DECIDING_MS) * 7 / 8);
     let answered = now + Duration::from_micros(left_us(MAX_TMAX_MS));
-    Ok(Times { decided_ns: ns_at(decided), answered })
+    Ok(Times { decided, answered })
 }
 
 /// Decides, writes the bids to the log, and renders them.
@@ -234,7 +234,7 @@ fn bids(call: &Call, request: &BidRequest) -> Result<Vec<u8>, Reason> {
     let decision = {
         let scratch = &mut *worker.scratch.borrow_mut();
         let snapshot = worker.snapshot();
-        scratch.end_at(times.decided_ns);
+        scratch.end_at(ns_at(times.decided), ns_at(times.answered));
         let decision = decide(&snapshot, &exchange.terms, request, now, scratch);
         count_lost(worker, scratch.take_lost());
         if !scratch.told().batches.is_empty() {

@@ -38,18 +38,16 @@ pub fn unknown_and_huge(t: &Target) -> Check {
     let mut blocked = categories(9_999);
     blocked.push("IAB1".to_owned());
     t.no_bid(&with(t.request(), json!({"bcat": blocked})))?;
-    // A thousand impressions, of which one can be answered; and all of them, as far as there is a lease at once. They take
-    // their time on a busy machine.
-    let asked = with(t.request(), json!({"tmax": 10_000}));
+    // A thousand impressions, of which one can be answered; and all of them, as far as there is a lease at once.
     let imps = |fits: &dyn Fn(usize) -> bool| -> Vec<Value> {
         let imp = |i| json!({"id": format!("i-{i}"), "banner": {"w": if fits(i) { 300 } else { 299 }, "h": 250}});
         (0..1_000).map(imp).collect()
     };
-    let bids = t.ours(&with(asked.clone(), json!({"imp": imps(&|i| i == 777)})))?;
+    let bids = t.ours(&with(t.request(), json!({"imp": imps(&|i| i == 777)})))?;
     ensure!(bids.len() == 1 && bids[0]["impid"] == "i-777", "one of a thousand impressions: {bids:?}");
     let started = std::time::Instant::now();
     loop {
-        let bids = t.ours(&with(asked.clone(), json!({"imp": imps(&|_| true)})))?;
+        let bids = t.ours(&with(t.request(), json!({"imp": imps(&|_| true)})))?;
         if bids.len() == 1_000 {
             return Ok(());
         }

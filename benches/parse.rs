@@ -11,7 +11,7 @@ use gavel::ids::{CampaignNo, Currency, Epoch, NodeId, ReservationId};
 use gavel::money::{Nanos, Quantity, Rate};
 use gavel::openrtb::codes::MarkupType;
 use gavel::openrtb::fragment::{CreativeParts, Fragment};
-use gavel::openrtb::notice::NoticeUrls;
+use gavel::openrtb::notice::{Macros, NoticeUrls};
 use gavel::openrtb::response::{BidParts, SeatBid, write_response};
 use gavel::openrtb::{KeyRing, NoticeQuery, PriceScheme, parse, price_claim};
 
@@ -250,7 +250,7 @@ fn bidding(c: &mut Criterion) {
         apis: &[],
         language: None,
     });
-    let urls = NoticeUrls::new("https://rtb.example");
+    let urls = NoticeUrls::new("https://rtb.example", &Macros::default());
     let mut group = c.benchmark_group("write");
     group.bench_function("one bid", |b| {
         let mut out = Vec::with_capacity(4_096);

@@ -103,6 +103,10 @@ pub struct RunArgs {
     /// Which notice books money at this exchange (the server's spend_on)
     #[arg(long, value_enum, default_value = "bill", help_heading = "Server")]
     pub spend_on: SpendOn,
+    /// The server's shortest lifetime of a bid. Bills acknowledged so soon after their request cannot be late: what they sum
+    /// to, by the journal kept here, must be within the campaign's budget, whatever the server says
+    #[arg(long, value_name = "TIME", value_parser = parse_duration, help_heading = "Server")]
+    pub in_time: Option<Duration>,
 
     /// Bid requests per second
     #[arg(long, value_name = "PER_SECOND", default_value_t = 2000.0, help_heading = "Load")]

@@ -32,6 +32,8 @@ pub struct Row {
     /// Billed and acknowledged.
     pub billed: i128,
     pub bills: u64,
+    /// The part of it that cannot be late; 0 where that is not known in the campaign's currency.
+    pub in_time: i128,
     /// Sent without an acknowledgement: booked or not.
     pub unknown: i128,
     pub unknown_bills: u64,
@@ -75,6 +77,7 @@ impl Comparison {
                 Some(total) => {
                     total.billed += row.billed;
                     total.bills += row.bills;
+                    total.in_time += row.in_time;
                     total.unknown += row.unknown;
                     total.unknown_bills += row.unknown_bills;
                     total.booked += row.booked;
@@ -132,6 +135,7 @@ pub async fn compare(admin: &mut Admin, opening: &Books, ledger: &Ledger, rates:
             ));
         }
     }
+    breaches.extend(beyond_budget(&rows, &accounts));
     for row in &rows {
         let expected = i128::from(row.bills)..=i128::from(row.bills + row.unknown_bills);
         if row.difference() == 0 && !expected.contains(&row.booked_bills) {
@@ -142,6 +146,17 @@ pub async fn compare(admin: &mut Admin, opening: &Books, ledger: &Ledger, rates:
         }
     }
     Ok(Comparison { rows, accounts, warnings, breaches })
+}
+
+/// Campaigns that were billed more than their budget although none of it was late, by what the journal saw itself.
+fn beyond_budget(rows: &[Row], accounts: &BTreeMap<String, Account>) -> Vec<String> {
+    let budget = |row: &Row| accounts.get(&row.campaign).map(|account| account.budget);
+    let beyond = rows.iter().filter_map(|row| Some((row, budget(row).filter(|budget| row.in_time > *budget)?)));
+    let told = beyond.map(|(row, budget)| {
+        let [in_time, budget] = [row.in_time, budget].map(crate::money::show_units);
+        format!("campaign {} was billed {in_time} {} in time, of a budget of {budget}", row.campaign, row.currency)
+    });
+    told.collect()
 }
 
 async fn read_accounts(
@@ -178,7 +193,8 @@ fn rows(
         if row.currency != *currency {
             return Err(format!("{}: amounts in {} and {currency} cannot be added", row.campaign, row.currency));
         }
-        let Line { acknowledged, unknown } = line;
+        let Line { acknowledged, unknown, in_time } = line;
+        row.in_time += if currency == bid_currency { *in_time } else { 0 };
         row.billed += in_currency(acknowledged, campaign, bid_currency, currency, rates)?;
         row.bills += acknowledged.bills;
         row.unknown += in_currency(unknown, campaign, bid_currency, currency, rates)?;
@@ -205,6 +221,7 @@ fn empty(campaign: String, currency: &str) -> Row {
         currency: currency.to_owned(),
         billed: 0,
         bills: 0,
+        in_time: 0,
         unknown: 0,
         unknown_bills: 0,
         booked: 0,
@@ -286,5 +303,23 @@ mod tests {
         };
         assert_eq!(with(&rates).expect("rows")[0].difference(), 0);
         assert!(with(&Rates::parse(&[]).expect("none")).is_err());
+    }
+
+    #[test]
+    fn what_was_billed_in_time_is_held_against_the_budget() {
+        let rows = [Row { in_time: 11, ..empty("c-1".to_owned(), "USD") }];
+        let account = |budget| Account {
+            currency: "USD".to_owned(),
+            budget,
+            available: 0,
+            reserved: 0,
+            withheld: 0,
+            spent: 11,
+            late: 0,
+            overspend: 0,
+        };
+        let accounts = |budget| BTreeMap::from([("c-1".to_owned(), account(budget))]);
+        assert!(beyond_budget(&rows, &accounts(11)).is_empty());
+        assert_eq!(beyond_budget(&rows, &accounts(10)).len(), 1);
     }
 }

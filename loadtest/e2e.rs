@@ -9,7 +9,7 @@ use std::time::Duration;
 
 fn try_run(fake: &Fake, arguments: &str) -> Result<(Verdict, Report), String> {
     let url = fake.url();
-    let defaults = ["--seed", "11", "--warmup", "0s", "--bill-delay", "50ms"];
+    let defaults = ["--seed", "11", "--warmup", "0s", "--bill-delay", "50ms", "--ignore-tmax"];
     let fixed = ["loadtest", "--target", &url, "--admin", &url].into_iter().chain(defaults);
     let cli = Cli::try_parse_from(fixed.chain(arguments.split_whitespace())).expect("arguments");
     run::run(&cli.run)
@@ -117,7 +117,7 @@ fn unanswered_bills_make_a_range() {
 fn a_stall_is_charged_to_every_request_it_delays() {
     let fake = Fake::start(Manners { stall: Some((500, Duration::from_millis(200))), ..Manners::default() });
     let arguments = "--requests 2000 --rate 1000 --arrivals constant --connections 4 --win-rate 0 --loss-notice-rate 0 \
-                     --forged 0 --ignore-tmax";
+                     --forged 0";
     let (_, report) = go(&fake, arguments);
     let ms = |ns: u64| ns as f64 / 1e6;
     let latency = ms(report.stats.latency.quantile_ns(0.99));

@@ -50,7 +50,7 @@ impl Exchange {
         let mut taken = vec![false; asked.imps.len()];
         for bid in bids {
             let currency = self.plan.currencies[asked.currency].clone();
-            let entry = self.journal.open(&bid.id, &bid.campaign, asked.currency, bid.price);
+            let entry = self.journal.open(&bid.id, &bid.campaign, asked.currency, bid.price, asked.sent_ns);
             let hand = Hand { bid, asked, currency, entry, imp_ts: imp_ts.clone() };
             if !taken[bid.imp] && self.chance(self.plan.win_rate) {
                 taken[bid.imp] = true;
@@ -284,7 +284,7 @@ mod tests {
         }
         for notice in &notices {
             if let Some(entry) = &notice.entry {
-                exchange.journal.notice_ended(entry, notice.effect, Ending::Acknowledged);
+                exchange.journal.notice_ended(entry, notice.effect, Ending::Acknowledged, false);
             }
         }
         let bills = exchange.journal.into_ledger().bills();

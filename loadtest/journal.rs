@@ -35,8 +35,11 @@ pub struct Entry {
     line: usize,
     bid: Box<str>,
     price: i64,
+    /// When the request was sent that it answers.
+    pub sent_ns: u64,
     open: Cell<u32>,
     acknowledged: Cell<Option<i64>>,
+    in_time: Cell<bool>,
     unknown: Cell<Option<i64>>,
 }
 
@@ -85,6 +88,8 @@ impl Sums {
 pub struct Line {
     pub acknowledged: Sums,
     pub unknown: Sums,
+    /// The part of `acknowledged` that cannot be late, in nanos of the bid's currency.
+    pub in_time: i128,
 }
 
 /// What a whole run billed, by campaign and bid currency.
@@ -99,6 +104,7 @@ impl Ledger {
             let mine = self.lines.entry(key).or_default();
             mine.acknowledged.merge(&line.acknowledged);
             mine.unknown.merge(&line.unknown);
+            mine.in_time += line.in_time;
         }
     }
 
@@ -128,7 +134,7 @@ impl Journal {
     }
 
     /// Opens the entry of a bid; `currency` is a position in the currencies of the run.
-    pub fn open(&mut self, bid: &str, campaign: &str, currency: usize, price: i64) -> Rc<Entry> {
+    pub fn open(&mut self, bid: &str, campaign: &str, currency: usize, price: i64, sent_ns: u64) -> Rc<Entry> {
         let number = match self.numbers.get(campaign) {
             Some(number) => *number,
             None => {
@@ -144,15 +150,17 @@ impl Journal {
             // The id is only needed to write it down.
             bid: if self.file.is_some() { bid.into() } else { "".into() },
             price,
+            sent_ns,
             open: Cell::new(0),
             acknowledged: Cell::new(None),
+            in_time: Cell::new(false),
             unknown: Cell::new(None),
         })
     }
 
     /// Notes the end of one notice; with the last one the bid's money is settled. Returns a bill's money when this
-    /// notice was the first to be acknowledged.
-    pub fn notice_ended(&mut self, entry: &Entry, effect: Effect, ending: Ending) -> Option<i64> {
+    /// notice was the first to be acknowledged; `in_time` says that it then cannot be late.
+    pub fn notice_ended(&mut self, entry: &Entry, effect: Effect, ending: Ending, in_time: bool) -> Option<i64> {
         let mut first = None;
         if let Effect::Books(nanos) = effect {
             // The price of a notice is not signed: the server caps it at the bid.
@@ -160,6 +168,7 @@ impl Journal {
             match ending {
                 Ending::Acknowledged if entry.acknowledged.get().is_none() => {
                     entry.acknowledged.set(Some(nanos));
+                    entry.in_time.set(in_time);
                     first = Some(nanos);
                 }
                 Ending::Unknown => entry.unknown.set(Some(nanos)),
@@ -175,6 +184,9 @@ impl Journal {
 
     fn settle(&mut self, entry: &Entry) {
         let line = &mut self.lines[entry.line];
+        if let (Some(nanos), true) = (entry.acknowledged.get(), entry.in_time.get()) {
+            line.in_time += i128::from(nanos);
+        }
         let (sums, nanos) = match (entry.acknowledged.get(), entry.unknown.get()) {
             (Some(nanos), _) => (&mut line.acknowledged, nanos),
             (None, Some(nanos)) => (&mut line.unknown, nanos),
@@ -213,10 +225,10 @@ mod tests {
 
     fn play(price: i64, notices: &[(Effect, Ending)]) -> Line {
         let mut journal = journal();
-        let entry = journal.open("b", "c-1", 1, price);
+        let entry = journal.open("b", "c-1", 1, price, 0);
         notices.iter().for_each(|_| entry.add_notice());
         for (effect, ending) in notices {
-            journal.notice_ended(&entry, *effect, *ending);
+            journal.notice_ended(&entry, *effect, *ending, true);
         }
         journal.into_ledger().lines.remove(&("c-1".to_owned(), "EUR".to_owned())).unwrap_or_default()
     }
@@ -226,7 +238,7 @@ mod tests {
         use Effect::*;
         use Ending::*;
         let line = play(5, &[(Books(3), Acknowledged), (Books(3), Acknowledged), (Nothing, Acknowledged)]);
-        assert_eq!((line.acknowledged.bills, line.acknowledged.amount), (1, 3));
+        assert_eq!((line.acknowledged.bills, line.acknowledged.amount, line.in_time), (1, 3, 3));
         assert_eq!(line.unknown.bills, 0);
     }
 
@@ -239,7 +251,7 @@ mod tests {
             assert_eq!((line.acknowledged.amount, line.unknown.bills), (3, 0));
         }
         let line = play(5, &[(Books(3), Unknown), (Books(3), Void)]);
-        assert_eq!((line.acknowledged.bills, line.unknown.amount), (0, 3));
+        assert_eq!((line.acknowledged.bills, line.unknown.amount, line.in_time), (0, 3, 0));
         assert_eq!(play(5, &[(Books(3), Void), (Nothing, Unknown)]), Line::default());
     }
 
@@ -256,9 +268,9 @@ mod tests {
         let mut total = Ledger::default();
         for _ in 0..3 {
             let mut journal = journal();
-            let entry = journal.open("b", "c-1", 0, 10);
+            let entry = journal.open("b", "c-1", 0, 10, 0);
             entry.add_notice();
-            assert_eq!(journal.notice_ended(&entry, Effect::Books(7), Ending::Acknowledged), Some(7));
+            assert_eq!(journal.notice_ended(&entry, Effect::Books(7), Ending::Acknowledged, false), Some(7));
             total.merge(journal.into_ledger());
         }
         let line = &total.lines[&("c-1".to_owned(), "USD".to_owned())];

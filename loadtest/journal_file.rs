@@ -179,9 +179,9 @@ mod tests {
         for (price, ending) in
             [(2_500_001, Ending::Acknowledged), (1_000_000, Ending::Unknown), (9_000_000, Ending::Void)]
         {
-            let entry = journal.open("b\"1", "c-1", 0, 3_000_000);
+            let entry = journal.open("b\"1", "c-1", 0, 3_000_000, 0);
             entry.add_notice();
-            journal.notice_ended(&entry, Effect::Books(price), ending);
+            journal.notice_ended(&entry, Effect::Books(price), ending, false);
         }
         file.end(&journal.into_ledger()).expect("end");
     }

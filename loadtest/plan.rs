@@ -62,6 +62,8 @@ pub struct Plan {
     pub exchange: String,
     pub rates: Rates,
     pub spend_on: SpendOn,
+    /// Bills that are acknowledged sooner after their request cannot be late; 0 where nobody said so.
+    pub in_time_ns: u64,
     pub rate: f64,
     pub pattern: Pattern,
     pub requests_limit: u64,
@@ -163,6 +165,7 @@ impl Plan {
             exchange: args.exchange.clone(),
             rates: Rates::parse(&args.server.rates)?,
             spend_on: args.spend_on,
+            in_time_ns: args.in_time.map_or(0, nanos),
             rate: args.rate,
             pattern: args.arrivals,
             requests_limit: args.requests.or(from_bids).unwrap_or(u64::MAX),

@@ -250,6 +250,8 @@ fn accounts_text(out: &mut String, comparison: &Comparison) {
     let mut currencies: Vec<&str> = comparison.accounts.values().map(|account| account.currency.as_str()).collect();
     currencies.sort_unstable();
     currencies.dedup();
+    let ran_out = comparison.accounts.values().filter(|account| account.available * 20 <= account.budget).count();
+    let _ = writeln!(out, "accounts  {ran_out} of {} ran out of budget", comparison.accounts.len());
     for currency in currencies {
         let accounts = || comparison.accounts.values().filter(|account| account.currency == currency);
         let _ = writeln!(

@@ -23,6 +23,7 @@ pub struct Asked {
     pub first_price: bool,
     pub test: bool,
     pub tmax_ms: u32,
+    pub sent_ns: u64,
     /// The body is broken and must be answered 400.
     pub broken: bool,
 }

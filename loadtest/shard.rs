@@ -308,7 +308,8 @@ impl Core {
             self.stats.borrow_mut().notice(notice.kind, notice.entry.is_none()).unknown += 1;
         }
         if let Some(entry) = &notice.entry {
-            let first = self.exchange.borrow_mut().journal.notice_ended(entry, notice.effect, ending);
+            let in_time = self.now_ns().saturating_sub(entry.sent_ns) < self.plan.in_time_ns;
+            let first = self.exchange.borrow_mut().journal.notice_ended(entry, notice.effect, ending, in_time);
             if first.is_some() {
                 self.shared.billed.fetch_add(1, Relaxed);
             }

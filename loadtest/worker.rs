@@ -73,9 +73,10 @@ pub async fn work(core: Rc<Core>) {
 }
 
 async fn send_bid(core: &Core, link: &mut Link, planned_ns: u64, index: u64) {
-    let (body, asked) = core.requests.make(index);
+    let (body, mut asked) = core.requests.make(index);
     let request = core.templates.bid(body);
     let sent_ns = core.now_ns();
+    asked.sent_ns = sent_ns;
     let result = link.call(request, core.plan.timeout).await;
     let now_ns = core.now_ns();
     let latency_ns = now_ns.saturating_sub(planned_ns);

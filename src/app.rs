@@ -26,7 +26,7 @@ use crate::fraud::{self, Policy, Velocity};
 use crate::ledger::bucket::{Grids, Lifetimes};
 use crate::ledger::reservation::{Bits, step};
 use crate::ledger::sequence::Sequencer;
-use crate::ledger::{Books, Hot, fold};
+use crate::ledger::{Books, Hot, fold_on};
 use crate::modelstore::ModelStore;
 use crate::openrtb::notice::NoticeUrls;
 use crate::scoring::Sources;
@@ -34,11 +34,10 @@ use crate::serve::fraud::Access;
 use crate::serve::tls::Certificate;
 use crate::serve::traffic::Limits;
 use crate::serve::{self, Traffic, Workers};
-use crate::tasks::OnFailed;
 use crate::tasks::follower::{LedgerFollower, lock, note_impression};
-use crate::tasks::model_watcher;
-use crate::tasks::pacer::{self, Pacer};
-use crate::tasks::reconciler::{self, Reconciler};
+use crate::tasks::pacer::Pacer;
+use crate::tasks::reconciler::Reconciler;
+use crate::tasks::{OnFailed, Running, model_watcher};
 use crate::telemetry::Metrics;
 use crate::window::impressions::ImpressionStore;
 
@@ -60,9 +59,9 @@ pub struct App {
     ready: Arc<AtomicBool>,
     workers: Workers,
     admin_listener: Listener,
-    reconciler: reconciler::Running,
-    pacer: pacer::Running,
-    model_watcher: model_watcher::Running,
+    reconciler: Running,
+    pacer: Running,
+    model_watcher: Running,
     log: Arc<dyn EventLog>,
     hot: Arc<Mutex<Hot>>,
     metrics: Arc<Metrics>,
@@ -231,6 +230,7 @@ impl App {
             shared,
             exchanges: config.exchanges.iter().map(|e| (e.name.clone(), exchange(e, &config.public_url))).collect(),
             token_lifetime_ms: config.token_lifetime_ms(),
+            skipped_ms: lock(&hot).books().starts.skipped_ms(),
             by_number: config.exchanges.iter().map(|e| (e.number, e.name.clone())).collect(),
             keys: keys.ring,
             log: log.clone(),
@@ -263,7 +263,7 @@ impl App {
         }
         // Not before the first leases: without one a plan would be anchored again and again.
         let pacer = pacer.start(on_failed).map_err(because("pacer"))?;
-        let model_watcher = model_watcher::start(models).map_err(because("model watcher"))?;
+        let model_watcher = model_watcher::start(models, metrics.gauges.clone()).map_err(because("model watcher"))?;
         ready.store(true, Ordering::Relaxed);
         metrics.gauges.ready.store(1, Ordering::Relaxed);
         Ok(App {
@@ -374,7 +374,7 @@ fn catch_up(store: &mut SqliteBooks, opened: &Opened) -> Result<Books, AppError>
     let mut progress = Progress::new("folding the log into the books");
     let mut reader = opened.read(from).map_err(because("log"))?;
     while let Some(stamped) = reader.next_event().map_err(because("log"))? {
-        fold(&mut books, &stamped);
+        fold_on(&mut books, &stamped).map_err(because("books"))?;
         if books.next.0 % 100_000 == 0 {
             progress.tell(books.next.0 - from.0, end.0 - from.0);
         }
@@ -420,7 +420,7 @@ fn fraud_engine(config: &Config, opened: &Opened, now: UnixMs) -> Result<Engine,
 }
 
 /// Reads the impressions that still count for a frequency cap back from the log.
-fn remember_impressions(
+pub fn remember_impressions(
     opened: &Opened,
     impressions: &ImpressionStore,
     caps: &CapMemory,
@@ -476,7 +476,8 @@ pub fn sources(name: &str) -> Sources {
     if name == FRAUD_MODEL { Sources::fraud().with_any_window() } else { Sources::bid() }
 }
 
-fn exchange(e: &config::Exchange, public_url: &str) -> serve::Exchange {
+/// What serving needs to know of an exchange.
+pub fn exchange(e: &config::Exchange, public_url: &str) -> serve::Exchange {
     serve::Exchange {
         terms: ExchangeTerms {
             name: e.name.clone(),

@@ -12,7 +12,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::admin::{catalog_files, supply_files};
 use crate::app::{self, App, Progress};
-use crate::batch::{audit, live};
+use crate::batch::audit::{self, Replay};
+use crate::batch::live;
 use crate::bookstore::SqliteBooks;
 use crate::clock::SystemClock;
 use crate::config::{Config, RawConfig};
@@ -199,11 +200,18 @@ fn audit(config: &Config, server: Option<&str>) -> Result<bool, String> {
     let stored = SqliteBooks::open_read_only(&config.data_dir.join("books.sqlite")).map_err(|e| e.to_string())?;
     let next = stored.next().map_err(|e| e.to_string())?;
     let storage = DirStorage::new(&log_dir).map_err(|e| e.to_string())?;
-    let mut progress = Progress::new("checking the log");
-    let log = ReadOnlyLog::open(Arc::new(storage), &mut |done, total| progress.tell(done, total))
-        .map_err(|e| e.to_string())?;
+    let storage = Arc::new(storage);
+    let open = || {
+        let mut progress = Progress::new("checking the log");
+        let opened = ReadOnlyLog::open(storage.clone(), &mut |done, total| progress.tell(done, total));
+        opened.map_err(|e| e.to_string())
+    };
+    let log = open()?;
     let mut progress = Progress::new("folding the log");
-    let mut fold = |end| audit::recompute(&log, end, &mut |done, total| progress.tell(done, total));
+    let mut fold_to = |replay: &mut Replay, end| {
+        replay.fold_to(end, &mut |done, total| progress.tell(done, total)).map_err(|e| e.to_string())
+    };
+    let mut replay = Replay::new(&log);
     let mut differences = 0;
     let mut tell = |line: String| {
         println!("{line}");
@@ -218,17 +226,29 @@ fn audit(config: &Config, server: Option<&str>) -> Result<bool, String> {
         // What is missing in `meta` is named with the rest of it.
         _ => {}
     }
-    let mut by_log = fold(next.unwrap_or(end).min(end)).map_err(|e| e.to_string())?;
-    let all = by_log.take_dirty();
-    stored.differences(&by_log, &all, &mut tell).map_err(|e| e.to_string())?;
-    let (broken, overspends) = audit::findings(&by_log);
+    fold_to(&mut replay, next.unwrap_or(end))?;
+    let all = std::mem::take(&mut replay.books.dirty);
+    let by_log = &replay.books;
+    stored.differences(by_log, &all, &mut tell).map_err(|e| e.to_string())?;
+    let (broken, overspends) = audit::findings(by_log);
+    let (events, campaigns) = (by_log.next.0, by_log.campaigns.len());
     broken.into_iter().for_each(&mut tell);
     if let Some(url) = server {
         let server = live::Server::new(url, config.admin_token.clone())?;
-        server.differences(&fold(end).map_err(|e| e.to_string())?)?.into_iter().for_each(&mut tell);
+        fold_to(&mut replay, end)?;
+        let accounts = server.accounts(&replay.books)?;
+        // The server goes on: the log has by now what each account had come to. None may be behind what was there before.
+        let log = open()?;
+        let mut replay = Replay::new(&log);
+        let mut lines = Vec::new();
+        for account in accounts {
+            fold_to(&mut replay, account.at.max(end))?;
+            lines.extend(account.differences(&replay.books));
+        }
+        lines.sort_unstable();
+        lines.into_iter().for_each(&mut tell);
     }
     overspends.iter().for_each(|line| println!("overspend, allowed: {line}"));
-    let (events, campaigns) = (by_log.next.0, by_log.campaigns.len());
     println!("{differences} differences over {events} events and {campaigns} campaigns");
     Ok(differences == 0)
 }

@@ -117,26 +117,34 @@ impl fmt::Display for Nanos {
     }
 }
 
+/// What is accepted from outside is far below overflow, and so are its sums. Money that got there all the same is wrong: a
+/// release build does not go on with it either.
+#[cold]
+#[inline(never)]
+fn out_of_range() -> ! {
+    panic!("an amount of money is out of range")
+}
+
 impl Add for Nanos {
     type Output = Nanos;
     fn add(self, other: Nanos) -> Nanos {
-        Nanos(self.0 + other.0)
+        self.0.checked_add(other.0).map_or_else(|| out_of_range(), Nanos)
     }
 }
 impl Sub for Nanos {
     type Output = Nanos;
     fn sub(self, other: Nanos) -> Nanos {
-        Nanos(self.0 - other.0)
+        self.0.checked_sub(other.0).map_or_else(|| out_of_range(), Nanos)
     }
 }
 impl AddAssign for Nanos {
     fn add_assign(&mut self, other: Nanos) {
-        self.0 += other.0;
+        *self = *self + other;
     }
 }
 impl SubAssign for Nanos {
     fn sub_assign(&mut self, other: Nanos) {
-        self.0 -= other.0;
+        *self = *self - other;
     }
 }
 impl Sum for Nanos {
@@ -267,6 +275,12 @@ fn clamp(value: i128) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[should_panic = "an amount of money is out of range"]
+    fn a_sum_beyond_all_money_is_none() {
+        let _ = [Nanos::MAX, Nanos(1)].into_iter().sum::<Nanos>();
+    }
 
     #[test]
     fn parses_and_shows_exactly() {

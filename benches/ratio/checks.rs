@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use crate::Error;
 use crate::client::{NUMBER, REQUESTS};
-use crate::rebuild::call;
+use crate::disturbed::call;
 
 const WINDOWS: usize = 30;
 const RULES: usize = 50;

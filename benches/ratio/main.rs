@@ -8,8 +8,10 @@ mod support;
 
 mod checks;
 mod client;
+mod disturbed;
 mod rebuild;
 mod servers;
+mod swaps;
 mod table;
 mod timer;
 
@@ -55,6 +57,10 @@ struct Arguments {
     /// latency while they are not
     #[arg(long)]
     rebuild: bool,
+    /// Instead: latency while versions of a model are swapped, against latency while they are not; all campaigns are priced
+    /// by it
+    #[arg(long)]
+    swaps: bool,
     /// Instead of bids: fraud checks with 30 windows, 50 rules and a model of 100 trees
     #[arg(long)]
     fraud: bool,
@@ -121,14 +127,21 @@ fn main() -> ExitCode {
 /// Starts gavel, with these lines in its section of limits, and drives it until it is warm.
 async fn warm(arguments: &Arguments, limits: &str, dir: &Path) -> Result<(Server, Client, Round), Error> {
     let mix = arguments.eligible.mix();
-    let campaigns = (0..arguments.campaigns).map(|i| campaign(i, mix).to_string());
+    let priced = |campaign| if arguments.swaps { swaps::by_click(campaign) } else { campaign };
+    let campaigns = (0..arguments.campaigns).map(|i| priced(campaign(i, mix)).to_string());
     let path = servers::prepare(dir, limits, campaigns)?;
     if arguments.fraud {
         checks::prepare(dir)?;
     }
+    if arguments.swaps {
+        swaps::prepare(dir)?;
+    }
     let gavel = Server::start(&["--role", "gavel", "--dir", path.to_str().ok_or("the path is not UTF-8")?])?;
     if arguments.fraud {
         checks::activate(gavel.admin)?;
+    }
+    if arguments.swaps {
+        swaps::first(gavel.admin)?;
     }
     let requests = requests(arguments);
     let client = Client::connect(gavel.traffic, &requests).await?;
@@ -154,9 +167,15 @@ async fn drive(arguments: &Arguments) -> Result<(), Error> {
         for (what, limits) in [("an edit", ""), ("an edit and a full build", "recent_campaigns = 0\n")] {
             let dir = tempfile::tempdir()?;
             let (gavel, client, _) = warm(arguments, limits, dir.path()).await?;
-            rebuild::compare(arguments, what, &gavel, &client).await?;
+            disturbed::compare(arguments, &rebuild::edits(arguments, what), &gavel, &client).await?;
+            println!("the last full build took {:.1} ms", rebuild::last_build_us(gavel.admin)? / 1e3);
         }
         return Ok(());
+    }
+    if arguments.swaps {
+        let dir = tempfile::tempdir()?;
+        let (gavel, client, _) = warm(arguments, "", dir.path()).await?;
+        return disturbed::compare(arguments, &swaps::swaps(), &gavel, &client).await;
     }
     let dir = tempfile::tempdir()?;
     let (gavel, to_gavel, warm) = warm(arguments, "", dir.path()).await?;

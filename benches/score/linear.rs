@@ -56,6 +56,8 @@ pub fn run() {
     let (mut scratch, mut sum) = (Scratch::default(), 0.0);
     let mut values = vec![Value::Missing; sources.len()];
     let leading = artifact.features.leading();
+    let varies = |&&at: &&usize| sources.list()[at].varies;
+    let varying: Vec<usize> = artifact.features.sources().iter().filter(varies).copied().collect();
     for batch in [1, 16] {
         let mut best = f64::MAX;
         let mut rows = vec![0.0; batch * COLUMNS];
@@ -67,7 +69,7 @@ pub fn run() {
                 }
                 artifact.features.fill_shared(&values, &mut rows[..COLUMNS]);
                 for row in 0..batch {
-                    for &place in artifact.features.sources().iter().filter(|&&at| sources.list()[at].varies) {
+                    for &place in &varying {
                         values[place] = value(first + row, place);
                     }
                     artifact.features.fill_varying(&values, &mut rows[row * COLUMNS..(row + 1) * COLUMNS]);

@@ -201,6 +201,8 @@ fn account_json(v: &AccountView) -> Value {
         "reserved": v.reserved.to_string(),
         "withheld": v.withheld.to_string(),
         "withheld_for_s": (v.withheld_ms + 999) / 1_000,
+        "held": v.held.to_string(),
+        "event": v.at.0,
         "spent": v.spent.to_string(),
         "late": v.late.to_string(),
         "overspend": v.overspend.to_string(),

@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::event::{CampaignSet, Event};
 use crate::eventlog::EventLog;
 use crate::ids::{CampaignNo, Currency};
-use crate::ledger::fold::CampaignBook;
+use crate::ledger::book::CampaignBook;
 use crate::ledger::hot::Plan;
 use crate::ledger::{Books, Hot};
 use crate::money::Nanos;
@@ -136,7 +136,7 @@ impl Registry {
         hot.set_plan(no, plan(&campaign));
         let pace = (campaign.pacing == Pacing::Even && has_plan(&campaign))
             .then(|| campaign.budget.daily.unwrap_or(campaign.budget.total))
-            .map(|amount| if is_new { first_room(amount, price) } else { Nanos::ZERO });
+            .map(|amount| if is_new { first_room(amount, likely_cost(&campaign)) } else { Nanos::ZERO });
         let live = match self.present.get(&id) {
             Some(present) if !same_content => Arc::new(present.live.succeed(active, price)),
             Some(present) => {
@@ -163,8 +163,17 @@ fn price(campaign: &Campaign) -> Nanos {
     }
 }
 
+/// What an impression may cost, before any was bid for: nobody knows what its model will predict, and a whole click's price
+/// would lease a hundred times too much. Bids that find too little say so.
+fn likely_cost(campaign: &Campaign) -> Nanos {
+    match campaign.bid {
+        BidPrice::Cpm { price } => price,
+        BidPrice::Cpc { price, .. } => Nanos(price.0 / 100),
+    }
+}
+
 fn plan(campaign: &Campaign) -> Plan {
-    Plan { zone: campaign.zone.clone(), active: campaign.status == Status::Active, highest_bid: price(campaign) }
+    Plan { zone: campaign.zone.clone(), active: campaign.status == Status::Active, highest_bid: likely_cost(campaign) }
 }
 
 /// The event that puts a campaign's budget in force, its daily budget from `day` on.

@@ -8,10 +8,10 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use serde_json::{Value, json};
-use tokio::sync::{Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::problem::{Answer, Problem, with_body};
-use crate::modelstore::{ModelStore, StoreError, yield_to_bids};
+use crate::modelstore::{ModelStore, NotLoaded, StoreError, yield_to_bids};
 use crate::scoring::{Fault, ModelSet};
 use crate::telemetry::Metrics;
 use crate::telemetry::models::{Key, ModelStats, SCORES, VersionStats};
@@ -25,14 +25,21 @@ const UPLOAD_TIMEOUT: Duration = Duration::from_secs(120);
 pub struct ModelApi {
     pub store: Arc<ModelStore>,
     pub metrics: Arc<Metrics>,
-    /// One upload is in memory at a time, and one model being checked.
-    uploads: Semaphore,
-    loads: Semaphore,
+    /// One upload is in memory at a time, and one model being checked. The work holds the permits, not who asked for it: a
+    /// client that goes away does not let the next one in.
+    uploads: Arc<Semaphore>,
+    loads: Arc<Semaphore>,
 }
 
 impl ModelApi {
     pub fn new(store: Arc<ModelStore>, metrics: Arc<Metrics>) -> ModelApi {
-        ModelApi { store, metrics, uploads: Semaphore::new(1), loads: Semaphore::new(1) }
+        let one = || Arc::new(Semaphore::new(1));
+        ModelApi { store, metrics, uploads: one(), loads: one() }
+    }
+
+    async fn load_turn(&self) -> OwnedSemaphorePermit {
+        // cannot fail: nobody closes it
+        self.loads.clone().acquire_owned().await.expect("never closed")
     }
 }
 
@@ -46,11 +53,12 @@ pub async fn answer(api: &ModelApi, path: &str, request: Request<Incoming>) -> R
         [name] => only(Method::GET, "GET").and_then(|()| model(api, name)),
         [name, "rollback"] if method == Method::POST => {
             let wanted = name.to_owned();
-            change(api, name, move |store| store.roll_back(&wanted)).await
+            let turn = api.load_turn().await;
+            change(api, name, turn, move |store| store.roll_back(&wanted)).await
         }
         [name, "shadow"] if method == Method::DELETE => {
             let wanted = name.to_owned();
-            change(api, name, move |store| store.end_shadow(&wanted)).await
+            change(api, name, (), move |store| store.end_shadow(&wanted)).await
         }
         [name, version] => match method {
             Method::GET => version_of(api, name, version),
@@ -59,13 +67,13 @@ pub async fn answer(api: &ModelApi, path: &str, request: Request<Incoming>) -> R
         },
         [name, version, what @ ("activate" | "shadow")] => {
             only(Method::POST, "POST")?;
-            let _turn = api.loads.acquire().await;
+            let turn = api.load_turn().await;
             let (wanted, version) = (name.to_owned(), version.to_owned());
             let activates = what == "activate";
             let to = move |store: &ModelStore| {
                 if activates { store.activate(&wanted, &version) } else { store.shadow(&wanted, &version) }
             };
-            change(api, name, to).await
+            change(api, name, turn, to).await
         }
         _ => Err(Problem::new(StatusCode::NOT_FOUND, "there is nothing here; see /openapi.json")),
     }
@@ -74,23 +82,28 @@ pub async fn answer(api: &ModelApi, path: &str, request: Request<Incoming>) -> R
 async fn change(
     api: &ModelApi,
     name: &str,
+    held: impl Send + 'static,
     work: impl FnOnce(&ModelStore) -> Result<(), StoreError> + Send + 'static,
 ) -> Result<Answer, Problem> {
-    apart(api, work).await?;
+    apart(api, held, work).await?;
     model(api, name)
 }
 
-/// Works on a thread of its own that lets bids go first; to its end, although the client may go away.
+/// Works on a thread of its own that lets bids go first; to its end, although the client may go away, and until then it
+/// keeps what is `held`.
 async fn apart<T: Send + 'static>(
     api: &ModelApi,
+    held: impl Send + 'static,
     work: impl FnOnce(&ModelStore) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Problem> {
     let (done, result) = oneshot::channel();
     let store = api.store.clone();
     let run = move || {
         yield_to_bids();
+        let result = work(&store);
+        drop(held);
         // Whoever asked may have gone.
-        drop(done.send(work(&store)));
+        drop(done.send(result));
     };
     let unavailable = |e| Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("no thread for it: {e}"));
     std::thread::Builder::new().name("model".into()).spawn(run).map_err(unavailable)?;
@@ -113,7 +126,7 @@ impl From<StoreError> for Problem {
 
 async fn put(api: &ModelApi, name: &str, version: &str, request: Request<Incoming>) -> Result<Answer, Problem> {
     let busy = |_| Problem::new(StatusCode::SERVICE_UNAVAILABLE, "another upload is on its way");
-    let _only_one = api.uploads.try_acquire().map_err(busy)?;
+    let upload = api.uploads.clone().try_acquire_owned().map_err(busy)?;
     let body = Limited::new(request.into_body(), MAX_UPLOAD_BYTES).collect();
     let body = tokio::time::timeout(UPLOAD_TIMEOUT, body)
         .await
@@ -123,9 +136,9 @@ async fn put(api: &ModelApi, name: &str, version: &str, request: Request<Incomin
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
         })?
         .to_bytes();
-    let _turn = api.loads.acquire().await;
+    let held = (upload, api.load_turn().await);
     let (wanted, of) = (name.to_owned(), version.to_owned());
-    let is_new = apart(api, move |store| store.put(&wanted, &of, &body)).await?;
+    let is_new = apart(api, held, move |store| store.put(&wanted, &of, &body)).await?;
     let answer = version_of(api, name, version)?;
     Ok(if is_new { with_status(answer, StatusCode::CREATED) } else { answer })
 }
@@ -164,11 +177,13 @@ fn model_json(api: &ModelApi, name: &str) -> Option<Value> {
     let list: Vec<Value> = versions.iter().map(|(version, fault)| version_json(name, version, fault, &set)).collect();
     let stats = ModelStats::merged(api.metrics.workers.iter().map(|worker| &worker.models));
     let scores: Vec<Value> = stats.iter().filter(|((of, ..), _)| of == name).map(scores_json).collect();
+    let not_loaded: Vec<Value> = api.store.not_loaded(name).iter().map(not_loaded_json).collect();
     Some(json!({
         "name": name,
         "active": active,
         "shadow": shadow,
         "previous": previous,
+        "not_loaded": not_loaded,
         "versions": list,
         "scores": scores,
     }))
@@ -200,6 +215,10 @@ fn version_json(name: &str, version: &str, fault: &Option<Fault>, set: &ModelSet
     })
 }
 
+fn not_loaded_json(NotLoaded { role, version, why }: &NotLoaded) -> Value {
+    json!({"role": role, "version": version, "why": why})
+}
+
 /// Since the start. Numbers that there are none of are null.
 fn scores_json(((_, version, is_shadow), stats): (&Key, &VersionStats)) -> Value {
     let below = stats.scores.buckets(&SCORES).into_iter().scan(0, |sum, (end, count)| {
@@ -222,4 +241,53 @@ fn scores_json(((_, version, is_shadow), stats): (&Key, &VersionStats)) -> Value
         scores["difference"] = json!({"mean": stats.differences.mean(), "most": stats.most_different});
     }
     scores
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::Future;
+    use std::pin::pin;
+    use std::sync::mpsc;
+    use std::task::{Context, Waker};
+
+    use super::*;
+    use crate::clock::UnixMs;
+    use crate::event::{Event, Stamped};
+    use crate::eventlog::mem::MemStorage;
+    use crate::eventlog::{Follower, LogConfig, SegmentLog};
+    use crate::scoring::Sources;
+
+    struct Nobody;
+
+    impl Follower for Nobody {
+        fn apply(&mut self, _: &Stamped, _: &mut Vec<Event>) {}
+        fn tick(&mut self, _: UnixMs, _: &mut Vec<Event>) {}
+    }
+
+    #[test]
+    fn a_client_that_goes_away_does_not_let_the_next_one_in() {
+        let opened = SegmentLog::open(Arc::new(MemStorage::default()), LogConfig::default(), &mut |_, _| {}).unwrap();
+        let (log, ..) = opened.start_stepped(Box::new(|| UnixMs(0)), Box::new(Nobody), Box::new(|_| {})).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        let sources = Box::new(|_: &str| Sources::bid());
+        let store = ModelStore::start(dir.path().into(), sources, &Default::default(), Arc::new(log), 0).unwrap();
+        let api = ModelApi::new(Arc::new(store), Arc::new(Metrics::new(1)));
+        let (began, has_begun) = mpsc::channel();
+        let (go_on, goes_on) = mpsc::channel::<()>();
+        {
+            let turn = api.loads.clone().try_acquire_owned().unwrap();
+            let work = apart(&api, turn, move |_| {
+                began.send(()).unwrap();
+                goes_on.recv().unwrap();
+                Ok(())
+            });
+            assert!(pin!(work).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            // Here the connection ends.
+        }
+        has_begun.recv().unwrap();
+        assert!(api.loads.try_acquire().is_err(), "the work still goes on");
+        go_on.send(()).unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        drop(runtime.block_on(api.load_turn()));
+    }
 }

@@ -1,27 +1,43 @@
 //! `gavel audit`: the books recomputed from the log alone, and what is to be said of them.
 
+use std::error::Error;
+
 use crate::event::Offset;
-use crate::eventlog::{ReadError, ReadOnlyLog};
-use crate::ledger::fold::CampaignBook;
-use crate::ledger::{Books, fold, invariants};
+use crate::eventlog::{LogReader, ReadOnlyLog};
+use crate::ledger::book::CampaignBook;
+use crate::ledger::{Books, fold_on, invariants};
 use crate::money::Nanos;
 
-/// Folds the log from its first event up to `end`; all that it touched is dirty. `progress` gets the events folded and
-/// the events in all.
-pub fn recompute(log: &ReadOnlyLog, end: Offset, progress: &mut dyn FnMut(u64, u64)) -> Result<Books, ReadError> {
-    let mut books = Books::default();
-    if end == Offset(0) {
-        return Ok(books);
+/// The books as they were at one event after the other.
+pub struct Replay<'a> {
+    log: &'a ReadOnlyLog,
+    reader: Option<Box<dyn LogReader>>,
+    /// All that was touched is dirty.
+    pub books: Books,
+}
+
+impl Replay<'_> {
+    /// From the log's first event on.
+    pub fn new(log: &ReadOnlyLog) -> Replay<'_> {
+        Replay { log, reader: None, books: Books::default() }
     }
-    let mut reader = log.read(Offset(0))?;
-    while books.next < end {
-        let Some(stamped) = reader.next_event()? else { break };
-        fold(&mut books, &stamped);
-        if books.next.0.is_multiple_of(100_000) {
-            progress(books.next.0, end.0);
+
+    /// Folds on up to `end`, or the log's own. `progress` gets the events folded and the events in all.
+    pub fn fold_to(&mut self, end: Offset, progress: &mut dyn FnMut(u64, u64)) -> Result<(), Box<dyn Error>> {
+        let end = end.min(self.log.end());
+        while self.books.next < end {
+            let reader = match &mut self.reader {
+                Some(reader) => reader,
+                None => self.reader.insert(self.log.read(self.books.next)?),
+            };
+            let Some(stamped) = reader.next_event()? else { break };
+            fold_on(&mut self.books, &stamped)?;
+            if self.books.next.0.is_multiple_of(100_000) {
+                progress(self.books.next.0, end.0);
+            }
         }
+        Ok(())
     }
-    Ok(books)
 }
 
 /// What the log's own books break, beyond what late bills and lowered budgets explain; and every overspend that they do
@@ -87,6 +103,7 @@ mod tests {
     use super::*;
     use crate::event::{Event, Facts, NoticeKind, Slot, Stamped};
     use crate::ids::{CampaignNo, Epoch, LeaseId};
+    use crate::ledger::fold;
     use crate::ledger::fold::tests::{START, facts, notice, set};
 
     fn findings_of(events: &[(i64, Event)]) -> (Vec<String>, Vec<String>) {

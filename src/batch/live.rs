@@ -6,7 +6,10 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::event::Offset;
+use crate::ids::CampaignNo;
 use crate::ledger::Books;
+use crate::ledger::book::CampaignBook;
 use crate::money::Nanos;
 
 /// Largest answer read: the books of a hundred thousand campaigns.
@@ -56,50 +59,99 @@ impl Server {
         serde_json::from_str(body).map(Some).map_err(|e| format!("http://{}{path}: {e}", self.authority))
     }
 
-    /// Every hot account that differs from `log`, a line each.
-    pub fn differences(&self, log: &Books) -> Result<Vec<String>, String> {
+    /// The accounts of campaigns, in the order of the events that they have come to.
+    pub fn accounts(&self, of: &Books) -> Result<Vec<Account>, String> {
+        let account = |(campaign, book): (&CampaignNo, &CampaignBook)| {
+            let json = self.get(&format!("/v1/campaigns/{}/account", book.id))?;
+            let at = json.as_ref().map_or(Some(0), |json| json["event"].as_u64());
+            let at =
+                at.ok_or("the server does not say which event its accounts have come to: it is of another version")?;
+            Ok(Account { campaign: *campaign, at: Offset(at), json })
+        };
+        let mut accounts = of.campaigns.iter().map(account).collect::<Result<Vec<_>, String>>()?;
+        accounts.sort_by_key(|account| account.at);
+        Ok(accounts)
+    }
+}
+
+/// A hot account of a running server.
+pub struct Account {
+    campaign: CampaignNo,
+    /// It is what the events before this one come to.
+    pub at: Offset,
+    /// `None` where the server does not know the campaign.
+    json: Option<Value>,
+}
+
+impl Account {
+    /// A line for each value that is not what the log comes to.
+    pub fn differences(&self, log: &Books) -> Vec<String> {
+        let Some(book) = log.campaigns.get(&self.campaign) else { return Vec::new() };
+        let Some(account) = &self.json else { return vec![format!("{}: not known to the running server", book.id)] };
         let mut lines = Vec::new();
-        for book in log.campaigns.values() {
-            let Some(account) = self.get(&format!("/v1/campaigns/{}/account", book.id))? else {
-                lines.push(format!("{}: not known to the running server", book.id));
-                continue;
+        let mut tell = |what: &str, by_log: String| {
+            let seen = match account.pointer(&format!("/{}", what.replace(' ', "/"))) {
+                Some(Value::String(text)) => text.clone(),
+                Some(other) => other.to_string(),
+                None => "none".to_owned(),
             };
-            let mut tell = |what: &str, by_log: String| {
-                let seen = match account.pointer(&format!("/{}", what.replace(' ', "/"))) {
-                    Some(Value::String(text)) => text.clone(),
-                    Some(other) => other.to_string(),
-                    None => "none".to_owned(),
-                };
-                if seen != by_log {
-                    lines.push(format!("{}: {what}: {by_log} by the log, {seen} in the running server", book.id));
-                }
-            };
-            tell("budget", book.total.to_string());
-            tell("spent", book.spent.to_string());
-            tell("late", book.late.to_string());
-            tell("overspend", book.overspend().to_string());
-            tell("bids", book.bids.to_string());
-            tell("wins", book.wins.to_string());
-            tell("billed", book.billed.to_string());
-            // Only of campaigns that the server has the time zone of.
-            if let Some(today) = account["daily"]["day"].as_str() {
-                let spent = book.days.iter().find(|(day, _)| day.to_string() == today);
-                let spent = spent.map_or(Nanos::ZERO, |(_, day)| day.spent);
-                let over = book.daily.map_or(Nanos::ZERO, |budget| spent - budget).max(Nanos::ZERO);
-                tell("daily budget", book.daily.map_or("none".to_owned(), |budget| budget.to_string()));
-                tell("daily spent", spent.to_string());
-                tell("daily overspend", over.to_string());
+            if seen != by_log {
+                lines.push(format!("{}: {what}: {by_log} by the log, {seen} in the running server", book.id));
             }
-            let money =
-                |key: &str| account[key].as_str().and_then(|t| Nanos::parse_units(t).ok()).unwrap_or(Nanos::MAX);
-            // What is set aside lies in leases; what is withheld is part of them.
-            let aside = Nanos(money("reserved").0.saturating_add(money("withheld").0));
-            if aside > book.outstanding() {
-                let outstanding = book.outstanding();
-                lines.push(format!("{}: {aside} reserved or withheld of leases of {outstanding}", book.id));
-            }
+        };
+        tell("budget", book.total.to_string());
+        tell("spent", book.spent.to_string());
+        tell("late", book.late.to_string());
+        tell("overspend", book.overspend().to_string());
+        tell("bids", book.bids.to_string());
+        tell("wins", book.wins.to_string());
+        tell("billed", book.billed.to_string());
+        // Only of campaigns that the server has the time zone of.
+        if let Some(today) = account["daily"]["day"].as_str() {
+            let spent = book.days.iter().find(|(day, _)| day.to_string() == today);
+            let spent = spent.map_or(Nanos::ZERO, |(_, day)| day.spent);
+            let over = book.daily.map_or(Nanos::ZERO, |budget| spent - budget).max(Nanos::ZERO);
+            tell("daily budget", book.daily.map_or("none".to_owned(), |budget| budget.to_string()));
+            tell("daily spent", spent.to_string());
+            tell("daily overspend", over.to_string());
         }
-        lines.sort_unstable();
-        Ok(lines)
+        let money = |key: &str| account[key].as_str().and_then(|t| Nanos::parse_units(t).ok());
+        match (money("held"), money("withheld")) {
+            // What bids took meanwhile is counted once at most: nothing may hold more than was leased.
+            (Some(held), Some(withheld)) if held.0.saturating_add(withheld.0) <= book.outstanding().0 => {}
+            (Some(held), Some(withheld)) => lines.push(format!(
+                "{}: {held} held and {withheld} withheld in the running server, of leases of {} by the log",
+                book.id,
+                book.outstanding()
+            )),
+            _ => lines.push(format!("{}: the running server does not say what its accounts hold", book.id)),
+        }
+        lines
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Slot;
+    use crate::ledger::fold::tests::{fold_all, granted, set};
+    use serde_json::json;
+
+    #[test]
+    fn an_account_that_holds_more_than_was_leased_is_named() {
+        let books = fold_all(&[(0, set(1_000_000_000, None)), (0, granted(500_000_000, Slot::Whole))]);
+        let differences = |held: &str| {
+            let json = json!({
+                "budget": "1.00", "spent": "0.00", "late": "0.00", "overspend": "0.00", "bids": 0, "wins": 0, "billed": 0,
+                "held": held, "withheld": "0.10",
+            });
+            Account { campaign: CampaignNo(1), at: Offset(2), json: Some(json) }.differences(&books)
+        };
+        assert_eq!(differences("0.40"), [""; 0]);
+        assert_eq!(
+            differences("0.400000001"),
+            ["c-1: 0.400000001 held and 0.10 withheld in the running server, of leases of 0.50 by the log"]
+        );
+        assert_eq!(differences("-0.10").len(), 1, "less than nothing");
     }
 }

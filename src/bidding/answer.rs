@@ -200,7 +200,7 @@ impl Ask<'_, '_> {
         let slot = open.as_deref()?;
         let mut lifetimes = self.exchange.lifetimes;
         if let Some(exp) = imp.exp.filter(|exp| *exp > 0) {
-            lifetimes.auction_ms = lifetimes.auction_ms.min(exp.saturating_mul(1_000));
+            lifetimes = lifetimes.with_exp(exp);
         }
         let (auction_ms, bill_ms) = snapshot.shared.grids.lifetimes(self.now, lifetimes);
         let creative = &entry.compiled.campaign.creatives[usize::from(best.creative)];

@@ -119,7 +119,7 @@ fn models() -> Models {
              {{\"name\":\"campaign\",\"weights\":[{campaigns}]}}]"
         )
     };
-    let set = |artifact| ModelSet::default().activate(artifact);
+    let set = |artifact| ModelSet { active: Some(artifact), ..ModelSet::default() };
     let ctr = set(linear("ctr", "1", &rest("logistic", BIAS), "probability", &features));
     let odd = set(linear("odd", "1", &rest("linear", -0.5), "value", &features));
     Models::default().with("ctr", ctr).with("odd", odd)

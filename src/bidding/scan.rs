@@ -360,7 +360,13 @@ impl Ask<'_, '_> {
         let open = entry.live.account.open(day);
         let available = open.as_deref().and_then(|o| o.as_ref()).map_or(Nanos::ZERO, |o| o.available());
         if available < cost {
-            entry.live.account.ask();
+            // A lease that the plan would not let be spent is not worth having.
+            let account = &entry.live.account;
+            if entry.live.pace.has_room(cost) {
+                account.refuse(cost)
+            } else {
+                account.ask()
+            }
             return Err(Reason::Budget);
         }
         if entry.live.pace.allows(cost) { Ok(()) } else { Err(Reason::Pacing) }

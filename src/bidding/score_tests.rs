@@ -138,7 +138,8 @@ fn the_creative_that_is_worth_most_is_shown_and_equal_ones_take_turns() {
     let shown = |source: &str| {
         let compiled = per_click("0.40", json!([banner("x", 250), banner("y", 600), banner("z", 250)]));
         let catalog = Catalog::build(1, &[(compiled, live.clone())], |_| Some(Rate::USD));
-        let ctr = ModelSet::default().activate(logistic(-3.0, &[(source, "transform = \"numeric\"\nscale = 0.001")]));
+        let active = logistic(-3.0, &[(source, "transform = \"numeric\"\nscale = 0.001")]);
+        let ctr = ModelSet { active: Some(active), ..ModelSet::default() };
         let models = Arc::new(Models::default().with("ctr", ctr));
         let snapshot = Snapshot { catalog: Arc::new(catalog), models, shared: shared(grids.clone()) };
         let (mut scratch, mut shown) = (Scratch::new(1), [0; 3]);
@@ -167,7 +168,8 @@ proptest! {
         let account = accounts(grids.clone())[0].clone();
         let live = Arc::new(Live::new(account.clone(), true, Nanos(click)));
         let catalog = Catalog::build(1, &[(per_click("1.00", json!([banner("x", 250)])), live)], |_| Some(Rate::USD));
-        let ctr = ModelSet::default().activate(logistic(bias, &[("device.w", NUMERIC)]));
+        let active = logistic(bias, &[("device.w", NUMERIC)]);
+        let ctr = ModelSet { active: Some(active), ..ModelSet::default() };
         let models = Arc::new(Models::default().with("ctr", ctr.clone()));
         let snapshot = Snapshot { catalog: Arc::new(catalog), models, shared: shared(grids) };
         let text = json!({

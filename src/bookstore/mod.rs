@@ -19,8 +19,9 @@ use crate::clock::{Day, UnixMs};
 use crate::event::{CampaignSet, Offset, Promise, Slot};
 use crate::ids::{CampaignNo, Currency, Epoch, NodeId};
 use crate::ledger::Books;
+use crate::ledger::book::{CampaignBook, DayBook};
 use crate::ledger::daily::DailyBudget;
-use crate::ledger::fold::{CampaignBook, DayBook, Dirty};
+use crate::ledger::fold::Dirty;
 use crate::ledger::reservation::{Bits, PageKey};
 use crate::ledger::starts::{Start, Starts};
 use crate::money::Nanos;
@@ -69,7 +70,7 @@ pub struct SqliteBooks {
 }
 
 /// Books of another version are not read: they are folded anew.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 const SCHEMA: &str = "
 PRAGMA journal_mode = WAL;
@@ -95,7 +96,8 @@ CREATE TABLE IF NOT EXISTS reservation_bits (
 CREATE TABLE IF NOT EXISTS traffic (
   hour INTEGER PRIMARY KEY, requests INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS starts (
-  epoch INTEGER PRIMARY KEY, billable_ms INTEGER NOT NULL, ended_ran_ms INTEGER,
+  epoch INTEGER PRIMARY KEY, billable_ms INTEGER NOT NULL, began_at INTEGER NOT NULL, began_ran_ms INTEGER NOT NULL,
+  ended_ran_ms INTEGER,
   checksum INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS models (
   name TEXT PRIMARY KEY, active TEXT, active_digest TEXT, shadow TEXT, shadow_digest TEXT, previous TEXT,
@@ -237,10 +239,12 @@ impl BookStore for SqliteBooks {
                 return Err(BookError::Damaged(format!("reservation bits of minute {} have a wrong size", key.bucket)));
             }
         }
-        let mut rows = self.db.prepare("SELECT epoch, billable_ms, ended_ran_ms FROM starts")?;
+        let mut rows =
+            self.db.prepare("SELECT epoch, billable_ms, began_at, began_ran_ms, ended_ran_ms FROM starts")?;
         let starts = rows.query_map([], |r| {
             let promise = Promise { billable_ms: r.get(1)? };
-            Ok((Epoch(r.get(0)?), Start { promise, ended_ran_ms: r.get(2)? }))
+            let (began_at, began_ran_ms, ended_ran_ms) = (UnixMs(r.get(2)?), r.get(3)?, r.get(4)?);
+            Ok((Epoch(r.get(0)?), Start { promise, began_at, began_ran_ms, ended_ran_ms }))
         })?;
         books.starts.known = starts.collect::<Result<_, _>>()?;
         let mut rows = self.db.prepare("SELECT hour, requests FROM traffic")?;
@@ -292,8 +296,9 @@ impl BookStore for SqliteBooks {
         }
         if dirty.starts {
             rows.remove("starts", "true", &[])?;
-            for (epoch, Start { promise, ended_ran_ms }) in &books.starts.known {
-                rows.put("starts", &["epoch"], params![epoch.0, promise.billable_ms, ended_ran_ms])?;
+            for (epoch, Start { promise, began_at, began_ran_ms, ended_ran_ms }) in &books.starts.known {
+                let row = params![epoch.0, promise.billable_ms, began_at.0, began_ran_ms, ended_ran_ms];
+                rows.put("starts", &["epoch"], row)?;
             }
         }
         for (key, value) in [

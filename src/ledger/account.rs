@@ -19,16 +19,38 @@ pub struct Account {
     /// What bids may reserve from now; none when nothing is leased.
     open: ArcSwapOption<SlotAccount>,
     wanted: Arc<Wanted>,
+    /// The largest cost that a bid found too little for, since it was last looked at.
+    refused: AtomicI64,
+    /// What costs more than the budget has left is not counted: no lease would pay it.
+    most: AtomicI64,
 }
 
 impl Account {
     pub fn new(campaign: CampaignNo, wanted: Arc<Wanted>) -> Account {
-        Account { campaign, open: ArcSwapOption::empty(), wanted }
+        let (refused, most) = (AtomicI64::new(0), AtomicI64::new(i64::MAX));
+        Account { campaign, open: ArcSwapOption::empty(), wanted, refused, most }
     }
 
-    /// Says that a bid found too little: a lease is wanted.
+    /// Says that a lease is wanted.
     pub fn ask(&self) {
         self.wanted.ask(self.campaign);
+    }
+
+    /// Says that a bid found too little for its cost: the next lease should hold as much.
+    pub fn refuse(&self, cost: Nanos) {
+        if cost.0 > self.refused.load(Ordering::Relaxed) && cost.0 <= self.most.load(Ordering::Relaxed) {
+            self.refused.fetch_max(cost.0, Ordering::Relaxed);
+        }
+        self.ask();
+    }
+
+    /// The largest since this was last asked; from now on only what `remaining` could pay is counted.
+    pub(super) fn take_refused(&self, remaining: Nanos) -> Nanos {
+        self.most.store(remaining.0, Ordering::Relaxed);
+        match self.refused.load(Ordering::Relaxed) {
+            0 => Nanos::ZERO,
+            _ => Nanos(self.refused.swap(0, Ordering::Relaxed)),
+        }
     }
 
     /// Sets `cost` aside for a bid on the day `today`; see [`SlotAccount::try_reserve`].
@@ -40,7 +62,7 @@ impl Account {
                 true
             }
             None => {
-                self.ask();
+                self.refuse(cost);
                 false
             }
         }

@@ -87,6 +87,23 @@ pub struct Lifetimes {
     pub sends_win: bool,
 }
 
+/// So long may a notice be on its way that was sent at the very end of its time; less where that time is short.
+const NOTICE_MS: i64 = 5_000;
+
+impl Lifetimes {
+    /// For an impression whose auction is over after `exp_s` seconds: then its money need not wait longer for it.
+    pub fn with_exp(self, exp_s: i64) -> Lifetimes {
+        let exp_ms = exp_s.saturating_mul(1_000);
+        let auction_ms = self.auction_ms.min(exp_ms.saturating_add(NOTICE_MS.min(exp_ms)));
+        Lifetimes { auction_ms, ..self }
+    }
+
+    /// The `exp` of a bid, in seconds: its bill is in time when it is sent by then.
+    pub fn exp_s(&self) -> i64 {
+        (self.bill_ms - NOTICE_MS.min(self.bill_ms / 10)) / 1_000
+    }
+}
+
 impl Grids {
     /// For exchanges with these lifetimes.
     pub fn new(exchanges: &[Lifetimes]) -> Grids {
@@ -159,6 +176,14 @@ mod tests {
         let mut cells: Vec<_> = grid.advance(UnixMs(90_000_000)).collect();
         cells.sort_unstable();
         assert_eq!(cells, (0..grid.cells()).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_notice_sent_at_the_very_end_is_in_time() {
+        let of = |auction_ms, bill_ms| Lifetimes { auction_ms, bill_ms, sends_win: true };
+        let l = of(120_000, 3_600_000);
+        assert_eq!([l.exp_s(), of(1, 60_000).exp_s(), of(1, 20_000).exp_s(), of(1, 1_000).exp_s()], [3_595, 55, 18, 0]);
+        assert_eq!([45, 1, 300, i64::MAX].map(|exp_s| l.with_exp(exp_s).auction_ms), [50_000, 2_000, 120_000, 120_000]);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::book::explained;
 use crate::clock::Day;
 use crate::money::Nanos;
 
@@ -11,7 +12,7 @@ use crate::money::Nanos;
 pub struct DailyBudget {
     /// `None` where there is none.
     pub budget: Option<Nanos>,
-    /// What was spent and leased for the day above it when it was set: how far a cut may show as overspend of that day.
+    /// How much of what is spent and leased for the day above it, late bills aside, was promised before it was cut.
     pub over_at_set: Nanos,
 }
 
@@ -42,8 +43,8 @@ impl DailyBudgets {
         }
     }
 
-    /// From `day` on the daily budget is `budget`; what was `promised` above it by then is taken note of. `known` are days
-    /// with money, which may lie after `day` when a time zone was changed. True when this is something new.
+    /// From `day` on the daily budget is `budget`; what was `promised` by then, and is above it for that, is taken note of.
+    /// `known` are days with money, which may lie after `day` when a time zone was changed. True when this is something new.
     pub fn set(
         &mut self,
         day: Day,
@@ -56,11 +57,22 @@ impl DailyBudgets {
             return false;
         }
         let later = self.0.range(day..).map(|(day, _)| *day).chain(known.filter(|known| *known > day));
-        for day in later.chain([day]).collect::<Vec<_>>() {
-            let over = budget.map_or(Nanos::ZERO, |budget| promised(day) - budget).max(Nanos::ZERO);
-            self.0.insert(day, DailyBudget { budget, over_at_set: over });
+        for (day, held) in later.chain([day]).map(|day| (day, self.on(day))).collect::<Vec<_>>() {
+            let over = |budget| explained(held.over_at_set, held.budget, budget, promised(day));
+            self.0.insert(day, DailyBudget { budget, over_at_set: budget.map_or(Nanos::ZERO, over) });
         }
         true
+    }
+
+    /// Less is `promised` than was: no cut needs to explain more of it than that. True when one did.
+    pub fn lower(&mut self, promised: impl Fn(Day) -> Nanos) -> bool {
+        let mut lowered = false;
+        for (day, held) in self.0.iter_mut().filter(|(_, held)| held.over_at_set > Nanos::ZERO) {
+            let over = held.budget.map_or(Nanos::ZERO, |b| explained(held.over_at_set, Some(b), b, promised(*day)));
+            lowered |= over != held.over_at_set;
+            held.over_at_set = over;
+        }
+        lowered
     }
 
     /// Nothing is known any more of what held from when.
@@ -105,6 +117,19 @@ mod tests {
             assert_eq!(held(&budgets, day), expected, "{day}");
         }
         assert!(budgets.clear() && !budgets.clear());
+    }
+
+    #[test]
+    fn only_a_cut_explains_what_is_above() {
+        let mut budgets = DailyBudgets::default();
+        set(&mut budgets, 5, Some(10), &[]);
+        // Forty above what held: a raise explains none of it, a cut what it took.
+        set(&mut budgets, 5, Some(12), &[(5, 50)]);
+        assert_eq!(held(&budgets, 5), (Some(12), 0));
+        set(&mut budgets, 6, Some(9), &[(6, 50)]);
+        assert_eq!(held(&budgets, 6), (Some(9), 3));
+        set(&mut budgets, 6, Some(11), &[(6, 50)]);
+        assert_eq!(held(&budgets, 6), (Some(11), 1));
     }
 
     #[test]

@@ -1,15 +1,15 @@
 //! The books: a pure, total, deterministic and idempotent fold of the log.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use foldhash::HashMap;
 
-use super::daily::DailyBudgets;
+use super::book::CampaignBook;
 use super::reservation::{Bits, Outcome, PageKey, State, step};
 use super::starts::Starts;
 use crate::clock::Day;
-use crate::event::{CampaignSet, Event, ModelsSet, Notice, Offset, Slot, Stamped};
-use crate::ids::{CampaignNo, Currency, Epoch};
+use crate::event::{Event, ModelsSet, Notice, Offset, Stamped};
+use crate::ids::{CampaignNo, Epoch};
 use crate::money::Nanos;
 
 /// The truth about money: what the log says after every event before `next`.
@@ -61,147 +61,6 @@ const LEAST_SECONDS: u16 = 300;
 /// A new day counts one part in so many.
 const TRAFFIC_DAYS: u64 = 4;
 
-/// One campaign's money and counts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CampaignBook {
-    pub id: String,
-    pub currency: Currency,
-    pub total: Nanos,
-    pub daily: Option<Nanos>,
-    /// The campaign as it came by REST.
-    pub json: Option<String>,
-    pub deleted: bool,
-    /// All that was booked, late bills included.
-    pub spent: Nanos,
-    /// The part of `spent` whose money had already gone back.
-    pub late: Nanos,
-    /// What was spent and leased above the budget when it was last set: how far a cut may show as overspend.
-    pub over_at_set: Nanos,
-    pub bids: u64,
-    pub wins: u64,
-    pub billed: u64,
-    pub days: BTreeMap<Day, DayBook>,
-    pub daily_budgets: DailyBudgets,
-    /// Leased and neither returned nor spent, per start and slot. Never zero.
-    pub leases: BTreeMap<(Epoch, Slot), Nanos>,
-}
-
-/// What was booked to one campaign-local day.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct DayBook {
-    pub spent: Nanos,
-    pub late: Nanos,
-    pub billed: u64,
-}
-
-impl CampaignBook {
-    pub fn new(set: &CampaignSet) -> CampaignBook {
-        CampaignBook {
-            id: set.id.clone(),
-            currency: set.currency,
-            total: set.total,
-            daily: set.daily,
-            json: set.json.clone(),
-            deleted: false,
-            spent: Nanos::ZERO,
-            late: Nanos::ZERO,
-            over_at_set: Nanos::ZERO,
-            bids: 0,
-            wins: 0,
-            billed: 0,
-            days: BTreeMap::new(),
-            daily_budgets: DailyBudgets::default(),
-            leases: BTreeMap::new(),
-        }
-    }
-
-    /// Takes over what an edit says; true when a daily budget is new.
-    fn set(&mut self, set: &CampaignSet) -> bool {
-        (self.total, self.daily, self.json) = (set.total, set.daily, set.json.clone());
-        self.deleted = false;
-        self.over_at_set = (self.spent + self.outstanding() - self.total).max(Nanos::ZERO);
-        let Some(day) = set.day else { return self.daily_budgets.clear() };
-        let mut budgets = std::mem::take(&mut self.daily_budgets);
-        let leased = self.leases.keys().filter_map(|(_, slot)| match slot {
-            Slot::Day(day) => Some(*day),
-            Slot::Whole => None,
-        });
-        let known = self.days.range(day..).map(|(day, _)| *day).chain(leased);
-        let promised = |day| self.spent_on(day) + self.outstanding_on(day);
-        let is_new = budgets.set(day, set.daily, known, promised);
-        self.daily_budgets = budgets;
-        is_new
-    }
-
-    /// Leased and neither returned nor spent.
-    pub fn outstanding(&self) -> Nanos {
-        self.leases.values().copied().sum()
-    }
-
-    /// The part of it that may be spent on `day`: what was leased for it, and what was leased while there was no daily
-    /// cap, for a bid belongs to its day whatever it was reserved from.
-    fn outstanding_on(&self, day: Day) -> Nanos {
-        self.leases_of(Slot::Day(day)) + self.leases_of(Slot::Whole)
-    }
-
-    pub(super) fn leases_of(&self, of: Slot) -> Nanos {
-        self.leases.iter().filter(|((_, slot), _)| *slot == of).map(|(_, n)| *n).sum()
-    }
-
-    /// Budget less spent: all of it, or on a day with a cap the less of that and of what the day has left.
-    pub fn remaining(&self, slot: Slot) -> Nanos {
-        let whole = self.total - self.spent;
-        match (slot, self.daily) {
-            (Slot::Day(day), Some(daily)) => whole.min(daily - self.spent_on(day)),
-            _ => whole,
-        }
-    }
-
-    pub(super) fn spent_on(&self, day: Day) -> Nanos {
-        self.days.get(&day).map_or(Nanos::ZERO, |d| d.spent)
-    }
-
-    /// What was spent on `day` above the daily budget that held then.
-    pub fn overspend_on(&self, day: Day) -> Nanos {
-        let budget = self.daily_budgets.on(day).budget;
-        budget.map_or(Nanos::ZERO, |budget| self.spent_on(day) - budget).max(Nanos::ZERO)
-    }
-
-    /// The part of it from starts before `epoch`.
-    pub fn withheld(&self, epoch: Epoch) -> Nanos {
-        self.leases.iter().filter(|((e, _), _)| *e < epoch).map(|(_, n)| *n).sum()
-    }
-
-    /// What is above the budget.
-    pub fn overspend(&self) -> Nanos {
-        (self.spent - self.total).max(Nanos::ZERO)
-    }
-
-    /// What may still be leased for `slot`. Negative when more is promised than the budget now allows.
-    pub fn free(&self, slot: Slot) -> Nanos {
-        let whole = self.total - self.spent - self.outstanding();
-        match (slot, self.daily) {
-            (Slot::Day(day), Some(daily)) => whole.min(daily - self.spent_on(day) - self.outstanding_on(day)),
-            // Without a daily cap only the whole budget counts; a day's slot is left over from an earlier cap.
-            _ => whole,
-        }
-    }
-
-    /// What is left of the leases of one start and slot.
-    fn leased(&self, epoch: Epoch, slot: Slot) -> Nanos {
-        self.leases.get(&(epoch, slot)).copied().unwrap_or_default()
-    }
-
-    fn change_lease(&mut self, key: (Epoch, Slot), by: Nanos) {
-        let left = self.leases.get(&key).copied().unwrap_or_default() + by;
-        if left.0 > 0 {
-            self.leases.insert(key, left);
-        } else {
-            self.leases.remove(&key);
-        }
-    }
-}
-
 /// What an event did to the books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Folded {
@@ -217,6 +76,22 @@ pub enum Folded {
     },
 }
 
+/// The event is not the next one: the books miss some.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("event {found} came where {next} should", found = found.0, next = next.0)]
+pub struct Gap {
+    pub next: Offset,
+    pub found: Offset,
+}
+
+/// As [`fold`], for who cannot go on without the events that are missing.
+pub fn fold_on(books: &mut Books, stamped: &Stamped) -> Result<(), Gap> {
+    match fold(books, stamped) {
+        Folded::Gap => Err(Gap { next: books.next, found: stamped.offset }),
+        _ => Ok(()),
+    }
+}
+
 /// Folds one event into the books.
 pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
     match stamped.offset.cmp(&books.next) {
@@ -229,9 +104,8 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
     match &stamped.event {
         Event::EpochStarted { epoch, promise, .. } => {
             books.epoch = books.epoch.max(*epoch);
-            let leases = books.campaigns.values().flat_map(|book| book.leases.keys());
-            let leased: HashSet<Epoch> = leases.map(|(epoch, _)| *epoch).collect();
-            books.starts.begin(*epoch, *promise, last_at, |epoch| leased.contains(&epoch));
+            let (leased, remembered) = (books.leased(), books.bits.forgotten_before());
+            books.starts.begin(*epoch, *promise, last_at, |epoch| leased.contains(&epoch), remembered);
             books.dirty.starts = true;
         }
         Event::CampaignSet(set) => {
@@ -249,7 +123,11 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
             books.change(*campaign, |book| book.change_lease((lease.epoch, *slot), *amount));
         }
         Event::LeaseReturned { campaign, epoch, slot, amount, why: _ } => {
-            books.change(*campaign, |book| book.change_lease((*epoch, *slot), Nanos(-amount.0)));
+            let returned = |book: &mut CampaignBook| book.returned((*epoch, *slot), *amount);
+            if books.campaigns.get_mut(campaign).is_some_and(returned) {
+                books.dirty.budgets.insert(*campaign);
+            }
+            books.dirty.campaigns.insert(*campaign);
         }
         Event::Bid(facts) => books.change(facts.campaign, |book| book.bids += 1),
         Event::Notice(notice) => return books.fold_notice(notice, stamped),
@@ -282,6 +160,11 @@ impl Books {
             change(book);
             self.dirty.campaigns.insert(campaign);
         }
+    }
+
+    /// The starts that have leases.
+    pub(super) fn leased(&self) -> BTreeSet<Epoch> {
+        self.campaigns.values().flat_map(|book| book.leases.keys()).map(|(epoch, _)| *epoch).collect()
     }
 
     fn fold_notice(&mut self, notice: &Notice, stamped: &Stamped) -> Folded {
@@ -377,8 +260,9 @@ impl Books {
 pub(crate) mod tests {
     use super::*;
     use crate::clock::UnixMs;
-    use crate::event::{Facts, NoticeKind, PriceClaim, Promise, ReturnReason};
-    use crate::ids::{LeaseId, NodeId, ReservationId};
+    use crate::event::{CampaignSet, Facts, NoticeKind, PriceClaim, Promise, ReturnReason, Slot};
+    use crate::ids::{Currency, LeaseId, NodeId, ReservationId};
+    use crate::ledger::book::DayBook;
     use crate::money::{Quantity, Rate};
 
     pub(crate) const START: UnixMs = UnixMs(1_700_000_000_000);
@@ -431,12 +315,12 @@ pub(crate) mod tests {
         Event::EpochStarted { node: NodeId(1), epoch: Epoch(epoch), promise }
     }
 
-    fn granted(amount: i64, slot: Slot) -> Event {
+    pub(crate) fn granted(amount: i64, slot: Slot) -> Event {
         let lease = LeaseId { epoch: Epoch(1), seq: 1 };
         Event::LeaseGranted { campaign: CampaignNo(1), lease, slot, amount: Nanos(amount) }
     }
 
-    fn fold_all(events: &[(i64, Event)]) -> Books {
+    pub(crate) fn fold_all(events: &[(i64, Event)]) -> Books {
         let mut books = Books::default();
         for (i, (after_ms, event)) in events.iter().enumerate() {
             let stamped = Stamped { offset: Offset(i as u64), at: START.plus(*after_ms), event: event.clone() };
@@ -559,6 +443,9 @@ pub(crate) mod tests {
         let mut books = Books::default();
         let stamped = |offset, event| Stamped { offset: Offset(offset), at: START, event };
         assert_eq!(fold(&mut books, &stamped(1, set(1, None))), Folded::Gap);
+        let gap = fold_on(&mut books, &stamped(1, set(1, None)));
+        assert_eq!(gap.unwrap_err().to_string(), "event 1 came where 0 should");
+        assert_eq!(books, Books::default());
         let unknown = fold(&mut books, &stamped(0, notice(NoticeKind::Bill, facts(0), 1)));
         assert_eq!(unknown, Folded::Notice { from: State::Pending, outcome: Outcome::UnknownCampaign });
         assert!(books.campaigns.is_empty() && books.bits.bytes() == 0);

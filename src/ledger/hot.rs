@@ -3,22 +3,29 @@
 //! One thread applies the log to it, in order. Bids only touch [`Account`]; everything else happens here, and time
 //! is the log's time, so that what is late is the same here, in the books and in a replay.
 
+mod reclaim;
+mod view;
+
 use std::sync::Arc;
 
 use foldhash::HashMap;
 use smallvec::SmallVec;
 
+use self::reclaim::Reclaims;
+pub use self::view::{AccountView, DayView};
 use super::account::{Account, SlotAccount};
+use super::book::CampaignBook;
 use super::bucket::{Grids, Ring};
 use super::flow::Flow;
-use super::fold::{Books, CampaignBook, Folded, fold};
+use super::fold::{Books, Folded, fold};
 use super::invariants;
 use super::lease::{Demand, target, wanted};
 use super::reservation::{Outcome, State};
+use super::sequence::LeaseSeq;
 use super::wanted::Wanted;
 use crate::clock::{Day, LocalHour, UnixMs, Zone};
 use crate::event::{Event, Notice, Promise, ReturnReason, Slot, Stamped};
-use crate::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId};
+use crate::ids::{CampaignNo, Epoch, LeaseId, NodeId};
 use crate::money::Nanos;
 
 /// Campaigns whose leases are looked after in one round: bounds the time that notices wait behind it.
@@ -27,8 +34,6 @@ const LEASES_PER_ROUND: usize = 5_000;
 const LEASE_INTERVAL_MS: i64 = 5;
 /// In this time a sweep looks at every campaign once; those that bids asked for are looked at in the next round.
 const SWEEP_MS: i64 = 1_000;
-/// While something is withheld, the log shows at least so often that this start still runs.
-const RUNNING_INTERVAL_MS: i64 = 5_000;
 
 #[derive(Debug)]
 pub struct Hot {
@@ -42,16 +47,14 @@ pub struct Hot {
     cursor: usize,
     wanted: Arc<Wanted>,
     lease_round_at: UnixMs,
-    lease_seq: u32,
+    lease_seq: LeaseSeq,
     now: UnixMs,
     /// This start is in the log. Before that nothing is leased: after a crash the next start would have the same
     /// number, and take these leases for its own.
     started: bool,
     /// What this start promises; it waits for earlier ones at least as long.
     promise: Promise,
-    /// When the leases of earlier starts come back.
-    reclaims: Vec<(Epoch, UnixMs)>,
-    told_running_at: UnixMs,
+    reclaims: Reclaims,
 }
 
 #[derive(Debug)]
@@ -76,47 +79,21 @@ struct HotSlot {
     returning: Nanos,
 }
 
+impl HotSlot {
+    fn surplus(&self, leased: Nanos) -> Nanos {
+        let reserved = self.account.reserved();
+        (reserved + self.account.available() + self.returning - leased).max(Nanos::ZERO)
+    }
+}
+
 /// What leasing needs to know of a campaign.
 #[derive(Clone, Debug)]
 pub struct Plan {
     pub zone: Zone,
     /// May bid now, or soon.
     pub active: bool,
-    /// The most that one impression may cost.
+    /// What one impression may cost, as far as that is known beforehand: more is asked for by bids ([`Account::refuse`]).
     pub highest_bid: Nanos,
-}
-
-/// A campaign's account as `GET /v1/campaigns/{id}/account` shows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct AccountView {
-    pub currency: Currency,
-    pub budget: Nanos,
-    /// Budget less spent, reserved and withheld; never below zero.
-    pub available: Nanos,
-    pub reserved: Nanos,
-    pub withheld: Nanos,
-    /// After so long nothing of it is withheld any more, if gavel runs.
-    pub withheld_ms: i64,
-    pub spent: Nanos,
-    pub late: Nanos,
-    pub overspend: Nanos,
-    pub bids: u64,
-    pub wins: u64,
-    pub billed: u64,
-    /// Of a campaign with a daily budget.
-    pub today: Option<DayView>,
-}
-
-/// The campaign-local day of an account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DayView {
-    pub day: Day,
-    pub budget: Nanos,
-    pub spent: Nanos,
-    /// The day's budget less what of it is spent, reserved and withheld, and at most what the campaign has available.
-    pub available: Nanos,
-    /// What of `spent` is above the day's budget.
-    pub overspend: Nanos,
 }
 
 impl Hot {
@@ -132,12 +109,11 @@ impl Hot {
             cursor: 0,
             wanted: Arc::default(),
             lease_round_at: UnixMs(0),
-            lease_seq: 0,
+            lease_seq: LeaseSeq::default(),
             now: UnixMs(0),
             started: false,
             promise,
-            reclaims: Vec::new(),
-            told_running_at: UnixMs(0),
+            reclaims: Reclaims::default(),
             books: Books::default(),
         };
         // In a fixed order: the same log and the same bids make the same events, in a simulation too.
@@ -210,9 +186,9 @@ impl Hot {
             (_, Folded::Known | Folded::Gap) => {}
             (Event::EpochStarted { epoch, .. }, _) if *epoch == self.epoch => {
                 self.started = true;
-                let earlier = self.books.starts.known.range(..self.epoch).map(|(epoch, _)| *epoch);
+                let earlier = self.books.leased().into_iter().filter(|epoch| *epoch < self.epoch);
                 let reclaim_at = |epoch| self.books.starts.reclaim_at(epoch, self.promise.billable_ms);
-                self.reclaims = earlier.map(|epoch| (epoch, reclaim_at(epoch))).collect();
+                self.reclaims = Reclaims::new(earlier.map(|epoch| (epoch, reclaim_at(epoch))).collect());
             }
             (Event::CampaignSet(set), _) => {
                 self.add(set.campaign);
@@ -324,7 +300,7 @@ impl Hot {
     /// Moves time on: expires reservations, and takes, tops up and returns leases. The events go into the log.
     pub fn tick(&mut self, now: UnixMs, out: &mut Vec<Event>) {
         self.advance(now, out);
-        self.reclaim(now, out);
+        self.reclaims.tick(&self.order, &self.books, now, out);
         let elapsed_ms = now.since(self.lease_round_at);
         if self.started && elapsed_ms >= LEASE_INTERVAL_MS {
             self.lease_round_at = now;
@@ -341,27 +317,6 @@ impl Hot {
             campaigns.push(self.order[self.cursor]);
         }
         campaigns.iter().for_each(|campaign| self.look_after_lease(*campaign, out));
-    }
-
-    /// Brings back what is left of the leases of earlier starts whose time has come.
-    fn reclaim(&mut self, now: UnixMs, out: &mut Vec<Event>) {
-        if self.reclaims.is_empty() {
-            return;
-        }
-        let due: Vec<Epoch> = self.reclaims.extract_if(.., |(_, at)| now >= *at).map(|(epoch, _)| epoch).collect();
-        for campaign in self.order.iter().filter(|_| !due.is_empty()) {
-            let leases = self.books.campaigns.get(campaign).map(|book| &book.leases);
-            for ((epoch, slot), amount) in leases.into_iter().flatten().filter(|((e, _), _)| due.contains(e)) {
-                let (campaign, epoch, slot, amount) = (*campaign, *epoch, *slot, *amount);
-                out.push(Event::LeaseReturned { campaign, epoch, slot, amount, why: ReturnReason::Reclaimed });
-            }
-        }
-        // The next start goes on from what the log shows of this one.
-        let told_at = self.told_running_at.max(self.books.starts.at);
-        if !self.reclaims.is_empty() && now.since(told_at) >= RUNNING_INTERVAL_MS {
-            self.told_running_at = now;
-            out.push(Event::StillRunning);
-        }
     }
 
     /// As a tick does for every campaign, for one whose plan has just changed.
@@ -381,7 +336,7 @@ impl Hot {
                         c.granting = (c.granting - *amount).max(Nanos::ZERO);
                     }
                 }
-                Event::LeaseReturned { campaign, slot, amount, .. } => {
+                Event::LeaseReturned { campaign, epoch, slot, amount, .. } if *epoch == self.epoch => {
                     let slots = self.campaigns.get_mut(campaign).map(|c| &mut c.slots);
                     if let Some(s) = slots.and_then(|slots| slots.iter_mut().find(|s| s.account.slot == *slot)) {
                         s.returning -= *amount;
@@ -424,18 +379,19 @@ impl Hot {
             return;
         }
         let available = c.slots.iter().find(|s| s.account.slot == slot).map_or(Nanos::ZERO, |s| s.account.available());
+        let remaining = book.remaining(slot);
         c.demand.observe(available, elapsed_ms);
+        c.demand.refuse(c.account.take_refused(remaining));
         if c.granting > Nanos::ZERO {
             return;
         }
-        let remaining = book.remaining(slot);
         if let Some(s) = c.slots.iter().find(|s| s.account.slot == slot) {
             s.account.set_low_water(Nanos(target(&c.demand, remaining, plan.highest_bid).0 / 2));
         }
         if let Some(amount) = wanted(&c.demand, available, book.free(slot), remaining, plan.highest_bid) {
-            self.lease_seq += 1;
+            let Some(seq) = self.lease_seq.take() else { return };
             c.granting = amount;
-            out.push(Event::LeaseGranted { campaign, lease: LeaseId { epoch, seq: self.lease_seq }, slot, amount });
+            out.push(Event::LeaseGranted { campaign, lease: LeaseId { epoch, seq }, slot, amount });
         }
     }
 
@@ -469,61 +425,36 @@ impl Hot {
         (c.flow, open.is_some())
     }
 
-    pub fn view(&self, campaign: CampaignNo) -> Option<AccountView> {
-        let book = self.books.campaigns.get(&campaign)?;
+    /// No lease of this start can be told from the others any more, so none is taken: only another start can.
+    pub fn is_used_up(&self) -> bool {
+        self.lease_seq.is_used_up()
+    }
+
+    /// What the accounts of a campaign hold above what is leased by the books and not yet spent: nothing, unless money
+    /// was made. Bids go on meanwhile; one that is under way only makes it smaller, as `reserved` is read before
+    /// `available`.
+    pub(super) fn surplus(&self, campaign: CampaignNo, truth: &CampaignBook) -> Nanos {
         let slots = self.campaigns.get(&campaign).map(|c| c.slots.as_slice()).unwrap_or_default();
-        let reserved = slots.iter().map(|s| s.account.reserved()).sum();
-        let withheld = book.withheld(self.epoch);
-        let waits = |epoch| book.leases.keys().any(|(e, _)| *e == epoch);
-        let until = self.reclaims.iter().filter(|(epoch, _)| waits(*epoch)).map(|(_, at)| *at).max();
-        let available = (book.total - book.spent - reserved - withheld).max(Nanos::ZERO);
-        Some(AccountView {
-            currency: book.currency,
-            budget: book.total,
-            available,
-            reserved,
-            withheld,
-            withheld_ms: until.map_or(0, |at| at.since(self.now).max(0)),
-            spent: book.spent,
-            late: book.late,
-            overspend: book.overspend(),
-            bids: book.bids,
-            wins: book.wins,
-            billed: book.billed,
-            today: self.today(campaign, book, available),
-        })
+        slots.iter().map(|s| s.surplus(truth.leased(self.epoch, s.account.slot))).sum()
     }
 
-    fn today(&self, campaign: CampaignNo, book: &CampaignBook, available: Nanos) -> Option<DayView> {
-        let (budget, c) = (book.daily?, self.campaigns.get(&campaign)?);
-        let day = c.plan.as_ref()?.0.zone.local_hour(self.now).day;
-        // As in `CampaignBook::free`: what was set aside while there was no daily budget may be of this day.
-        let counts = |slot: Slot| slot == Slot::Whole || slot == Slot::Day(day);
-        let reserved: Nanos = c.slots.iter().filter(|s| counts(s.account.slot)).map(|s| s.account.reserved()).sum();
-        let earlier = book.leases.iter().filter(|((epoch, slot), _)| *epoch < self.epoch && counts(*slot));
-        let withheld: Nanos = earlier.map(|(_, n)| *n).sum();
-        let spent = book.spent_on(day);
-        Some(DayView {
-            day,
-            budget,
-            spent,
-            available: (budget - spent - reserved - withheld).max(Nanos::ZERO).min(available),
-            overspend: (spent - budget).max(Nanos::ZERO),
-        })
-    }
-
-    /// Makes the fold's totals of a campaign what the books say they are.
+    /// Makes the fold's totals of a campaign what the books say they are, and takes out of its accounts what was never
+    /// leased, as far as it is not set aside. Nothing is ever added.
     pub(super) fn correct(&mut self, campaign: CampaignNo, truth: &CampaignBook) {
+        for s in self.campaigns.get_mut(&campaign).map(|c| c.slots.as_mut_slice()).unwrap_or_default() {
+            s.account.take(s.surplus(truth.leased(self.epoch, s.account.slot)));
+        }
         if let Some(book) = self.books.campaigns.get_mut(&campaign) {
             *book = truth.clone();
         }
     }
 
-    /// Has the log say that reservations of minutes before `bucket` are forgotten, if it does not say so yet. False
-    /// before this start is in the log.
-    pub fn forget_before(&self, bucket: u32, out: &mut Vec<Event>) -> bool {
-        if self.started && bucket > self.books.bits.forgotten_before() {
-            out.push(Event::ReservationsForgotten { before: bucket });
+    /// Has the log say that reservations are forgotten since which gavel has run for `age_ms`, if it does not say so yet.
+    /// False before this start is in the log.
+    pub fn forget_older(&self, age_ms: i64, out: &mut Vec<Event>) -> bool {
+        let before = self.books.starts.older_than(age_ms, self.now).minutes();
+        if self.started && before > self.books.bits.forgotten_before() {
+            out.push(Event::ReservationsForgotten { before });
         }
         self.started
     }

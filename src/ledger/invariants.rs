@@ -1,6 +1,7 @@
 //! What must always hold, written once; used by debug builds, property tests and the simulation.
 
-use super::fold::{Books, CampaignBook};
+use super::book::CampaignBook;
+use super::fold::Books;
 use crate::event::Slot;
 use crate::money::Nanos;
 
@@ -65,8 +66,8 @@ mod tests {
     use crate::clock::Day;
     use crate::event::Event;
     use crate::ids::Epoch;
+    use crate::ledger::book::DayBook;
     use crate::ledger::daily::DailyBudget;
-    use crate::ledger::fold::DayBook;
     use crate::ledger::fold::tests::{facts, set};
 
     #[test]

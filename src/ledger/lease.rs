@@ -8,6 +8,10 @@ const SECONDS: i64 = 4;
 const REMAINING_PART: i64 = 100;
 /// ... or this many highest bids, so that the end of a budget can be spent at all.
 const HIGHEST_BIDS: i64 = 8;
+/// What could not be bid for want of money has to fit into half a lease, for only then is it topped up.
+const REFUSED_COSTS: i64 = 2;
+/// A refused cost counts less and less: to a third in this time.
+const REFUSED_MS: i64 = 60_000;
 /// With no rate seen yet, this part of what remains.
 const FIRST_PART: i64 = 1_000;
 
@@ -18,6 +22,8 @@ pub struct Demand {
     pub rate: i64,
     /// What was available when last looked at, less what was granted since.
     pub last_available: Nanos,
+    /// The largest cost that was refused lately.
+    pub refused: Nanos,
 }
 
 impl Demand {
@@ -26,11 +32,18 @@ impl Demand {
         if elapsed_ms <= 0 {
             return;
         }
+        let fades = i128::from(self.refused.0) * i128::from(elapsed_ms.min(REFUSED_MS)) / i128::from(REFUSED_MS);
+        self.refused.0 -= fades as i64; // not above what it is of
         let used = (self.last_available - available).max(Nanos::ZERO);
         let now = used.0.saturating_mul(1_000) / elapsed_ms;
         // Up at once, down slowly: a lease that is too small loses bids, one that is too large only waits.
         self.rate = if now > self.rate { now } else { self.rate - (self.rate - now) / 16 };
         self.last_available = available;
+    }
+
+    /// A bid found too little for its cost.
+    pub fn refuse(&mut self, cost: Nanos) {
+        self.refused = self.refused.max(cost);
     }
 }
 
@@ -39,7 +52,7 @@ impl Demand {
 /// * `available`: left of what is leased and open.
 /// * `free`: what may still be leased of the slot's budget.
 /// * `remaining`: budget less spent, which bounds the size of one lease.
-/// * `highest_bid`: the most that one bid of the campaign may cost.
+/// * `highest_bid`: what a bid of the campaign for one impression may cost, as far as that is known beforehand.
 pub fn wanted(demand: &Demand, available: Nanos, free: Nanos, remaining: Nanos, highest_bid: Nanos) -> Option<Nanos> {
     let target = target(demand, remaining, highest_bid).0;
     if available.0 > target / 2 {
@@ -51,7 +64,9 @@ pub fn wanted(demand: &Demand, available: Nanos, free: Nanos, remaining: Nanos, 
 
 /// What should be available; a lease is wanted when half of it is left.
 pub fn target(demand: &Demand, remaining: Nanos, highest_bid: Nanos) -> Nanos {
-    let few_bids = highest_bid.0.max(1).saturating_mul(HIGHEST_BIDS);
+    // What the whole budget could not pay is no reason to lease any of it.
+    let refused = if demand.refused <= remaining { demand.refused.0 } else { 0 };
+    let few_bids = highest_bid.0.max(1).saturating_mul(HIGHEST_BIDS).max(refused.saturating_mul(REFUSED_COSTS));
     let most = few_bids.max(remaining.0 / REMAINING_PART);
     let seconds = demand.rate.saturating_mul(SECONDS).max(remaining.0 / FIRST_PART);
     Nanos(seconds.clamp(few_bids, most))
@@ -64,7 +79,7 @@ mod tests {
     const BID: Nanos = Nanos(1_000);
 
     fn ask(rate: i64, available: i64, free: i64, remaining: i64) -> Option<i64> {
-        let demand = Demand { rate, last_available: Nanos(available) };
+        let demand = Demand { rate, last_available: Nanos(available), ..Demand::default() };
         wanted(&demand, Nanos(available), Nanos(free), Nanos(remaining), BID).map(|n| n.0)
     }
 
@@ -86,8 +101,25 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_cost_fits_into_the_next_lease_if_the_budget_has_it() {
+        let mut demand = Demand::default();
+        demand.refuse(Nanos(70_000));
+        demand.refuse(Nanos(60_000));
+        let ask = |demand: &Demand, available, remaining| {
+            wanted(demand, Nanos(available), Nanos(remaining), Nanos(remaining), BID).map(|n| n.0)
+        };
+        assert_eq!(ask(&demand, 0, 1_000_000), Some(140_000));
+        assert_eq!(ask(&demand, 69_999, 1_000_000), Some(70_001), "too little for it: topped up");
+        assert_eq!(ask(&demand, 70_001, 1_000_000), None);
+        assert_eq!(ask(&demand, 0, 69_999), Some(8_000), "more than the budget has");
+        assert_eq!(ask(&demand, 0, 100_000), Some(100_000));
+        (0..300).for_each(|_| demand.observe(Nanos(0), 1_000));
+        assert_eq!(ask(&demand, 0, 1_000_000), Some(8_000), "five minutes later");
+    }
+
+    #[test]
     fn demand_follows_up_at_once_and_down_slowly() {
-        let mut demand = Demand { rate: 0, last_available: Nanos(1_000) };
+        let mut demand = Demand { rate: 0, last_available: Nanos(1_000), ..Demand::default() };
         demand.observe(Nanos(900), 100);
         assert_eq!(demand.rate, 1_000);
         demand.observe(Nanos(900), 100);

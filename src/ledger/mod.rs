@@ -5,15 +5,16 @@
 //! | `account` | the lock-free counters that bids reserve from |
 //! | `bucket` | time buckets: when set-aside money comes back |
 //! | `reservation` | two bits per reservation and the one table of what a notice does to them |
+//! | `book` | one campaign's book |
 //! | `fold` | the books: a pure fold of the log |
 //! | `starts` | starts of the node: what each promised, how long gavel has run since |
-//! | `hot` | this node's money: the fold, and the accounts it keeps in step |
+//! | `hot` | this node's money: the fold, and the accounts it keeps in step; `hot/reclaim` brings back leases of earlier starts, `hot/view` shows accounts |
 //! | `flow` | what notices tell of a campaign's spend, for the pacer |
-//! | `sequence` | ids for reservations |
+//! | `sequence` | ids for reservations and leases |
 //! | `wanted` | which campaigns need a lease |
 //! | `daily` | the daily budgets a campaign has had |
 //! | `lease` | how much a node takes from a budget before it may spend |
-//! | `reconcile` | books against hot state |
+//! | `reconcile` | books against hot state, and accounts against leases |
 //! | `sync` | the atomics of all these, exchanged for those of a model checker by `tests/loom` |
 //! | `invariants` | what must always hold |
 //!
@@ -21,6 +22,7 @@
 //! threads; everything else belongs to the thread that applies the log.
 
 pub mod account;
+pub mod book;
 pub mod bucket;
 pub mod daily;
 pub mod flow;
@@ -38,7 +40,7 @@ mod tests;
 pub mod wanted;
 
 pub use account::{Account, SlotAccount};
-pub use fold::{Books, fold};
+pub use fold::{Books, fold, fold_on};
 pub use hot::Hot;
 pub use reconcile::reconcile;
 pub use reservation::Outcome;

@@ -1,4 +1,4 @@
-//! Books against hot state.
+//! Books against hot state: its fold, and the money in its accounts against what is leased.
 
 use super::fold::Books;
 use super::hot::Hot;
@@ -12,11 +12,19 @@ pub struct Correction {
     pub campaign: CampaignNo,
     /// Books less hot state, of what is spent.
     pub drift: Nanos,
+    /// What its accounts hold that was never leased.
+    pub surplus: Nanos,
 }
 
 impl Correction {
     pub fn event(&self) -> Event {
-        Event::Correction { campaign: self.campaign, drift: self.drift }
+        let drift = Nanos(self.drift.0.saturating_sub(self.surplus.0));
+        Event::Correction { campaign: self.campaign, drift }
+    }
+
+    /// By how much money it is wrong, either way.
+    pub fn size(&self) -> i64 {
+        self.drift.0.saturating_abs().saturating_add(self.surplus.0)
     }
 }
 
@@ -35,7 +43,8 @@ pub fn reconcile_some(hot: &Hot, books: &Books, campaigns: impl Iterator<Item = 
         let truth = books.campaigns.get(&campaign)?;
         let seen = hot.books().campaigns.get(&campaign);
         let drift = truth.spent - seen.map_or(Nanos::ZERO, |book| book.spent);
-        (seen != Some(truth)).then_some(Correction { campaign, drift })
+        let surplus = hot.surplus(campaign, truth);
+        (seen != Some(truth) || surplus > Nanos::ZERO).then_some(Correction { campaign, drift, surplus })
     };
     let mut corrections: Vec<Correction> = campaigns.filter_map(differs).collect();
     corrections.sort_unstable_by_key(|c| c.campaign);
@@ -54,11 +63,65 @@ pub fn correct(hot: &mut Hot, books: &Books, corrections: &[Correction]) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{Day, Zone};
     use crate::event::{NoticeKind, Offset, Promise, Stamped};
     use crate::ids::NodeId;
+    use crate::ledger::bucket::{Grids, Lifetimes, Ring};
     use crate::ledger::fold;
     use crate::ledger::fold::tests::{START, facts, notice, set};
+    use crate::ledger::hot::Plan;
     use std::sync::Arc;
+
+    #[test]
+    fn money_that_was_never_leased_is_found_and_taken_out() {
+        let lifetimes = Lifetimes { auction_ms: 2_000, bill_ms: 10_000, sends_win: true };
+        let grids = Arc::new(Grids::new(&[lifetimes]));
+        let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), Promise::default());
+        let plan = |active| Plan { zone: Zone::utc(), active, highest_bid: Nanos(10) };
+        let (no, mut books, mut queue) = (CampaignNo(1), Books::default(), vec![hot.started(), set(1_000, None)]);
+        hot.set_plan(no, plan(true));
+        let mut settle = |hot: &mut Hot, queue: &mut Vec<Event>, ms| {
+            while !queue.is_empty() {
+                for event in std::mem::take(queue) {
+                    let stamped = Stamped { offset: books.next, at: START, event };
+                    fold(&mut books, &stamped);
+                    hot.apply(&stamped, queue);
+                }
+                hot.tick(START.plus(ms), queue);
+            }
+            books.clone()
+        };
+        let books = settle(&mut hot, &mut queue, 10);
+        let slot = hot.account(no).open(Day(0)).and_then(|open| open.clone()).expect("it has a lease");
+        let leased = slot.available();
+        assert!(leased > Nanos(40) && reconcile(&hot, &books).is_empty());
+        // Set aside, it is still there.
+        let (_, bill_ms) = grids.lifetimes(START.plus(10), lifetimes);
+        let until = START.plus(10 + i64::from(bill_ms));
+        slot.try_reserve(&grids, Ring::Bill, until, Nanos(30)).unwrap();
+        assert_eq!(reconcile(&hot, &books), []);
+        // A fault of ours: more comes back than was taken.
+        slot.give_back(Nanos(35));
+        let corrections = reconcile(&hot, &books);
+        assert_eq!(corrections, [Correction { campaign: no, drift: Nanos(0), surplus: Nanos(35) }]);
+        assert_eq!(
+            (corrections[0].size(), corrections[0].event()),
+            (35, Event::Correction { campaign: no, drift: Nanos(-35) })
+        );
+        correct(&mut hot, &books, &corrections);
+        assert_eq!((slot.available(), slot.reserved()), (leased - Nanos(30), Nanos(30)));
+        // Too little is no surplus: a bid may be under way. And nothing is ever added.
+        assert_eq!(slot.take(Nanos(5)), Nanos(5));
+        assert_eq!(reconcile(&hot, &books), []);
+        slot.give_back(Nanos(5));
+        // On its way back it counts too.
+        hot.set_plan(no, plan(false));
+        hot.look_after_lease_now(no, &mut queue);
+        assert_eq!((slot.available(), queue.len()), (Nanos(0), 1));
+        assert_eq!(reconcile(&hot, &books), []);
+        slot.give_back(Nanos(1));
+        assert_eq!(reconcile(&hot, &books)[0].surplus, Nanos(1));
+    }
 
     #[test]
     fn a_hot_account_that_differs_is_found_and_made_equal() {
@@ -75,7 +138,7 @@ mod tests {
         wrong.spent = Nanos(5);
         hot.correct(no, &wrong);
         let corrections = reconcile(&hot, &books);
-        assert_eq!(corrections, [Correction { campaign: no, drift: Nanos(2) }]);
+        assert_eq!(corrections, [Correction { campaign: no, drift: Nanos(2), surplus: Nanos(0) }]);
         correct(&mut hot, &books, &corrections);
         assert_eq!(reconcile(&hot, &books), []);
         assert_eq!(hot.view(no).map(|v| v.spent), Some(Nanos(7)));

@@ -1,4 +1,4 @@
-//! Numbers for reservations: dense within a minute, so that their bits are, and shared without a shared write per bid.
+//! Numbers for leases; and for reservations: dense within a minute, so that their bits are, and shared without a shared write per bid.
 
 use super::sync::{AtomicU64, Ordering};
 use crate::clock::UnixMs;
@@ -6,6 +6,22 @@ use crate::ids::{Epoch, NodeId, ReservationId};
 
 /// Numbers a worker takes at a time. A page of bits holds four such ranges.
 const RANGE: u32 = 1_024;
+
+/// Numbers of leases, unique within a start. When they are used up there are none: a number that comes again would be
+/// another lease's.
+#[derive(Debug, Default)]
+pub struct LeaseSeq(u32);
+
+impl LeaseSeq {
+    pub fn take(&mut self) -> Option<u32> {
+        self.0 = self.0.checked_add(1)?;
+        Some(self.0)
+    }
+
+    pub fn is_used_up(&self) -> bool {
+        self.0 == u32::MAX
+    }
+}
 
 /// Gives out ranges; one per node and start.
 #[derive(Debug)]
@@ -58,6 +74,17 @@ impl Sequencer {
 mod tests {
     use super::*;
     use std::collections::HashSet;
+
+    #[test]
+    fn a_lease_is_never_numbered_like_another() {
+        let mut leases = LeaseSeq(u32::MAX - 2);
+        assert!(!leases.is_used_up());
+        assert_eq!(
+            [leases.take(), leases.take(), leases.take(), leases.take()],
+            [Some(u32::MAX - 1), Some(u32::MAX), None, None]
+        );
+        assert!(leases.is_used_up());
+    }
 
     #[test]
     fn ids_are_unique_across_threads_and_minutes() {

@@ -5,11 +5,13 @@
 //!
 //! - [`folder`]: artifacts on disk. [`upload`]: artifacts as a tar.
 //! - `demo`: those that come with gavel.
+//! - `roles`: which version has which role, loaded or not.
 //! - [`found`]: what lies in the directory, and whether it is any good.
 
 mod demo;
 pub mod folder;
 pub mod found;
+mod roles;
 pub mod upload;
 
 use std::collections::BTreeMap;
@@ -58,15 +60,32 @@ pub struct ModelStore {
     /// The lane of the log that changes use.
     lane: usize,
     /// Changes are made one after the other.
-    state: Mutex<Found>,
+    state: Mutex<State>,
     /// Snapshots that somebody may still read: the last reader must not be a serving thread, for it frees them. At most one
     /// for each worker, and the last few.
     retired: Mutex<Vec<Arc<Models>>>,
 }
 
+#[derive(Debug, Default)]
+struct State {
+    found: Found,
+    /// By the log, by name.
+    roles: BTreeMap<String, ModelsSet>,
+    /// Why a version could not be loaded when that was last tried, by name and version.
+    why: BTreeMap<(String, String), String>,
+}
+
+/// A version that has a role by the log and is not in memory: whoever needs it does without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NotLoaded {
+    pub role: &'static str,
+    pub version: String,
+    pub why: String,
+}
+
 impl ModelStore {
-    /// Loads what the log says is in force. What cannot be loaded is not in force, and said so: whoever needs it does
-    /// without.
+    /// Loads what the log says is in force. What cannot be loaded keeps its role and is told of ([`ModelStore::not_loaded`])
+    /// until it is loaded or another version has the role.
     pub fn start(
         dir: PathBuf,
         sources: SourcesOf,
@@ -79,11 +98,11 @@ impl ModelStore {
         let (registry, state, retired) = Default::default();
         let store = ModelStore { dir, sources, registry, log, lane, state, retired };
         let mut models = Models::default();
-        for (name, set) in books {
-            let load = |role: &Option<ModelVersion>| role.as_ref().and_then(|version| store.reload(name, version));
-            let set = ModelSet { active: load(&set.active), shadow: load(&set.shadow), previous: load(&set.previous) };
-            models = models.with(name, set);
+        for (name, roles) in books {
+            let loaded: Vec<_> = roles::each(roles).filter_map(|(_, version)| store.reload(name, version)).collect();
+            models = models.with(name, in_memory(roles, &loaded));
         }
+        store.state().roles = books.clone();
         store.registry.store(Arc::new(models));
         Ok(store)
     }
@@ -95,12 +114,14 @@ impl ModelStore {
 
     fn reload(&self, name: &str, wanted: &ModelVersion) -> Option<Arc<Artifact>> {
         let version = &wanted.version;
-        match self.load(name, version) {
-            Ok(artifact) if artifact.digest == wanted.digest => return Some(artifact),
-            Ok(_) => tracing::error!(name, version, "the model is not the one that was put in force: it is not used"),
-            Err(error) => tracing::error!(name, version, %error, "the model in force cannot be loaded"),
+        match self.load(name, version).and_then(|artifact| is_wanted(name, artifact, wanted)) {
+            Ok(artifact) => Some(artifact),
+            Err(error) => {
+                tracing::error!(name, version, %error, "the model in force cannot be loaded: it is not used");
+                self.state().why.insert((name.to_owned(), version.clone()), error.to_string());
+                None
+            }
         }
-        None
     }
 
     fn load(&self, name: &str, version: &str) -> Result<Arc<Artifact>, StoreError> {
@@ -119,8 +140,8 @@ impl ModelStore {
         self.dir.join(name).join(version)
     }
 
-    /// The changes' own state, also after a panic elsewhere: it is a cache of the directory.
-    fn state(&self) -> MutexGuard<'_, Found> {
+    /// The changes' own state, also after a panic elsewhere: it is a cache of the directory and of the log.
+    fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -136,7 +157,7 @@ impl ModelStore {
             return Err(StoreError::Refused(fault));
         }
         check_content(name, version, &manifest, file, &(self.sources)(name)).map_err(StoreError::Refused)?;
-        let mut found = self.state();
+        let mut state = self.state();
         match folder::digest(&self.folder(name, version)) {
             Some(digest) if digest == manifest.digest => return Ok(false),
             Some(_) => {
@@ -151,35 +172,46 @@ impl ModelStore {
             return Err(StoreError::Conflict(detail));
         }
         folder::install(&self.dir, name, version, &manifest.file, text, file)?;
-        found.note(&self.dir, name, version, None);
+        state.found.note(&self.dir, name, version, None);
         Ok(true)
     }
 
     /// Has a version decide from now on.
     pub fn activate(&self, name: &str, version: &str) -> Result<(), StoreError> {
         let artifact = self.artifact(name, version)?;
-        self.change(name, |set| Ok(set.activate(artifact)))
+        let version = roles::version_of(&artifact);
+        self.change(name, Some(artifact), |roles| Ok(roles::activate(roles, version)))
     }
 
     /// Has a version score beside the active one.
     pub fn shadow(&self, name: &str, version: &str) -> Result<(), StoreError> {
         let artifact = self.artifact(name, version)?;
-        self.change(name, |set| {
-            if set.active.as_ref().is_some_and(|active| active.version == version) {
+        let shadow = roles::version_of(&artifact);
+        self.change(name, Some(artifact), |roles| {
+            if roles.active.as_ref().is_some_and(|active| active.version == version) {
                 return Err(StoreError::Conflict(format!("{name} {version} is active: it would be its own shadow")));
             }
-            Ok(set.with_shadow(Some(artifact)))
+            Ok(roles::with_shadow(roles, Some(shadow)))
         })
     }
 
     pub fn end_shadow(&self, name: &str) -> Result<(), StoreError> {
-        self.change(name, |set| Ok(set.with_shadow(None)))
+        self.change(name, None, |roles| Ok(roles::with_shadow(roles, None)))
     }
 
     /// Has the version decide that did before.
     pub fn roll_back(&self, name: &str) -> Result<(), StoreError> {
+        // One that a start could not load may be there by now.
+        let previous = self.state().roles.get(name).and_then(|roles| roles.previous.clone());
+        let load = |wanted: &ModelVersion| is_wanted(name, self.artifact(name, &wanted.version)?, wanted);
+        let artifact = previous.as_ref().map(load).transpose()?;
         let none = || StoreError::Conflict(format!("{name} has no previous version"));
-        self.change(name, |set| set.roll_back().ok_or_else(none))
+        self.change(name, artifact, |roles| {
+            if roles.previous != previous {
+                return Err(StoreError::Conflict(format!("another change of {name} came first")));
+            }
+            roles::roll_back(roles).ok_or_else(none)
+        })
     }
 
     /// From memory where it is there. Not under the lock: loading must not keep a rollback waiting.
@@ -189,38 +221,60 @@ impl ModelStore {
         known.map_or_else(|| self.load(name, version), Ok)
     }
 
-    /// Durable in the log first, then in force with one store.
+    /// Durable in the log first, then in force with one store. `artifact` is what gets a role that had none.
     fn change(
         &self,
         name: &str,
-        next: impl FnOnce(&ModelSet) -> Result<ModelSet, StoreError>,
+        artifact: Option<Arc<Artifact>>,
+        next: impl FnOnce(&ModelsSet) -> Result<ModelsSet, StoreError>,
     ) -> Result<(), StoreError> {
-        let _one_at_a_time = self.state();
-        let models = self.registry.load_full();
-        let set = match models.get(name) {
-            Some(set) => set.clone(),
-            None if is_plain(name) && self.dir.join(name).is_dir() => ModelSet::default(),
-            None => return Err(StoreError::NotThere(format!("there is no model {name}"))),
-        };
-        let next = next(&set)?;
-        let version = |role: &Option<Arc<Artifact>>| {
-            role.as_ref().map(|a| ModelVersion { version: a.version.clone(), digest: a.digest })
-        };
-        let event = Event::ModelsSet(ModelsSet {
-            name: name.to_owned(),
-            active: version(&next.active),
-            shadow: version(&next.shadow),
-            previous: version(&next.previous),
-        });
+        let mut state = self.state();
+        let there = is_plain(name) && self.dir.join(name).is_dir();
+        let none = || ModelsSet { name: name.to_owned(), active: None, shadow: None, previous: None };
+        let roles = state.roles.get(name).cloned().or_else(|| there.then(none));
+        let next = next(&roles.ok_or_else(|| StoreError::NotThere(format!("there is no model {name}")))?)?;
         // While the disk is full what is left of it is for notices.
         if self.log.state() == LogState::Full {
             return Err(AppendError::Full.into());
         }
-        self.log.append_durable(self.lane, &[event]).wait()?;
-        let last = self.registry.swap(Arc::new(models.with(name, next)));
+        self.log.append_durable(self.lane, &[Event::ModelsSet(next.clone())]).wait()?;
+        state.roles.insert(name.to_owned(), next);
+        self.put_in_force(&state, name, artifact);
+        Ok(())
+    }
+
+    /// One store: the roles by the log, as far as they are in memory or in `artifact`.
+    fn put_in_force(&self, state: &State, name: &str, artifact: Option<Arc<Artifact>>) {
+        let Some(roles) = state.roles.get(name) else { return };
+        let models = self.registry.load_full();
+        // The new one first: of a version whose files were replaced it is the one that was asked for.
+        let mut loaded: Vec<_> = artifact.into_iter().collect();
+        let set = models.get(name).cloned().unwrap_or_default();
+        loaded.extend([set.active, set.shadow, set.previous].into_iter().flatten());
+        let last = self.registry.swap(Arc::new(models.with(name, in_memory(roles, &loaded))));
         drop(models);
         self.retire(Some(last));
-        Ok(())
+    }
+
+    /// What has a role of `name` by the log and is not in memory.
+    pub fn not_loaded(&self, name: &str) -> Vec<NotLoaded> {
+        let state = self.state();
+        let Some(roles) = state.roles.get(name) else { return Vec::new() };
+        let models = self.registry.load();
+        let missing =
+            |wanted: &ModelVersion| !models.get(name).is_some_and(|set| set.has(&wanted.version, &wanted.digest));
+        let tell = |(role, wanted): (&'static str, &ModelVersion)| {
+            let version = wanted.version.clone();
+            let why = state.why.get(&(name.to_owned(), version.clone())).cloned().unwrap_or_default();
+            NotLoaded { role, version, why }
+        };
+        roles::each(roles).filter(|(_, wanted)| missing(wanted)).map(tell).collect()
+    }
+
+    /// How many roles are not loaded, of all models.
+    pub fn count_not_loaded(&self) -> usize {
+        let names: Vec<String> = self.state().roles.keys().cloned().collect();
+        names.iter().map(|name| self.not_loaded(name).len()).sum()
     }
 
     /// Frees what nobody reads any more.
@@ -233,25 +287,58 @@ impl ModelStore {
     /// Looks at the directory: checks what is new or has changed. Returns how many it checked.
     pub fn look(&self) -> usize {
         self.retire(None);
-        let due = self.state().due(&self.dir);
+        let due = self.state().found.due(&self.dir);
         for (name, version) in &due {
-            let fault = self.check(name, version).err();
-            if let Some(fault) = &fault {
+            let checked = self.check(name, version);
+            if let Err(fault) = &checked {
                 tracing::warn!(name, version, %fault, "a model in the directory is no good");
             }
-            self.state().note(&self.dir, name, version, fault);
+            let mut state = self.state();
+            let fault = match checked {
+                Ok(artifact) => {
+                    self.put_back(&state, name, Arc::new(artifact));
+                    None
+                }
+                Err(fault) => Some(fault),
+            };
+            state.found.note(&self.dir, name, version, fault);
         }
         due.len()
     }
 
+    /// Puts a version in force that has its role by the log and could not be loaded until now.
+    fn put_back(&self, state: &State, name: &str, artifact: Arc<Artifact>) {
+        let version = roles::version_of(&artifact);
+        let has_role = state.roles.get(name).is_some_and(|roles| roles::each(roles).any(|(_, has)| *has == version));
+        let is_there = self.registry.load().get(name).is_some_and(|set| set.has(&version.version, &version.digest));
+        if has_role && !is_there {
+            tracing::info!(name, version = version.version, "the model in force is loaded now");
+            self.put_in_force(state, name, Some(artifact));
+        }
+    }
+
     /// Every version in the directory with what is wrong with it; none is listed that was not looked at yet.
     pub fn versions(&self) -> BTreeMap<String, BTreeMap<String, Option<Fault>>> {
-        self.state().versions()
+        self.state().found.versions()
     }
 
     pub fn dir(&self) -> &Path {
         &self.dir
     }
+}
+
+/// The roles as far as their versions are among these.
+fn in_memory(roles: &ModelsSet, loaded: &[Arc<Artifact>]) -> ModelSet {
+    let find = |role: &Option<ModelVersion>| {
+        let wanted = role.as_ref()?;
+        loaded.iter().find(|artifact| roles::version_of(artifact) == *wanted).cloned()
+    };
+    ModelSet { active: find(&roles.active), shadow: find(&roles.shadow), previous: find(&roles.previous) }
+}
+
+fn is_wanted(name: &str, artifact: Arc<Artifact>, wanted: &ModelVersion) -> Result<Arc<Artifact>, StoreError> {
+    let detail = || format!("{name} {} is not the one that was put in force: its content is another", wanted.version);
+    if artifact.digest == wanted.digest { Ok(artifact) } else { Err(StoreError::Conflict(detail())) }
 }
 
 /// Loads an artifact from a models directory and checks that it is what its folder says.

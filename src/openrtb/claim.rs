@@ -3,7 +3,8 @@
 use super::decimal::{DecimalError, scaled_ceil};
 use super::google_price::{GoogleKeys, GooglePriceError};
 use super::notice::is_unsubstituted;
-use crate::event::{Facts, PriceClaim};
+use super::query::NoticeQuery;
+use crate::event::{Facts, NoticeKind, PriceClaim};
 use crate::ids::Currency;
 use crate::money::{MAX_UNITS, NANOS_PER_UNIT, Nanos, Quantity};
 
@@ -65,6 +66,30 @@ impl PriceNote {
             PriceNote::Unsubstituted => "unsubstituted",
             PriceNote::ForgedPrice => "forged_price",
         }
+    }
+}
+
+/// The claim of a notice of an exchange that writes its prices as `scheme` says; `None` where the config has the
+/// exchange no more.
+///
+/// - A loss has no price of ours: whatever stands there says nothing about it.
+/// - An exchange that is gone may have written prices in a way that we no longer know: it charges all the same, at most
+///   the bid.
+pub fn notice_claim(
+    kind: NoticeKind,
+    facts: &Facts,
+    query: &NoticeQuery,
+    scheme: Option<&PriceScheme>,
+) -> (PriceClaim, Option<PriceNote>) {
+    if kind == NoticeKind::Loss {
+        return (PriceClaim::Unusable, None);
+    }
+    let [p, c, x] = [&query.price, &query.currency, &query.multiplier].map(|text| text.as_deref());
+    match (price_claim(facts, p, c, x, scheme.unwrap_or(&PriceScheme::Plain)), scheme) {
+        ((_, Some(PriceNote::Malformed)), None) => {
+            (PriceClaim::NoRate { amount: facts.reserved }, Some(PriceNote::NoRate))
+        }
+        (claim, _) => claim,
     }
 }
 

@@ -19,6 +19,9 @@ pub struct Features {
     columns: Vec<Feature>,
     /// Places of the values that any column needs, each once.
     sources: Vec<usize>,
+    /// The columns that the rows of a batch share, and those that differ.
+    shared: Vec<usize>,
+    varying: Vec<usize>,
     leading: usize,
     caller: Caller,
 }
@@ -29,7 +32,8 @@ impl Features {
         sources.sort_unstable();
         sources.dedup();
         let leading = columns.iter().take_while(|column| !column.varies).count();
-        Features { columns, sources, leading, caller }
+        let (varying, shared) = (0..columns.len()).partition(|&column| columns[column].varies);
+        Features { columns, sources, shared, varying, leading, caller }
     }
 
     /// Whose values the places are of.
@@ -62,17 +66,18 @@ impl Features {
 
     /// Writes the columns that all rows of a batch share into `row`.
     pub fn fill_shared(&self, values: &[Value], row: &mut [f64]) {
-        self.fill(values, row, false);
+        self.fill(&self.shared, values, row);
     }
 
     /// Writes the columns that differ from row to row.
     pub fn fill_varying(&self, values: &[Value], row: &mut [f64]) {
-        self.fill(values, row, true);
+        self.fill(&self.varying, values, row);
     }
 
-    fn fill(&self, values: &[Value], row: &mut [f64], varies: bool) {
-        for (column, cell) in self.columns.iter().zip(row).filter(|(column, _)| column.varies == varies) {
-            *cell = column.transform.apply(values.get(column.source).copied().unwrap_or_default());
+    fn fill(&self, columns: &[usize], values: &[Value], row: &mut [f64]) {
+        for &place in columns {
+            let column = &self.columns[place];
+            row[place] = column.transform.apply(values.get(column.source).copied().unwrap_or_default());
         }
     }
 }

@@ -8,6 +8,8 @@ use serde::Deserialize;
 
 /// Bits of the largest table of hashed weights: 64 MB.
 pub const MAX_BITS: u32 = 24;
+/// Columns whose weights are asked for at once.
+const SIDE: usize = 64;
 /// Most weights of one indexed column.
 const MAX_WEIGHTS: usize = 1 << MAX_BITS;
 
@@ -190,17 +192,34 @@ impl Hashed {
         }
     }
 
+    /// The lines of a large table come from far away: what asks for them is a loop of its own, so short that many are under
+    /// way at once.
     fn sum(&self, start: f64, columns: &[Column], values: &[f64]) -> f64 {
-        columns.iter().zip(values).fold(start, |sum, (column, &value)| sum + self.term(column, value))
+        let (mut at, mut found) = ([usize::MAX; SIDE], [0.0; SIDE]);
+        columns.chunks(SIDE).zip(values.chunks(SIDE)).fold(start, |sum, (columns, values)| {
+            for (at, &value) in at.iter_mut().zip(values) {
+                *at = index(value);
+            }
+            if !self.table.is_empty() {
+                for (found, &at) in found.iter_mut().zip(&at[..columns.len()]) {
+                    *found = self.table.get(at).copied().unwrap_or(f32::NAN);
+                }
+            }
+            columns.iter().zip(values).zip(&found).fold(sum, |sum, ((column, &value), &found)| {
+                sum + match &column.weight {
+                    Weight::Hashed if found.is_nan() => column.missing,
+                    Weight::Hashed => f64::from(found),
+                    _ => self.term(column, value),
+                }
+            })
+        })
     }
 
     fn term(&self, column: &Column, value: f64) -> f64 {
-        let indexed =
-            |weight: Option<f64>| if value >= 0.0 { weight.unwrap_or(column.missing) } else { column.missing };
+        let or_missing = |weight: Option<f64>| weight.unwrap_or(column.missing);
         match &column.weight {
-            // By way of i64, for which processors have an instruction; what is too large for it has no weight either.
-            Weight::Hashed => indexed(self.table.get(value as i64 as usize).map(|&weight| f64::from(weight))),
-            Weight::Indexed(weights) => indexed(weights.get(value as i64 as usize).copied()),
+            Weight::Hashed => or_missing(self.table.get(index(value)).map(|&weight| f64::from(weight))),
+            Weight::Indexed(weights) => or_missing(weights.get(index(value)).copied()),
             Weight::Factor(_) if value.is_nan() => column.missing,
             Weight::Factor(factor) => factor * value,
         }
@@ -213,4 +232,10 @@ impl Hashed {
         }
         self.bias
     }
+}
+
+/// The index that a value is; what is missing or negative is none that there is. By way of i64, for which processors have
+/// an instruction.
+fn index(value: f64) -> usize {
+    if value >= 0.0 { value as i64 as usize } else { usize::MAX }
 }

@@ -63,27 +63,10 @@ impl Models {
 }
 
 impl ModelSet {
-    /// With `artifact` deciding. What decided before is what a rollback goes back to.
-    #[must_use]
-    pub fn activate(&self, artifact: Arc<Artifact>) -> ModelSet {
-        let is_it = |other: &Option<Arc<Artifact>>| other.as_ref().is_some_and(|o| o.version == artifact.version);
-        let previous = if is_it(&self.active) { self.previous.clone() } else { self.active.clone() };
-        let shadow = if is_it(&self.shadow) { None } else { self.shadow.clone() };
-        ModelSet { active: Some(artifact), shadow, previous }
-    }
-
-    /// With another shadow, or none.
-    #[must_use]
-    pub fn with_shadow(&self, shadow: Option<Arc<Artifact>>) -> ModelSet {
-        ModelSet { shadow, ..self.clone() }
-    }
-
-    /// With the previous version deciding; what decided is let go of. `None` where there is no previous one.
-    #[must_use]
-    pub fn roll_back(&self) -> Option<ModelSet> {
-        let active = self.previous.clone()?;
-        let shadow = self.shadow.clone().filter(|shadow| shadow.version != active.version);
-        Some(ModelSet { active: Some(active), shadow, previous: None })
+    /// Whether the version is in memory, with this digest of its manifest.
+    pub fn has(&self, version: &str, digest: &[u8; 32]) -> bool {
+        let mut roles = [&self.active, &self.shadow, &self.previous].into_iter().flatten();
+        roles.any(|artifact| artifact.version == version && artifact.digest == *digest)
     }
 
     /// The version that is in memory already, if it is.
@@ -123,25 +106,8 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn versions_move_from_role_to_role() {
-        let (a, b, c) = (artifact("a"), artifact("b"), artifact("c"));
-        let set = ModelSet::default().activate(a.clone());
-        assert_eq!(versions(&set), [Some("a"), None, None]);
-        assert!(set.roll_back().is_none());
-        let set = set.with_shadow(Some(b.clone()));
-        assert_eq!(versions(&set), [Some("a"), Some("b"), None]);
-        let set = set.activate(b.clone());
-        assert_eq!(versions(&set), [Some("b"), None, Some("a")], "what decides is no shadow");
-        assert_eq!(versions(&set.activate(b)), [Some("b"), None, Some("a")], "nothing is forgotten");
-        let set = set.with_shadow(Some(a)).activate(c);
-        assert_eq!(versions(&set), [Some("c"), Some("a"), Some("b")]);
-        assert_eq!(versions(&set.roll_back().unwrap()), [Some("b"), Some("a"), None]);
-        assert!(set.find("a").is_some() && set.find("d").is_none());
-    }
-
-    #[test]
     fn names_are_kept_apart() {
-        let models = Models::default().with("b", ModelSet::default().activate(artifact("1")));
+        let models = Models::default().with("b", ModelSet { active: Some(artifact("1")), ..ModelSet::default() });
         let models = models.with("a", ModelSet::default()).with("c", ModelSet::default());
         assert_eq!(models.iter().map(|(name, _)| name).collect::<Vec<_>>(), ["a", "b", "c"]);
         assert_eq!(versions(models.get("b").unwrap()), [Some("1"), None, None]);

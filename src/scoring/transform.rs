@@ -95,5 +95,6 @@ impl Transform {
 }
 
 fn bucket(seed: u64, bytes: &[u8], bits: u32) -> f64 {
-    (hash64(seed, bytes) >> (64 - bits)) as f64
+    // At most 24 bits: processors have an instruction for 32.
+    f64::from((hash64(seed, bytes) >> (64 - bits)) as u32)
 }

@@ -322,8 +322,8 @@ fn render(
             own_fragment.extend_from_slice(&creative.fragment.bytes);
             &own_fragment
         };
-        // Not longer than the exchange waits, nor than the money stays set aside (OpenRTB 2.6 section 4.2.3, exp).
-        let bill_s = exchange.terms.lifetimes.bill_ms / 1_000;
+        // Not longer than the exchange waits, and shorter than the money stays set aside (OpenRTB 2.6 section 4.2.3, exp).
+        let bill_s = exchange.terms.lifetimes.exp_s();
         let exp = imp.exp.filter(|exp| *exp > 0).map_or(bill_s, |exp| exp.min(bill_s));
         let parts = BidParts {
             id: id.as_str(),

@@ -7,8 +7,8 @@ use hyper::header::{HeaderValue, RETRY_AFTER};
 
 use super::routes::{Answer, status};
 use super::traffic::Worker;
-use crate::event::{Event, Facts, Notice, NoticeKind, PriceClaim};
-use crate::openrtb::claim::{PriceNote, PriceScheme, price_claim};
+use crate::event::{Event, Facts, Notice, NoticeKind};
+use crate::openrtb::claim::notice_claim;
 use crate::openrtb::query::NoticeQuery;
 use crate::openrtb::token::TokenError;
 
@@ -20,10 +20,10 @@ pub async fn answer(worker: &Worker, kind: NoticeKind, token: &str, query: Optio
         let labels = [("kind", kind.as_str()), ("fault", fault)];
         traffic.metrics.counters.odd_notices.get_or_create(&labels).inc();
     };
-    let now = traffic.clock.now();
+    let now = |facts: &Facts| traffic.now_for(facts);
     // A token may have been signed when tokens lived longer than they do now.
-    let lives = |facts: &Facts| now.since(facts.bid_at) < traffic.token_lifetime_ms;
-    let facts = match traffic.keys.verify(token.as_bytes(), now) {
+    let lives = |facts: &Facts| now(facts).since(facts.bid_at) < traffic.token_lifetime_ms;
+    let facts = match traffic.keys.verify_at(token.as_bytes(), now) {
         Ok(facts) if lives(&facts) => facts,
         Ok(_) => {
             odd(TokenError::Expired.as_str());
@@ -36,19 +36,7 @@ pub async fn answer(worker: &Worker, kind: NoticeKind, token: &str, query: Optio
     };
     let query = NoticeQuery::parse(query.unwrap_or(""));
     let exchange = traffic.by_number.get(&facts.exchange).and_then(|name| traffic.exchanges.get(name));
-    let scheme = exchange.map_or(&PriceScheme::Plain, |e| &e.price);
-    let (price, note) = match kind {
-        // A loss has no price of ours: whatever stands there says nothing about it.
-        NoticeKind::Loss => (PriceClaim::Unusable, None),
-        _ => {
-            price_claim(&facts, query.price.as_deref(), query.currency.as_deref(), query.multiplier.as_deref(), scheme)
-        }
-    };
-    // The exchange may have written prices in a way that we no longer know: it charges all the same, at most the bid.
-    let (price, note) = match (exchange, note) {
-        (None, Some(PriceNote::Malformed)) => (PriceClaim::NoRate { amount: facts.reserved }, Some(PriceNote::NoRate)),
-        _ => (price, note),
-    };
+    let (price, note) = notice_claim(kind, &facts, &query, exchange.map(|e| &e.price));
     if let Some(note) = note {
         odd(note.as_str());
     }

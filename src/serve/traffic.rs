@@ -1,6 +1,7 @@
 //! What all workers share, and what each has for itself.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
@@ -13,8 +14,10 @@ use super::codecs::{Codecs, Inflated};
 use super::fraud::{Buffers, Fraud};
 use super::repeats::Repeats;
 use crate::bidding::{Catalog, ExchangeTerms, Reason, Scratch, Shared, Snapshot};
-use crate::clock::{SystemClock, monotonic_ns};
+use crate::clock::{SystemClock, UnixMs, monotonic_ns};
+use crate::event::Facts;
 use crate::eventlog::EventLog;
+use crate::ids::Epoch;
 use crate::openrtb::claim::PriceScheme;
 use crate::openrtb::notice::NoticeUrls;
 use crate::openrtb::token::KeyRing;
@@ -29,6 +32,8 @@ pub struct Traffic {
     pub exchanges: HashMap<String, Exchange>,
     /// Notices of bids older than this are expired whatever their tokens say: their reservations may be forgotten.
     pub token_lifetime_ms: i64,
+    /// Of earlier starts: see [`Starts::skipped_ms`](crate::ledger::starts::Starts::skipped_ms).
+    pub skipped_ms: BTreeMap<Epoch, i64>,
     pub by_number: HashMap<u32, String>,
     pub keys: KeyRing,
     pub log: Arc<dyn EventLog>,
@@ -38,6 +43,14 @@ pub struct Traffic {
     pub ready: Arc<AtomicBool>,
     pub limits: Limits,
     pub fraud: Fraud,
+}
+
+impl Traffic {
+    /// What time it is for a bid: of one that an earlier start made, without what the clock has skipped since.
+    pub fn now_for(&self, facts: &Facts) -> UnixMs {
+        let skipped_ms = self.skipped_ms.get(&facts.reservation.epoch).copied().unwrap_or_default();
+        self.clock.now().plus(-skipped_ms)
+    }
 }
 
 /// One exchange as the traffic listener sees it.

@@ -10,22 +10,62 @@ pub mod pacer;
 pub mod reconciler;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{Builder, JoinHandle, panicking};
+use std::time::Duration;
 
-/// Told why the process must end.
+/// Told that a task has panicked.
 pub type OnFailed = Arc<dyn Fn(&str) + Send + Sync>;
 
-/// Starts a thread that gavel cannot do without: when it panics, `on_failed` is told.
-fn essential(name: &str, on_failed: OnFailed, run: impl FnOnce() + Send + 'static) -> std::io::Result<JoinHandle<()>> {
-    let guard = Guard { name: name.to_owned(), on_failed };
-    Builder::new().name(name.into()).spawn(move || {
-        let _guard = guard;
-        run();
-    })
+/// A running task.
+pub struct Running {
+    name: &'static str,
+    thread: JoinHandle<()>,
+    stop: Arc<AtomicBool>,
+}
+
+impl Running {
+    /// When the thread panics, `on_failed` is told at once.
+    fn start(
+        name: &'static str,
+        on_failed: OnFailed,
+        run: impl FnOnce(&Stop) + Send + 'static,
+    ) -> std::io::Result<Running> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let (guard, stopped) = (Guard { name, on_failed }, Stop(stop.clone()));
+        let thread = Builder::new().name(name.into()).spawn(move || {
+            let _guard = guard;
+            run(&stopped);
+        })?;
+        Ok(Running { name, thread, stop })
+    }
+
+    /// Lets it do what it does last, and waits for it.
+    pub fn stop(self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.thread().unpark();
+        if self.thread.join().is_err() {
+            tracing::error!("the {} had panicked", self.name);
+        }
+    }
+}
+
+/// Of a task's own thread: whether it is to end.
+struct Stop(Arc<AtomicBool>);
+
+impl Stop {
+    fn is_told(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Until then, or until it is told to end.
+    fn wait(&self, time: Duration) {
+        std::thread::park_timeout(time);
+    }
 }
 
 struct Guard {
-    name: String,
+    name: &'static str,
     on_failed: OnFailed,
 }
 
@@ -47,8 +87,13 @@ mod tests {
     fn a_task_that_panics_is_not_missed_and_one_that_ends_is_no_failure() {
         let (tell, told) = channel();
         let on_failed: OnFailed = Arc::new(move |why: &str| tell.send(why.to_owned()).unwrap());
-        essential("idler", on_failed.clone(), || {}).unwrap().join().unwrap();
-        essential("pacer", on_failed, || panic!("on purpose")).unwrap().join().unwrap_err();
+        let waits = |stop: &Stop| {
+            while !stop.is_told() {
+                stop.wait(Duration::from_secs(600));
+            }
+        };
+        Running::start("idler", on_failed.clone(), waits).unwrap().stop();
+        Running::start("pacer", on_failed, |_| panic!("on purpose")).unwrap().stop();
         assert_eq!(told.into_iter().collect::<Vec<_>>(), ["the pacer has panicked"]);
     }
 }

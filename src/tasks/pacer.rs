@@ -2,15 +2,14 @@
 //! hour the requests that came are told to the log, for the traffic curve.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
 use super::follower::lock;
-use super::{OnFailed, essential};
+use super::{OnFailed, Running, Stop};
 use crate::bidding::Catalog;
 use crate::bidding::pacing::curve::Curve;
 use crate::bidding::pacing::pace::Order;
@@ -41,23 +40,6 @@ pub struct Pacer {
     pub gauges: Arc<Gauges>,
 }
 
-/// The running pacer.
-pub struct Running {
-    thread: JoinHandle<()>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Running {
-    /// Tells the log of this hour's requests so far, and ends.
-    pub fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.thread().unpark();
-        if self.thread.join().is_err() {
-            tracing::error!("the pacer had panicked");
-        }
-    }
-}
-
 /// What one thread keeps from round to round.
 #[derive(Default)]
 pub struct Rounds {
@@ -79,17 +61,14 @@ pub struct Summary {
 
 impl Pacer {
     pub fn start(self, on_failed: OnFailed) -> std::io::Result<Running> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
         // Counted from here, not from when the thread gets to run.
         let hour = Hour { since: self.clock.now(), requests: self.requests() };
-        let thread = essential("pacer", on_failed, move || self.run(hour, &stopped))?;
-        Ok(Running { thread, stop })
+        Running::start("pacer", on_failed, move |stop| self.run(hour, stop))
     }
 
-    fn run(self, mut hour: Hour, stopped: &AtomicBool) {
+    fn run(self, mut hour: Hour, stop: &Stop) {
         let mut rounds = Rounds::default();
-        while !stopped.load(Ordering::Relaxed) {
+        while !stop.is_told() {
             let started = Instant::now();
             let now = self.clock.now();
             if hour.since.0.div_euclid(HOUR_MS) != now.0.div_euclid(HOUR_MS) {
@@ -101,7 +80,7 @@ impl Pacer {
             gauges.pacing_worst_ppm.store(summary.worst_ppm, Ordering::Relaxed);
             gauges.pacing_held.store(summary.held, Ordering::Relaxed);
             gauges.pacing_us.store(started.elapsed().as_micros() as u64, Ordering::Relaxed);
-            std::thread::park_timeout(INTERVAL.saturating_sub(started.elapsed()));
+            stop.wait(INTERVAL.saturating_sub(started.elapsed()));
         }
         self.tell_traffic(&hour, self.clock.now());
     }

@@ -1,19 +1,19 @@
 //! The reconciler: folds the log as it stands on disk, writes the books, compares them with hot state, corrects it.
 
 use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::error::Error;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use super::follower::lock;
-use super::{OnFailed, essential};
+use super::{OnFailed, Running, Stop};
 use crate::bookstore::BookStore;
 use crate::event::Event;
-use crate::eventlog::{EventLog, LogReader, ReadError};
+use crate::eventlog::{EventLog, LogReader};
 use crate::ids::CampaignNo;
 use crate::ledger::reconcile::{correct, reconcile, reconcile_some};
-use crate::ledger::{Books, Hot, fold};
+use crate::ledger::{Books, Hot, fold_on};
 use crate::telemetry::metrics::Gauges;
 
 /// Between two rounds; an acknowledged notice is in the books within a second.
@@ -41,37 +41,17 @@ pub struct Reconciler {
     pub changed: HashSet<CampaignNo>,
 }
 
-/// The running reconciler.
-pub struct Running {
-    thread: JoinHandle<()>,
-    stop: Arc<AtomicBool>,
-}
-
-impl Running {
-    /// Lets it fold and write the rest, and waits for it.
-    pub fn stop(self) {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread.thread().unpark();
-        if self.thread.join().is_err() {
-            tracing::error!("the reconciler had panicked; the books are rebuilt from the log at the next start");
-        }
-    }
-}
-
 impl Reconciler {
     pub fn start(self, on_failed: OnFailed) -> std::io::Result<Running> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let stopped = stop.clone();
-        let thread = essential("reconciler", on_failed, move || self.run(&stopped))?;
-        Ok(Running { thread, stop })
+        Running::start("reconciler", on_failed, move |stop| self.run(stop))
     }
 
-    fn run(mut self, stopped: &AtomicBool) {
+    fn run(mut self, stop: &Stop) {
         let mut reader = None;
         let mut level_at = Instant::now();
         let mut compared_all_at = Instant::now();
         loop {
-            let last_round = stopped.load(Ordering::Relaxed);
+            let last_round = stop.is_told();
             match self.round(&mut reader) {
                 Ok(()) => {}
                 Err(error) => {
@@ -84,22 +64,21 @@ impl Reconciler {
             if behind == 0 {
                 level_at = Instant::now();
                 let all = compared_all_at.elapsed() >= COMPARE_ALL_INTERVAL || last_round;
-                if all {
+                if self.compare(all) && all {
                     compared_all_at = Instant::now();
                 }
-                self.compare(all);
             }
             self.gauges.lag_events.store(behind, Ordering::Relaxed);
             self.gauges.lag_ms.store(level_at.elapsed().as_millis() as i64, Ordering::Relaxed);
             if last_round {
                 return;
             }
-            std::thread::park_timeout(INTERVAL);
+            stop.wait(INTERVAL);
         }
     }
 
     /// Folds and writes everything that is durable by now.
-    fn round(&mut self, reader: &mut Option<Box<dyn LogReader>>) -> Result<(), Box<dyn std::error::Error>> {
+    fn round(&mut self, reader: &mut Option<Box<dyn LogReader>>) -> Result<(), Box<dyn Error>> {
         loop {
             let (folded, result) = {
                 let books = &mut *lock_books(&self.books);
@@ -138,19 +117,19 @@ impl Reconciler {
     }
 
     /// Compares hot state with the books where both have come to the same event, and corrects it. Usually only the
-    /// campaigns that changed: comparing all of many holds up the log's thread.
-    fn compare(&mut self, all: bool) {
+    /// campaigns that changed: comparing all of many holds up the log's thread. False when they are not at the same one.
+    fn compare(&mut self, all: bool) -> bool {
         let books = lock_books(&self.books);
         let mut hot = lock(&self.hot);
         if hot.books().next != books.next {
-            return;
+            return false;
         }
         let changed = std::mem::take(&mut self.changed);
         let corrections = if all { reconcile(&hot, &books) } else { reconcile_some(&hot, &books, changed.into_iter()) };
-        let drift: i64 = corrections.iter().map(|c| c.drift.0.saturating_abs()).sum();
+        let drift = corrections.iter().fold(0_i64, |sum, c| sum.saturating_add(c.size()));
         self.gauges.drift_nanos.store(drift, Ordering::Relaxed);
         if corrections.is_empty() {
-            return;
+            return true;
         }
         correct(&mut hot, &books, &corrections);
         drop((hot, books));
@@ -160,16 +139,21 @@ impl Reconciler {
         if let Err(error) = self.log.append_durable(0, &events).wait() {
             tracing::error!(%error, "the corrections are not in the log");
         }
+        true
     }
 }
 
 /// Folds up to [`BATCH`] events; returns how many, and what stopped it.
-fn fold_batch(books: &mut Books, reader: &mut dyn LogReader) -> (usize, Result<(), ReadError>) {
+fn fold_batch(books: &mut Books, reader: &mut dyn LogReader) -> (usize, Result<(), Box<dyn Error>>) {
     for folded in 0..BATCH {
         match reader.next_event() {
-            Ok(Some(stamped)) => drop(fold(books, &stamped)),
+            Ok(Some(stamped)) => match fold_on(books, &stamped) {
+                Ok(()) => {}
+                // A reader that begins where the books are gets them.
+                Err(gap) => return (folded, Err(gap.into())),
+            },
             Ok(None) => return (folded, Ok(())),
-            Err(error) => return (folded, Err(error)),
+            Err(error) => return (folded, Err(error.into())),
         }
     }
     (BATCH, Ok(()))
@@ -181,10 +165,12 @@ mod tests {
     use crate::bookstore::BookError;
     use crate::clock::UnixMs;
     use crate::event::{NoticeKind, Offset, Promise, Stamped};
+    use crate::eventlog::ReadError;
     use crate::eventlog::mem::MemStorage;
     use crate::eventlog::{Follower, LogConfig, SegmentLog};
     use crate::ids::NodeId;
     use crate::ledger::bucket::Grids;
+    use crate::ledger::fold;
     use crate::ledger::fold::Dirty;
     use crate::ledger::fold::tests::{START, facts, notice, set};
 
@@ -218,6 +204,26 @@ mod tests {
             *self.saved.lock().unwrap() = part.clone();
             Ok(())
         }
+    }
+
+    /// Loses the event at 1.
+    struct Skipping(u64);
+
+    impl LogReader for Skipping {
+        fn next_event(&mut self) -> Result<Option<Stamped>, ReadError> {
+            let event = notice(NoticeKind::Bill, facts(0), 7);
+            let stamped = Stamped { offset: Offset(self.0), at: START, event };
+            self.0 += 2;
+            Ok(Some(stamped))
+        }
+    }
+
+    #[test]
+    fn books_that_would_miss_events_are_not_folded_on() {
+        let mut books = Books::default();
+        let (folded, result) = fold_batch(&mut books, &mut Skipping(0));
+        assert_eq!((folded, books.next), (1, Offset(1)));
+        assert!(result.unwrap_err().to_string().contains("event 2 came where 1 should"));
     }
 
     #[test]

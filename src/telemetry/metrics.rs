@@ -73,6 +73,9 @@ pub struct Gauges {
     /// Campaigns whose bids stopped in the last second because they were ahead of their plan.
     pub pacing_held: AtomicU64,
     pub pacing_us: AtomicU64,
+    /// Roles of models by the log whose version is not in memory.
+    pub models_not_loaded: AtomicU64,
+    pub model_watcher_failed: AtomicU64,
     pub ready: AtomicU64,
 }
 
@@ -302,6 +305,18 @@ impl Collector for Books {
             "gavel_pacing_round_microseconds",
             "What the last look at all plans took",
             unsigned(&g.pacing_us) as i64,
+        )?;
+        gauge(
+            e,
+            "gavel_models_not_loaded",
+            "Versions of models that are in force by the log and could not be loaded",
+            unsigned(&g.models_not_loaded) as i64,
+        )?;
+        gauge(
+            e,
+            "gavel_model_watcher_failed",
+            "1 when the models directory is not looked at any more",
+            unsigned(&g.model_watcher_failed) as i64,
         )?;
         gauge(e, "gavel_books_lag_events", "Events the books are behind the log", unsigned(&g.lag_events) as i64)?;
         gauge(e, "gavel_books_lag_milliseconds", "Since the books were last level with the log", signed(&g.lag_ms))?;

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use gavel::clock::{SystemClock, UnixMs};
 use gavel::event::{Event, Stamped};
@@ -322,7 +323,7 @@ fn every_row_that_the_log_does_not_know_is_named() {
         ("INSERT INTO reservation_bits VALUES (9, 1, 1 << 40, 0, x'ff', 0)".into(), vec!["node 9, start 1"]),
         ("INSERT INTO traffic VALUES (3, 0, 0)".into(), vec!["traffic 3"]),
         ("INSERT INTO traffic VALUES (99, 0, 0)".into(), vec!["traffic 99"]),
-        ("INSERT INTO starts VALUES (9, 0, NULL, 0)".into(), vec!["starts 9", "billable_ms 0"]),
+        ("INSERT INTO starts VALUES (9, 0, 0, 0, NULL, 0)".into(), vec!["starts 9", "billable_ms 0"]),
     ] {
         let words: Vec<&str> = words.into_iter().chain(["in the books, but not in the log"]).collect();
         edited.is_named(&edit, &[], &words);
@@ -486,6 +487,31 @@ fn the_accounts_of_a_running_server_are_compared_with_the_token_of_the_config() 
         let said = errors_of(&output);
         assert!(said.contains("GAVEL_ADMIN_TOKEN") == (code > 0) && !said.contains(other), "{said}");
     }
+}
+
+#[test]
+fn the_accounts_of_a_busy_server_are_compared_with_the_log_as_of_then() {
+    let server = Server::start("", &[campaign("a"), daily("1000.00")]);
+    let (url, done) = (format!("http://{}", server.admin()), AtomicBool::new(false));
+    std::thread::scope(|threads| {
+        let busy = threads.spawn(|| {
+            let mut bids = 0;
+            while !done.load(Ordering::Relaxed) {
+                let bid = server.bid_soon(&if bids % 2 == 0 { request() } else { wide() });
+                server.bill(&bid, "2.00");
+                bids += 1;
+            }
+            bids
+        });
+        for _ in 0..3 {
+            let output = run(server.dir.path(), &["audit", "--server", &url]);
+            let said = String::from_utf8(output.stdout.clone()).unwrap() + &errors_of(&output);
+            done.store(!output.status.success(), Ordering::Relaxed);
+            assert!(output.status.success(), "{said}");
+        }
+        done.store(true, Ordering::Relaxed);
+        assert!(busy.join().unwrap() > 10, "it was not busy");
+    });
 }
 
 #[test]

@@ -161,9 +161,14 @@ fn out_of_home_reserves_and_bills_the_price_times_the_multiplier() {
         let patch = json!({"site": null, "dooh": {"id": "d", "venuetype": ["1"]}, "device": {"devicetype": 8}});
         with_imp(with(request(), patch), json!({"qty": qty}))
     };
-    for (multiplier, reserved) in
-        [(json!(1), 2_500_000), (json!(14.2), 35_500_000), (json!(0.5), 1_250_000), (json!(0.0000001), 3)]
-    {
+    for (multiplier, reserved) in [
+        (json!(1), 2_500_000),
+        (json!(14.2), 35_500_000),
+        (json!(0.5), 1_250_000),
+        (json!(0.0000001), 3),
+        // Ten times what a first lease holds.
+        (json!(4_000), 10_000_000_000),
+    ] {
         let bid = server.bid_soon(&screen(json!({"multiplier": multiplier})));
         // The price stays that of one impression.
         assert_eq!(bid["price"].as_f64(), Some(2.5));

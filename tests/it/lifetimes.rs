@@ -85,7 +85,7 @@ fn an_impressions_exp_shortens_the_auction() {
     let odd = [0, -1, i64::MAX, i64::MIN];
     for exp in odd {
         let bid = server.bid(&with_imp(request(), json!({"exp": exp}))).unwrap();
-        assert_eq!(bid["exp"], 60, "{exp}");
+        assert_eq!(bid["exp"], 55, "{exp}: a bill that is sent at its end is on its way for a while");
     }
     assert_eq!(server.is_sound("a").reserved, odd.len() as i64 * BID);
 }

@@ -295,6 +295,59 @@ fn a_folder_that_is_dropped_is_found_and_checked() {
 }
 
 #[test]
+fn a_version_that_cannot_be_loaded_keeps_its_role() {
+    let mut server = Server::start("models = \"artifacts\"\n", &[per_click("a")]);
+    put_some(&server);
+    let dir = server.dir.path().join("artifacts/ctr");
+    let away = server.dir.path().join("away");
+    std::fs::create_dir(&away).unwrap();
+    let move_away = |version: &str| std::fs::rename(dir.join(version), away.join(version)).unwrap();
+    let move_back = |version: &str| std::fs::rename(away.join(version), dir.join(version)).unwrap();
+    let model = |server: &Server| server.ask("GET", "/v1/models/ctr", b"").json();
+    let not_loaded = |model: &Value| -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let list = model["not_loaded"].as_array().unwrap().iter();
+        list.inspect(|one| assert!(one["why"].as_str().unwrap().contains("there is no model")))
+            .map(|one| (text(&one["role"]), text(&one["version"])))
+            .collect()
+    };
+    let pair = |role: &str, version: &str| (role.to_owned(), version.to_owned());
+
+    // The shadow and what a rollback goes back to cannot be loaded at a start.
+    ["1", "3"].into_iter().for_each(move_away);
+    server.restart();
+    assert_eq!(roles(&model(&server)), [Some("2"), None, None]);
+    assert_eq!(not_loaded(&model(&server)), [pair("shadow", "3"), pair("previous", "1")]);
+    wait_until("it is counted", || server.metric("gavel_models_not_loaded") == 2.0);
+    problem(&server.ask("POST", "/v1/models/ctr/rollback", b""), 404);
+    assert_eq!(price(&server), Some(cpm(-2.0)), "nothing was changed");
+
+    // The next change forgets neither: not in memory, and not in the log.
+    post(&server, "2/activate");
+    assert_eq!(not_loaded(&model(&server)), [pair("shadow", "3"), pair("previous", "1")]);
+    server.restart();
+    assert_eq!(not_loaded(&model(&server)), [pair("shadow", "3"), pair("previous", "1")]);
+
+    // What is there again is loaded, as soon as it is looked at or when it is needed.
+    move_back("3");
+    wait_until("the shadow is back", || roles(&model(&server)) == [Some("2"), Some("3"), None]);
+    move_back("1");
+    assert_eq!(roles(&post(&server, "rollback")), [Some("1"), Some("3"), None]);
+    assert_eq!((price(&server), not_loaded(&model(&server)).len()), (Some(cpm(-3.0)), 0));
+    wait_until("nothing is missing", || server.metric("gavel_models_not_loaded") == 0.0);
+
+    // Another version takes the role of one that is not there, which becomes what a rollback goes back to.
+    move_away("1");
+    server.restart();
+    assert_eq!((price(&server), not_loaded(&model(&server))), (None, vec![pair("active", "1")]));
+    post(&server, "2/activate");
+    assert_eq!(price(&server), Some(cpm(-2.0)));
+    assert_eq!(not_loaded(&model(&server)), [pair("previous", "1")]);
+    post(&server, "3/activate");
+    assert_eq!(not_loaded(&model(&server)), []);
+}
+
+#[test]
 fn no_request_fails_while_models_are_swapped() {
     let server = Server::start("", &[per_click("a")]);
     for (version, bias) in [("1", -3.0), ("2", -2.0), ("3", -2.5)] {

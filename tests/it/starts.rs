@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use gavel::event::Event;
+use gavel::event::{Event, Promise};
 use gavel::eventlog::EventLog;
-use gavel::ids::CampaignNo;
+use gavel::ids::{CampaignNo, Epoch, NodeId};
 use gavel::money::Nanos;
 use rusqlite::Connection;
 use serde_json::{Value, json};
@@ -25,6 +25,26 @@ fn restart_with(server: &mut Server, config: &str, campaigns: &[Value]) {
     server.stop();
     write_files(server.dir.path(), config, campaigns);
     server.run();
+}
+
+#[test]
+fn a_bill_is_booked_although_the_clock_is_days_ahead_since() {
+    let mut server = Server::start("", &[campaign("a")]);
+    let bid = server.bid_soon(&request());
+    server.stop();
+    // A start with such a clock, which did nothing else.
+    let log = open_log(server.dir.path(), 3 * 86_400_000, None);
+    let (node, promise) = (NodeId(0), Promise { billable_ms: 4_000_000 });
+    log.append_durable(0, &[Event::EpochStarted { node, epoch: Epoch(2), promise }]).wait().unwrap();
+    log.close().unwrap();
+    server.run();
+    for _ in 0..2 {
+        server.bill(&bid, "2.00");
+    }
+    let account = server.is_sound("a");
+    assert_eq!((account.spent, account.billed), (2_000_000, 1));
+    server.restart();
+    assert_eq!(server.account("a").spent, 2_000_000);
 }
 
 #[test]

@@ -239,7 +239,7 @@ impl World {
         self.look();
         if self.now.0 % 600_000 == 0 {
             let mut out = Vec::new();
-            self.hot.forget_before(self.now.plus(-8 * 3_600_000).minutes(), &mut out);
+            self.hot.forget_older(8 * 3_600_000, &mut out);
             out.into_iter().for_each(|event| self.apply(event));
         }
     }

@@ -34,6 +34,7 @@ impl World {
             for (no, book) in &books.campaigns {
                 invariants::book(book).unwrap();
                 let view = hot.view(*no).expect("it is in the books");
+                assert_eq!(view.reserved.0, self.journal.set_aside(no.0, hot.epoch().0), "{view:?}");
                 let promised = view.spent + view.reserved + view.withheld;
                 assert!(promised <= view.budget + view.late + book.over_at_set, "{view:?}");
                 assert!(view.reserved + view.withheld <= book.outstanding(), "{view:?}");

@@ -6,17 +6,24 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use gavel::clock::{Day, UnixMs};
 use gavel::event::{Event, Facts, Notice, NoticeKind, PriceClaim, Promise, ReturnReason, Slot, Stamped};
-use gavel::ids::{LeaseId, ReservationId};
+use gavel::ids::{LeaseId, NodeId, ReservationId};
 use gavel::ledger::Books;
+use gavel::money::Quantity;
 
 use crate::count::{Counts, Kind};
+use crate::users::Users;
 
 /// What a notice's price must come to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expect {
     Unusable,
-    Exactly(i64),
-    AtMost(i64),
+    Between(i64, i64),
+}
+
+impl Expect {
+    pub fn exactly(nanos: i64) -> Expect {
+        Expect::Between(nanos, nanos)
+    }
 }
 
 /// A notice that was given to the log; its place in the list is its serial number, which the log carries.
@@ -34,6 +41,8 @@ pub struct Sent {
 #[derive(Debug)]
 pub struct Made {
     pub facts: Facts,
+    /// Of a campaign with caps, whom it was made for.
+    pub user: Option<u32>,
     pub in_log: bool,
     /// In the world's time.
     made_at: i64,
@@ -57,7 +66,9 @@ pub struct Campaign {
     pub spent: i64,
     pub late: i64,
     pub billed: u64,
-    /// Promised above the budget when it was last set.
+    /// The most that the total ever was.
+    pub highest: i64,
+    /// What cuts have left above the budget, less late bills: the only other thing that may be above it.
     pub cut: i64,
     /// Spent, late and billed.
     pub days: BTreeMap<Day, (i64, i64, u64)>,
@@ -73,12 +84,18 @@ pub struct Journal {
     by_id: HashMap<ReservationId, usize>,
     /// Bids whose money is still set aside, as far as anybody outside can tell.
     live: Vec<usize>,
+    /// Bids that the log refused: nobody got them, and their money comes back when their buckets end.
+    refused: Vec<Facts>,
     pub sent: Vec<Sent>,
+    pub users: Users,
     /// Serial numbers of edits in the log.
     pub edits: HashSet<u64>,
     /// The latest time that anything was given back at.
     pub now: UnixMs,
+    /// The same of the newest start, whose clock may be behind that.
+    pub start_now: UnixMs,
     pub epoch: u32,
+    node: NodeId,
     /// How long tokens lived at the start at which they lived shortest.
     pub shortest_token_ms: Option<i64>,
     /// Reservations of earlier minutes are forgotten.
@@ -92,10 +109,11 @@ pub struct Journal {
 }
 
 impl Journal {
-    pub fn bid_made(&mut self, facts: Facts) -> usize {
+    pub fn bid_made(&mut self, facts: Facts, user: Option<u32>) -> usize {
         let at = self.made.len();
         assert!(self.by_id.insert(facts.reservation, at).is_none(), "two bids with one id");
-        self.made.push(Made { facts, in_log: false, made_at: self.world_now, won: false, lost: false, billed: false });
+        let made_at = self.world_now;
+        self.made.push(Made { facts, user, in_log: false, made_at, won: false, lost: false, billed: false });
         if !facts.test {
             self.live.push(at);
             self.is_covered(&facts);
@@ -103,13 +121,24 @@ impl Journal {
         at
     }
 
+    pub fn bid_refused(&mut self, facts: Facts) {
+        if !facts.test {
+            self.refused.push(facts);
+        }
+    }
+
+    /// What a start has set aside for a campaign.
+    pub fn set_aside(&self, campaign: u32, epoch: u32) -> i64 {
+        let live = self.live.iter().map(|at| &self.made[*at].facts).chain(&self.refused);
+        live.filter(|f| (f.campaign.0, f.reservation.epoch.0) == (campaign, epoch)).map(|f| f.reserved.0).sum()
+    }
+
     /// What late bills and cuts took above the budget is nothing to bid with: at the moment of a bid, all that is spent
     /// and promised is within the budget as it is then.
     fn is_covered(&self, facts: &Facts) {
         let c = &self.campaigns[&facts.campaign.0];
         let promised = |counts: &dyn Fn(&Facts) -> bool| -> i64 {
-            let live = self.live.iter().map(|at| &self.made[*at].facts);
-            live.filter(|f| f.campaign == facts.campaign && counts(f)).map(|f| f.reserved.0).sum()
+            self.live_of(facts.campaign.0).filter(|f| counts(f)).map(|f| f.reserved.0).sum()
         };
         let all = c.spent + promised(&|_| true);
         assert!(all <= c.total, "a bid that the budget does not cover: {all} spent and promised, {c:?}");
@@ -120,13 +149,21 @@ impl Journal {
         }
     }
 
+    /// A campaign's bids whose money is still set aside.
+    fn live_of(&self, campaign: u32) -> impl Iterator<Item = &Facts> {
+        self.live.iter().map(|at| &self.made[*at].facts).filter(move |f| f.campaign.0 == campaign)
+    }
+
     pub fn tick(&mut self, now: UnixMs) {
+        self.start_now = self.start_now.max(now);
         self.now = self.now.max(now);
-        let (made, now) = (&self.made, self.now);
+        let (made, epoch) = (&self.made, self.epoch);
+        let now = |f: &Facts| if f.reservation.epoch.0 == epoch { self.start_now } else { self.now };
         self.live.retain(|at| {
             let m = &made[*at];
-            !m.billed && !m.lost && now < m.until()
+            !m.billed && !m.lost && now(&m.facts) < m.until()
         });
+        self.refused.retain(|f| now(f) < f.auction_until());
     }
 
     /// Takes the next event of the log.
@@ -135,20 +172,28 @@ impl Journal {
         assert!(self.events.last().is_none_or(|last| last.at <= stamped.at), "the log's time went back");
         self.events.push(stamped.clone());
         match &stamped.event {
-            Event::EpochStarted { epoch, promise, .. } => {
+            Event::EpochStarted { node, epoch, promise } => {
+                if self.epoch > 0 && *node != self.node {
+                    counts.note(Kind::OtherNumber);
+                }
+                self.node = *node;
                 assert!(epoch.0 > self.epoch, "a start's number was used before");
-                self.epoch = epoch.0;
+                (self.epoch, self.start_now) = (epoch.0, stamped.at);
                 self.started(*promise, stamped.at, counts);
             }
             Event::StillRunning => counts.note(Kind::StillRunning),
             Event::CampaignSet(set) => {
                 let daily = set.daily.map(|n| n.0);
-                let new = Campaign { daily, ..Campaign::default() };
+                let new = Campaign { daily, total: set.total.0, ..Campaign::default() };
                 let c = self.campaigns.entry(set.campaign.0).or_insert(new);
                 c.daily_edited |= c.daily != daily;
+                let fall = (c.total - set.total.0).max(0);
                 (c.total, c.daily) = (set.total.0, daily);
-                c.cut = (c.spent + c.leases.values().sum::<i64>() - c.total).max(0);
-                self.edits.extend(set.json.as_deref().and_then(crate::operator::serial));
+                c.highest = c.highest.max(c.total);
+                let over = (c.spent + c.leases.values().sum::<i64>() - c.late - c.total).max(0);
+                assert!(over <= c.cut + fall, "promises went above the budget before it was cut: {c:?}");
+                c.cut = over;
+                self.edits.extend(set.json.as_deref().and_then(crate::campaigns::edit_number));
             }
             Event::CampaignDeleted { .. } => {}
             Event::LeaseGranted { campaign, lease, slot, amount } => {
@@ -172,6 +217,11 @@ impl Journal {
                 assert!(!std::mem::replace(&mut self.made[at].in_log, true), "a bid twice in the log");
             }
             Event::Notice(notice) => self.notice(notice, stamped.at, counts),
+            Event::Track { facts, .. } => {
+                let at = *self.by_id.get(&facts.reservation).expect("a click on what nobody bid");
+                assert_eq!(self.made[at].facts, *facts);
+                counts.note(Kind::Tracked);
+            }
             Event::ReservationsForgotten { before } => {
                 assert!(*before > self.forgotten_before, "forgotten already");
                 self.forgotten_before = *before;
@@ -218,8 +268,7 @@ impl Journal {
         };
         let as_expected = match (sent.expect, amount) {
             (Expect::Unusable, None) => true,
-            (Expect::Exactly(n), Some(amount)) => amount == n,
-            (Expect::AtMost(n), Some(amount)) => (0..=n).contains(&amount),
+            (Expect::Between(least, most), Some(amount)) => (least..=most).contains(&amount),
             _ => false,
         };
         assert!(as_expected, "{:?} came to {:?}", sent.expect, notice.price);
@@ -227,13 +276,14 @@ impl Journal {
         if facts.test {
             return;
         }
+        let reservation = *self.by_id.get(&facts.reservation).expect("a notice for a bid that nobody made");
         if facts.reservation.bucket < self.forgotten_before {
             // Only where tokens live longer now than they did when it was forgotten.
             let token_ms = self.shortest_token_ms.expect("a start has forgotten it");
             assert!(at.since(facts.bid_at) > token_ms, "forgotten too early");
+            self.shown_again(reservation, at);
             return counts.note(Kind::Forgotten);
         }
-        let reservation = *self.by_id.get(&facts.reservation).expect("a notice for a bid that nobody made");
         let m = &mut self.made[reservation];
         let over = at >= m.until();
         let pays = match notice.kind {
@@ -250,6 +300,7 @@ impl Journal {
         };
         let Some(amount) = amount else { return counts.note(Kind::Unusable) };
         if m.billed && pays {
+            self.shown_again(reservation, at);
             return counts.note(Kind::AgainAfterBilled);
         }
         if !pays {
@@ -268,10 +319,16 @@ impl Journal {
             (m.lost, Kind::BillAfterLoss),
             (facts.reservation.epoch.0 < self.epoch, Kind::OfEarlierStart),
             (!m.in_log, Kind::BidLostInCrash),
+            (facts.reservation.node != self.node, Kind::OfAnotherNumber),
+            (facts.quantity != Quantity::ONE, Kind::BookedMultiple),
+            (facts.model != 0, Kind::BookedPerClick),
         ] {
             if happened {
                 counts.note(kind);
             }
+        }
+        if let Some(user) = m.user {
+            self.users.booked(facts.campaign.0, user, at);
         }
         let c = self.campaigns.get_mut(&facts.campaign.0).expect("the campaign is in the log");
         let day = c.days.entry(facts.day).or_default();
@@ -281,6 +338,13 @@ impl Journal {
             (c.late, day.1) = (c.late + amount, day.1 + amount);
         } else {
             *c.leases.entry((facts.reservation.epoch.0, facts.slot())).or_default() -= amount;
+        }
+    }
+
+    fn shown_again(&mut self, reservation: usize, at: UnixMs) {
+        let Made { facts, user, .. } = &self.made[reservation];
+        if let Some(user) = user {
+            self.users.booked_again(facts.campaign.0, *user, at);
         }
     }
 
@@ -327,7 +391,8 @@ impl Journal {
                 book.days.iter().map(|(day, d)| (*day, (d.spent.0, d.late.0, d.billed))).collect();
             assert_eq!((book.total.0, book.daily.map(|n| n.0)), (c.total, c.daily));
             assert_eq!((book.spent.0, book.late.0, book.billed), (c.spent, c.late, c.billed));
-            assert_eq!(book.over_at_set.0, c.cut);
+            // What is laid to cuts, they took: above what the budget ever was, there is no excuse but lateness.
+            assert!((0..=c.highest - c.total).contains(&book.over_at_set.0), "{book:?}, {c:?}");
             assert_eq!(days, c.days);
             let leases: BTreeMap<_, _> = book.leases.iter().map(|((e, slot), n)| ((e.0, *slot), n.0)).collect();
             let own: BTreeMap<_, _> = c.leases.iter().filter(|(_, n)| **n != 0).map(|(k, n)| (*k, *n)).collect();

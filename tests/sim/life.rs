@@ -6,32 +6,40 @@ use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use gavel::admin::campaigns::{CapMemory, Registry};
+use gavel::bidding::{Catalog, Scratch, Shared, Snapshot};
 use gavel::clock::UnixMs;
 use gavel::config::Config;
 use gavel::event::{Event, Stamped};
 use gavel::eventlog::{
     AppendError, Durable, EventLog, Follower, LogReader, OpenError, Opened, Preparer, SegmentLog, Step, Writer,
 };
-use gavel::ids::NodeId;
-use gavel::ledger::bucket::Grids;
-use gavel::ledger::sequence::{SeqRange, Sequencer};
-use gavel::ledger::{Account, Books, Hot};
+use gavel::ledger::{Books, Hot};
 use gavel::openrtb::token::KeyRing;
 use gavel::tasks::follower::{LedgerFollower, lock};
 use gavel::telemetry::metrics::Counters;
 use gavel::window::impressions::ImpressionStore;
 
+use crate::campaigns::models;
 use crate::world::BITS_GRACE_MS;
-
-pub const NODE: NodeId = NodeId(1);
 
 /// What somebody waits for.
 #[derive(Debug)]
 pub enum Waits {
     Start,
-    Notice { serial: usize, packet: crate::exchange::Packet },
-    Edit { edit: crate::operator::Edit },
-    Lease { events: Vec<Event> },
+    Notice {
+        serial: usize,
+        packet: crate::exchange::Packet,
+    },
+    Edit {
+        edit: crate::operator::Edit,
+    },
+    /// `new_content`: the edit changed more than what running requests read from shared counters.
+    Lease {
+        at: usize,
+        new_content: bool,
+        events: Vec<Event>,
+    },
     Return,
 }
 
@@ -60,18 +68,27 @@ impl Follower for Watched {
     }
 }
 
+/// What a start made before its log went on.
+pub struct Made {
+    pub config: Config,
+    pub hot: Hot,
+    pub books: Books,
+    pub registry: Registry,
+    pub caps: Arc<CapMemory>,
+    pub shared: Shared,
+    pub keys: KeyRing,
+}
+
 pub struct Life {
     pub config: Config,
     pub log: SegmentLog,
     pub writer: Writer,
     pub preparer: Preparer,
     pub hot: Arc<Mutex<Hot>>,
-    pub accounts: Vec<Arc<Account>>,
-    /// As `bidding`'s live status: whether the campaign bids.
-    pub active: Vec<bool>,
-    pub grids: Arc<Grids>,
-    pub sequencer: Sequencer,
-    pub range: SeqRange,
+    pub registry: Registry,
+    pub caps: Arc<CapMemory>,
+    pub snapshot: Snapshot,
+    pub scratch: Scratch,
     pub keys: KeyRing,
     /// The reconciler's books.
     pub books: Books,
@@ -86,23 +103,16 @@ pub struct Life {
 }
 
 impl Life {
-    pub fn start(
-        opened: Opened,
-        config: Config,
-        hot: Hot,
-        grids: Arc<Grids>,
-        books: Books,
-        keys: KeyRing,
-        clock: (i64, i64),
-    ) -> Result<Life, OpenError> {
+    /// `clock` is the world's time, and how far this process's is ahead of it.
+    pub fn start(opened: Opened, made: Made, seed: u64, clock: (i64, i64)) -> Result<Life, OpenError> {
         let (now, ahead_ms) = clock;
-        let epoch = hot.epoch();
+        let Made { config, hot, books, registry, caps, shared, keys } = made;
         let hot = Arc::new(Mutex::new(hot));
         let (seen, failed) = (Arc::new(Mutex::new(Seen::default())), Arc::new(AtomicBool::new(false)));
         let follower = LedgerFollower {
             hot: hot.clone(),
-            impressions: Arc::new(ImpressionStore::new(1)),
-            caps: Arc::default(),
+            impressions: shared.impressions.clone(),
+            caps: caps.clone(),
             counters: Counters::default(),
             token_lifetime_ms: config.token_lifetime_ms() + BITS_GRACE_MS,
             forget_at: UnixMs(0),
@@ -115,17 +125,17 @@ impl Life {
             Box::new(Watched { inner: follower, seen: seen.clone() }),
             Box::new(move |_| fail.store(true, Ordering::Relaxed)),
         )?;
-        Ok(Life {
+        let snapshot = Snapshot { catalog: Arc::default(), models: models(), shared: Arc::new(shared) };
+        let mut life = Life {
             config,
             log,
             writer,
             preparer,
             hot,
-            accounts: Vec::new(),
-            active: Vec::new(),
-            grids,
-            sequencer: Sequencer::new(NODE, epoch),
-            range: SeqRange::default(),
+            registry,
+            caps,
+            snapshot,
+            scratch: Scratch::new(seed),
             keys,
             books,
             reader: None,
@@ -135,7 +145,18 @@ impl Life {
             failed,
             clock,
             ahead_ms,
-        })
+        };
+        life.build_catalog();
+        Ok(life)
+    }
+
+    pub fn build_catalog(&mut self) {
+        let present: Vec<_> = self.registry.present.values().map(|p| (p.compiled.clone(), p.live.clone())).collect();
+        self.snapshot.catalog = Arc::new(Catalog::build(1, &present, |currency| self.config.rates.get(currency)));
+    }
+
+    pub fn impressions(&self) -> &ImpressionStore {
+        &self.snapshot.shared.impressions
     }
 
     pub fn now(&self) -> UnixMs {

@@ -1,18 +1,30 @@
-//! A simulated world around the production ledger, log, recovery, tokens and price claims: virtual clock, disk and
-//! network, everything drawn from one seed, one thread per world.
+//! A simulated world around the production `decide()`, ledger, log, recovery, tokens and price claims: virtual clock, disk
+//! and network, everything drawn from one seed, one thread per world.
+//!
+//! Campaigns bid per impression and per click, in two currencies, with frequency caps and without; exchanges pay for wins or
+//! bills, say nothing of wins, or encrypt their prices. What must hold after every step is in `check`, `journal` (money) and
+//! `users` (caps); `count` has what happened how often, and each of it must happen.
+//!
+//! Not here: pacing (`tests/pacing`), threads (`tests/loom`), sockets and SQLite (`tests/it`, `tests/kills`), caps that are
+//! edited, and nodes that share keys, a budget or leases: there are none yet, see `odd`.
 //!
 //! `SIM_SEED=n cargo test --test sim -- --nocapture` replays one seed; `SIM_SEEDS=100000` is the long mode.
 
+mod bids;
 mod books;
+mod campaigns;
 mod check;
 mod count;
 mod exchange;
 mod journal;
 mod life;
+mod odd;
 mod operator;
+mod price;
 mod process;
 mod restless;
 mod rules;
+mod users;
 mod world;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};

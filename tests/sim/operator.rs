@@ -1,9 +1,11 @@
 //! The operator: budgets raised and cut, daily caps, pauses, deletes and puts, in the order of `admin::edit`.
 
-use gavel::event::{CampaignSet, Event};
+use gavel::admin::campaigns::set_event;
+use gavel::bidding::campaign::{Campaign, Status};
+use gavel::event::Event;
 use gavel::eventlog::{AppendError, EventLog, LogState};
 use gavel::ids::CampaignNo;
-use gavel::money::Nanos;
+use gavel::tasks::follower::lock;
 
 use crate::count::Kind;
 use crate::life::Waits;
@@ -13,30 +15,16 @@ use crate::world::World;
 #[derive(Debug)]
 pub struct Edit {
     at: usize,
-    active: bool,
-    /// `None` for a delete, which leaves no serial number in the log.
-    serial: Option<u64>,
-}
-
-/// What stands for a campaign's JSON here: its status, and which edit it came with.
-fn json(active: bool, serial: u64) -> String {
-    format!("{} {serial}", if active { "active" } else { "paused" })
-}
-
-pub fn serial(json: &str) -> Option<u64> {
-    json.split_once(' ')?.1.parse().ok()
-}
-
-pub fn is_active(json: Option<&str>) -> bool {
-    json.is_none_or(|text| text.starts_with("active"))
+    /// Its number, and the campaign as it is put; `None` for a delete, which leaves no number in the log.
+    put: Option<(u64, Box<Campaign>)>,
 }
 
 impl World {
     pub fn edit(&mut self) {
         let at = self.rng.usize(..self.terms.len());
         let no = CampaignNo(at as u32);
-        let price = self.terms[at].price;
-        let amount = self.rng.i64(1..60) * price + self.rng.i64(0..price);
+        let unit = self.terms[at].unit;
+        let amount = self.rng.i64(1..60) * unit + self.rng.i64(0..unit);
         let what = self.rng.u32(..6);
         let Some(life) = &mut self.life else { return };
         // Edits are made one after the other.
@@ -46,12 +34,17 @@ impl World {
             return;
         }
         let day = self.terms[at].zone.local_hour(life.now()).day;
-        let (mut total, mut daily, mut active) = (book.total.0, book.daily.map(|n| n.0), life.active[at]);
+        let present = life.registry.present.get(self.terms[at].id);
+        assert_eq!(present.is_none(), book.deleted);
+        let mut active = present.is_some_and(|p| p.compiled.campaign.status == Status::Active);
+        let (mut total, mut daily) = (book.total.0, book.daily.map(|n| n.0));
         if what == 0 && !book.deleted {
             self.note(Kind::Delete);
-            let edit = Edit { at, active: false, serial: None };
             let life = self.life.as_mut().expect("it is running");
-            return life.append_durable(Waits::Edit { edit }, &[Event::CampaignDeleted { campaign: no }]);
+            return life.append_durable(
+                Waits::Edit { edit: Edit { at, put: None } },
+                &[Event::CampaignDeleted { campaign: no }],
+            );
         }
         let kind = match what {
             _ if book.deleted => {
@@ -63,7 +56,7 @@ impl World {
                 Kind::Raise
             }
             3 => {
-                total = (total - amount).max(0);
+                total = (total - amount).max(1);
                 Kind::Cut
             }
             4 => {
@@ -77,38 +70,54 @@ impl World {
         };
         self.note(kind);
         self.edits += 1;
-        let serial = self.edits;
-        let set = CampaignSet {
-            campaign: no,
-            id: book.id,
-            currency: book.currency,
-            total: Nanos(total),
-            daily: daily.map(Nanos),
-            day: Some(day),
-            json: Some(json(active, serial)),
-        };
-        let edit = Edit { at, active, serial: Some(serial) };
+        let campaign = self.terms[at].campaign(total, daily, active, self.edits);
         let life = self.life.as_mut().expect("it is running");
+        assert_eq!(life.registry.number(&campaign.id, campaign.currency), Ok(no));
+        let set = set_event(no, &campaign, Some(campaign.json.clone()), day);
+        let edit = Edit { at, put: Some((self.edits, Box::new(campaign))) };
         life.append_durable(Waits::Edit { edit }, &[Event::CampaignSet(set)]);
     }
 
+    /// As `admin::edit` goes on when the edit is durable.
     fn edited(&mut self, edit: Edit, result: Result<(), AppendError>) {
         if result.is_err() {
             return self.note(Kind::EditRefused);
         }
-        assert!(edit.serial.is_none_or(|n| self.journal.edits.contains(&n)), "an answered edit is not in the log");
-        let plan = self.plan(edit.at, edit.active);
+        let Edit { at, put } = edit;
+        let (no, id) = (CampaignNo(at as u32), self.terms[at].id);
+        let number = put.as_ref().map(|(number, _)| *number);
+        assert!(number.is_none_or(|n| self.journal.edits.contains(&n)), "an answered edit is not in the log");
         let Some(life) = &mut self.life else { return };
-        let no = CampaignNo(edit.at as u32);
-        life.active[edit.at] = edit.active;
-        let mut events = Vec::new();
-        life.with_hot(|hot| {
-            if edit.serial.is_some() {
-                hot.set_plan(no, plan);
+        let mut hot = lock(&life.hot);
+        // Only status, budget and name ever change.
+        let new_content = match put {
+            Some((_, campaign)) => {
+                let same_content = life.registry.present.contains_key(id);
+                life.registry.put(no, *campaign, same_content, &mut hot);
+                !same_content
             }
-            hot.look_after_lease_now(no, &mut events);
-        });
-        life.append_durable(Waits::Lease { events: events.clone() }, &events);
+            None => {
+                let deleted = life.registry.present.remove(id).expect("it was there");
+                deleted.live.set_active(false);
+                true
+            }
+        };
+        let mut events = Vec::new();
+        hot.look_after_lease_now(no, &mut events);
+        drop(hot);
+        life.append_durable(Waits::Lease { at, new_content, events: events.clone() }, &events);
+    }
+
+    /// The last of an edit: what other requests see of it.
+    fn leased(&mut self, at: usize, new_content: bool) {
+        let Some(life) = self.life.as_mut().filter(|_| new_content) else { return };
+        if let Some(present) = life.registry.present.get(self.terms[at].id) {
+            if let Some(memory) = present.compiled.campaign.cap_memory() {
+                life.caps.insert(present.compiled.no, memory);
+            }
+            self.journal.users.remembers(at as u32);
+        }
+        life.build_catalog();
     }
 
     /// What somebody waited for has been answered, or never will be.
@@ -124,13 +133,14 @@ impl World {
             },
             Waits::Notice { serial, packet } => self.notice_answered(serial, packet, result),
             Waits::Edit { edit } => self.edited(edit, result),
-            Waits::Lease { events } => {
+            Waits::Lease { at, new_content, events } => {
                 if result.is_err() {
                     self.note(Kind::LeaseRefused);
                     if let Some(life) = &self.life {
                         life.with_hot(|hot| hot.refused(&events));
                     }
                 }
+                self.leased(at, new_content);
             }
             Waits::Return => {}
         }

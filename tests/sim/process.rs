@@ -2,20 +2,21 @@
 
 use std::sync::Arc;
 
+use gavel::admin::campaigns::{CapMemory, Registry};
+use gavel::app::remember_impressions;
+use gavel::bidding::Shared;
+use gavel::bidding::key::UserKey;
 use gavel::clock::UnixMs;
-use gavel::event::{CampaignSet, Event};
 use gavel::eventlog::{AppendError, EventLog, OpenError, Opened, Prepared, SegmentLog, Step};
-use gavel::ids::CampaignNo;
 use gavel::ledger::bucket::Grids;
-use gavel::ledger::hot::Plan;
 use gavel::ledger::invariants;
+use gavel::ledger::sequence::Sequencer;
 use gavel::ledger::{Books, Hot, fold};
-use gavel::money::Nanos;
 use gavel::openrtb::token::KeyRing;
+use gavel::window::impressions::ImpressionStore;
 
 use crate::count::Kind;
-use crate::life::{Life, NODE, Waits};
-use crate::operator;
+use crate::life::{Life, Made, Waits};
 use crate::rules;
 use crate::world::World;
 
@@ -64,25 +65,35 @@ impl World {
         *shortest = Some(shortest.map_or(token_ms, |ms| ms.min(token_ms)));
         let lifetimes: Vec<_> = config.exchanges.iter().map(|e| e.lifetimes).collect();
         let grids = Arc::new(Grids::new(&lifetimes));
-        let mut hot = Hot::new(books.clone(), NODE, grids.clone(), config.promise());
-        let mut events = vec![hot.started()];
-        let (mut accounts, mut active) = (Vec::new(), Vec::new());
-        for at in 0..self.terms.len() {
-            let no = CampaignNo(at as u32);
-            let book = books.campaigns.get(&no);
-            if book.is_none() {
-                events.push(Event::CampaignSet(self.first_budget(at)));
+        let mut hot = Hot::new(books.clone(), config.node, grids.clone(), config.promise());
+        let (registry, mut events) = Registry::start(&config, &books, self.files.clone(), &mut hot, UnixMs(base));
+        events.insert(0, hot.started());
+        let (impressions, caps) = (Arc::new(ImpressionStore::new(1)), Arc::new(CapMemory::default()));
+        for present in registry.present.values() {
+            if let Some(memory) = present.compiled.campaign.cap_memory() {
+                caps.insert(present.compiled.no, memory);
             }
-            let bids = book.is_none_or(|b| !b.deleted && operator::is_active(b.json.as_deref()));
-            hot.set_plan(no, self.plan(at, bids));
-            accounts.push(hot.account(no));
-            active.push(bids);
         }
+        if remember_impressions(&opened, &impressions, &caps, UnixMs(base), token_ms).is_err() {
+            return false;
+        }
+        let is_present = |no: u32| registry.present.contains_key(self.terms[no as usize].id);
+        self.journal.users.read_back(UnixMs(base), (0..self.terms.len() as u32).filter(|no| !is_present(*no)));
+        let shared = Shared {
+            rates: config.rates.all().clone(),
+            grids,
+            sequencer: Sequencer::new(config.node, hot.epoch()),
+            impressions,
+            users: UserKey::new(&[3; 32]),
+            bid_for_unknown: config.caps.bid_for_unknown,
+            supply: None,
+            vendor: None,
+        };
         let keys = KeyRing::new(self.keys.clone()).expect("few keys with different ids");
-        let Ok(mut life) = Life::start(opened, config, hot, grids, books, keys, (self.now, base - self.now)) else {
+        let (made, seed) = (Made { config, hot, books, registry, caps, shared, keys }, self.rng.u64(..));
+        let Ok(mut life) = Life::start(opened, made, seed, (self.now, base - self.now)) else {
             return false;
         };
-        (life.accounts, life.active) = (accounts, active);
         life.append_durable(Waits::Start, &events);
         self.life = Some(life);
         for _ in 0..60 {
@@ -98,25 +109,6 @@ impl World {
             }
         }
         panic!("the start does not come to an end");
-    }
-
-    pub fn plan(&self, at: usize, active: bool) -> Plan {
-        Plan { zone: self.terms[at].zone.clone(), active, highest_bid: Nanos(self.terms[at].price) }
-    }
-
-    fn first_budget(&mut self, at: usize) -> CampaignSet {
-        let price = self.terms[at].price;
-        let total = price * self.rng.i64(20..400) + self.rng.i64(0..price);
-        let daily = (at != 1).then(|| Nanos(price * self.rng.i64(8..100)));
-        CampaignSet {
-            campaign: CampaignNo(at as u32),
-            id: self.terms[at].id.into(),
-            currency: self.terms[at].currency,
-            total: Nanos(total),
-            daily,
-            day: Some(self.terms[at].zone.local_hour(self.wall()).day),
-            json: None,
-        }
     }
 
     /// The whole log as it is now: it begins with all that any process ever saw applied.

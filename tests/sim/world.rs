@@ -3,13 +3,12 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use fastrand::Rng;
-use gavel::clock::Zone;
+use gavel::bidding::campaign::Campaign;
 use gavel::eventlog::mem::MemStorage;
 use gavel::eventlog::{LogConfig, Prepared, Step};
-use gavel::ids::Currency;
 use gavel::ledger::Books;
-use gavel::money::Rate;
 
+use crate::campaigns::{Terms, terms};
 use crate::count::{Counts, Kind};
 use crate::exchange::Packet;
 use crate::journal::Journal;
@@ -21,33 +20,14 @@ pub const BITS_GRACE_MS: i64 = 120_000;
 const STALL_MS: i64 = 8_000;
 const STEPS: usize = 260;
 
-/// What never changes about a campaign.
-pub struct Terms {
-    pub id: &'static str,
-    pub zone: Zone,
-    pub currency: Currency,
-    pub rate: Rate,
-    pub price: i64,
-}
-
-pub const EUR: Currency = Currency(*b"EUR");
-const EUR_RATE: Rate = Rate(1_085_000_000);
-
-fn terms() -> Vec<Terms> {
-    let zone = |name| Zone::named(name).expect("a zone of the bundled database");
-    vec![
-        Terms { id: "c-0", zone: Zone::utc(), currency: Currency::USD, rate: Rate::USD, price: 1_000_000 },
-        Terms { id: "c-1", zone: zone("America/New_York"), currency: EUR, rate: EUR_RATE, price: 2_500_001 },
-        Terms { id: "c-2", zone: zone("Asia/Kolkata"), currency: Currency::USD, rate: Rate::USD, price: 777_777 },
-    ]
-}
-
 pub struct World {
     pub rng: Rng,
     pub now: i64,
     pub disk: MemStorage,
     pub config: LogConfig,
     pub terms: Vec<Terms>,
+    /// The campaigns as the operator's files have them.
+    pub files: Vec<Campaign>,
     /// The book store, and what it held one save earlier.
     pub stored: Books,
     pub stored_before: Books,
@@ -78,12 +58,19 @@ impl World {
         let midnight = 1_700_006_400_000 + rng.i64(0..200) * 86_400_000;
         let zone_ms = [0, 5 * 3_600_000, -19_800_000][rng.usize(..3)];
         let now = midnight + zone_ms - rng.i64(0..60_000);
+        let terms = terms();
+        let first_budget = |t: &Terms| {
+            let total = t.unit * rng.i64(20..400) + rng.i64(0..t.unit);
+            t.campaign(total, t.has_daily.then(|| t.unit * rng.i64(8..100)), true, 0)
+        };
+        let files = terms.iter().map(first_budget).collect();
         let segment_bytes = [4_096, 8_192, 16_384][rng.usize(..3)];
         World {
             now,
             disk: MemStorage::default(),
             config: LogConfig { lanes: 2, lane_bytes: 8_192, segment_bytes, max_bytes: None },
-            terms: terms(),
+            terms,
+            files,
             stored: Books::default(),
             stored_before: Books::default(),
             life: None,
@@ -147,7 +134,8 @@ impl World {
 
     fn act(&mut self) {
         match self.rng.u32(..1_000) {
-            0..260 => self.bid(),
+            0..248 => self.bid(),
+            248..260 => self.track(),
             260..520 => self.write(),
             520..570 => self.prepare(),
             570..770 => self.deliver(),
@@ -157,7 +145,8 @@ impl World {
                 let ms = self.rng.i64(50..1_500);
                 self.wait(ms);
             }
-            880..900 => self.odd_token(),
+            880..897 => self.odd_token(),
+            897..900 => self.crowd(),
             900..920 => self.replay_old(),
             920..945 => self.edit(),
             945..957 => self.jump(),

@@ -126,6 +126,7 @@ pub const RULES: &[Rule] = &[
             ("benches/a.rs", "// SAFETY: a\n\nunsafe impl Send for A {}"),
             ("src/main.rs", "// SAFETY: a\nunsafe impl Send for A {}\nunsafe { f() }"),
             ("src/main.rs", "pub unsafe extern \"C\" fn f() {}"),
+            ("src/main.rs", "let f: unsafe extern \"C\" fn(u8) = g; unsafe { f(1) }"),
         ],
         good: &[
             ("src/main.rs", "// SAFETY: f needs nothing\n// of its caller\nunsafe { f() }"),
@@ -210,9 +211,7 @@ fn unfinished(file: &File) -> Vec<(usize, String)> {
 }
 
 fn undocumented_unsafe(file: &File) -> Vec<(usize, String)> {
-    // The type of a function that is unsafe to call is not a call.
-    let is_type = |code: &str| find_word(code, "unsafe extern").is_some() && code.contains(" fn(");
-    let holds = |code: &str| find_word(code, "unsafe").is_some() && !is_type(code);
+    let holds = |code: &str| find_word(&without_unsafe_types(code), "unsafe").is_some();
     let mut hits = hits(file, true, holds, "unsafe without a `// SAFETY:` comment");
     hits.retain(|(line, _)| !file.explained(*line, &["SAFETY", "# Safety"]));
     // The reason given for an unsafe impl is the reason of what stands in it.
@@ -224,6 +223,24 @@ fn undocumented_unsafe(file: &File) -> Vec<(usize, String)> {
         hits.retain(|(hit, _)| !(line..=end).contains(hit));
     }
     hits
+}
+
+/// The type of a function that is unsafe to call is not a call: the line without such types.
+fn without_unsafe_types(code: &str) -> String {
+    let mut rest = code;
+    let mut kept = String::new();
+    while let Some(at) = find_word(rest, "unsafe extern") {
+        let (before, found) = rest.split_at(at);
+        let (word, after) = found.split_at("unsafe".len());
+        kept += before;
+        let abi = after.trim_start().trim_start_matches("extern").trim_start();
+        let name = abi.strip_prefix('"').and_then(|abi| abi.split_once('"')).map_or(abi, |(_, rest)| rest);
+        match name.trim_start().strip_prefix("fn(") {
+            Some(arguments) => rest = arguments,
+            None => (kept, rest) = (kept + word, after),
+        }
+    }
+    kept + rest
 }
 
 fn too_long(file: &File) -> Vec<(usize, String)> {

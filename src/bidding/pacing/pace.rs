@@ -107,16 +107,17 @@ impl Pace {
         }
     }
 
-    /// Whether the plan leaves room for a bid of `cost`.
+    /// Whether the plan leaves room for a bid of `cost`; takes note when it does not.
     pub fn allows(&self, cost: Nanos) -> bool {
-        if !self.is_paced() {
-            return true;
-        }
-        let left = self.room();
-        if left < cost {
+        let allows = self.has_room(cost);
+        if !allows {
             note(&self.held);
         }
-        left >= cost
+        allows
+    }
+
+    pub fn has_room(&self, cost: Nanos) -> bool {
+        !self.is_paced() || self.room() >= cost
     }
 
     /// Counts a bid that was made.

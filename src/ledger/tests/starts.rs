@@ -1,7 +1,6 @@
 //! Leases of earlier starts: what those promised holds, whatever the next ones are told and however often they come.
 
 use super::*;
-use crate::ids::Epoch;
 use crate::ledger::starts::Starts;
 
 /// Starts anew after a crash, with a shorter life for bids than any test here waits.
@@ -97,10 +96,65 @@ fn the_log_shows_that_a_start_still_runs_only_while_something_waits_for_it() {
     assert_eq!(world.hot.view(NO).unwrap().withheld, Nanos::ZERO);
 }
 
+const DAY_MS: i64 = 86_400_000;
+const TOKEN_MS: i64 = 600_000;
+
+impl World {
+    /// What is forgotten now, as a minute before which all is.
+    fn forget(&mut self) -> Option<u32> {
+        let mut out = Vec::new();
+        assert!(self.hot.forget_older(TOKEN_MS, &mut out));
+        self.queue.extend(out.clone());
+        self.settle();
+        match out[..] {
+            [] => None,
+            [Event::ReservationsForgotten { before }] => Some(before),
+            _ => panic!("{out:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_clock_that_is_days_ahead_makes_no_bid_old() {
+    let mut world = World::new(1_000, None);
+    (0..2).for_each(|_| world.bid(Nanos(10)));
+    world.settle();
+    let bids = world.bids.clone();
+    world.now = world.now.plus(3 * DAY_MS);
+    world.step(&Step::Crash);
+    assert_eq!(world.forget(), None, "seconds ago, for all that anybody knows");
+    let skipped_ms = world.hot.books().starts.skipped_ms();
+    assert!((3 * DAY_MS..3 * DAY_MS + 1_000).contains(&skipped_ms[&Epoch(1)]), "{skipped_ms:?}");
+    assert_eq!(skipped_ms[&Epoch(2)], 0);
+    for _ in 0..2 {
+        world.queue.push_back(notice(NoticeKind::Bill, bids[0], 10));
+        world.settle();
+        assert_eq!(world.hot.view(NO).unwrap().spent, Nanos(10), "booked, and once");
+    }
+    // The first half of a token's life in this start, the second in the next, a day later by the clock.
+    world.step(&Step::Wait { ms: TOKEN_MS / 2 });
+    world.bid(Nanos(10));
+    world.settle();
+    let of_second = world.bids.last().unwrap().bid_at;
+    world.now = world.now.plus(DAY_MS);
+    world.step(&Step::Crash);
+    assert!(world.hot.books().starts.skipped_ms()[&Epoch(1)] > 4 * DAY_MS - 1_000);
+    world.step(&Step::Wait { ms: TOKEN_MS / 2 });
+    let before = world.forget().expect("the first start's bids are that old");
+    assert!(bids[1].bid_at.minutes() < before && before <= of_second.minutes(), "{before}");
+    world.queue.push_back(notice(NoticeKind::Bill, bids[1], 10));
+    world.settle();
+    assert_eq!(world.hot.view(NO).unwrap().spent, Nanos(10), "forgotten");
+    world.step(&Step::Wait { ms: TOKEN_MS });
+    assert!(world.forget().unwrap() > of_second.minutes());
+    world.step(&Step::Crash);
+    assert_eq!(world.hot.books().starts.known.len(), 2, "starts whose bids are forgotten are too");
+}
+
 #[test]
 fn a_start_that_the_books_do_not_know_may_have_promised_the_longest() {
     let mut starts = Starts { at: START, ..Starts::default() };
-    starts.begin(Epoch(2), PROMISE, START, |_| true);
+    starts.begin(Epoch(2), PROMISE, START, |_| true, 0);
     let until = starts.reclaim_at(Epoch(1), PROMISE.billable_ms);
     assert_eq!(until.since(START), Promise::UNKNOWN.billable_ms + 1);
 }

@@ -6,7 +6,8 @@
 
 use std::collections::BTreeMap;
 
-use super::tree::{Node, Tree};
+use super::Sum;
+use super::tree::{Node, Tree, Trees};
 
 /// No parent: a root.
 const NONE: u32 = u32::MAX;
@@ -15,7 +16,7 @@ const NONE: u32 = u32::MAX;
 #[derive(Debug, Default)]
 pub struct Paths {
     nodes: Vec<Step>,
-    /// What the roots come to.
+    /// What the roots and the margin come to.
     base: f64,
 }
 
@@ -29,9 +30,21 @@ struct Step {
 }
 
 impl Paths {
+    /// `None` where a score is not one sum of leaves' values.
+    pub fn new(trees: &Trees, orders: &[Vec<u32>]) -> Option<Paths> {
+        let mut paths = (trees.classes == 1 && trees.linear.is_empty()).then(Paths::default)?;
+        let narrow = matches!(trees.sum, Sum::F32(_));
+        let rounded = |value: f64| if narrow { f64::from(value as f32) } else { value };
+        trees.trees.iter().zip(orders).for_each(|(tree, order)| paths.add(tree, order, rounded));
+        if let Sum::F32(start) = &trees.sum {
+            paths.base += start.first().copied().map_or(0.0, f64::from);
+        }
+        Some(paths)
+    }
+
     /// Adds a tree whose nodes are laid out in this order, a node's children beside each other behind all that come
     /// before them. `rounded` is what a leaf's value is to the sum.
-    pub fn add(&mut self, tree: &Tree, order: &[u32], rounded: impl Fn(f64) -> f64) {
+    fn add(&mut self, tree: &Tree, order: &[u32], rounded: impl Fn(f64) -> f64) {
         let root = self.nodes.len();
         let mut steps: Vec<Step> = order.iter().map(|_| Step { parent: NONE, feature: NONE, value: 0.0 }).collect();
         let mut children: BTreeMap<usize, usize> = BTreeMap::new();
@@ -66,9 +79,9 @@ impl Paths {
     }
 
     /// Adds what led to these leaves to what each feature has.
-    pub fn explain(&self, arrived: &[u32], out: &mut [f64]) {
+    pub fn explain(&self, arrived: impl Iterator<Item = u32>, out: &mut [f64]) {
         for leaf in arrived {
-            let mut at = *leaf;
+            let mut at = leaf;
             while let Some(step) = self.nodes.get(at as usize).filter(|step| step.parent != NONE) {
                 if let (Some(sum), Some(parent)) =
                     (out.get_mut(step.feature as usize), self.nodes.get(step.parent as usize))

@@ -3,7 +3,7 @@
 use fastrand::Rng;
 
 use super::tree::{CategorySplit, Linear, Missing, NEAR_ZERO, Negative, Node, Tree, Trees};
-use super::{Forest, Precision, Scratch, Sum};
+use super::{Forest, Layout, Precision, Scratch, Sum};
 
 const FEATURES: usize = 5;
 const VALUES: [f64; 14] =
@@ -92,6 +92,24 @@ impl Model {
         }
     }
 
+    /// Whether each layout scores rows as this does.
+    fn check(&self, rows: &[f64], scratch: &mut Scratch, what: &str) {
+        let (features, classes) = (self.trees.features, self.trees.classes);
+        for precision in [Precision::F32, Precision::F64] {
+            for forest in layouts(&self.trees, precision) {
+                let mut raw = vec![0.0; rows.len() / features * classes];
+                forest.score(rows, &mut raw, scratch);
+                for (row, raw) in rows.chunks_exact(features).zip(raw.chunks_exact(classes)) {
+                    let row: Vec<f64> = row.iter().map(|&x| forest.rounded(x)).collect();
+                    let expected = self.sums(&row);
+                    let equal = raw.iter().zip(&expected).all(|(a, b)| same(*a, *b));
+                    let layout = forest.layout();
+                    assert!(equal, "{what}, {layout}, {precision:?}, {row:?}: {raw:?}, not {expected:?}");
+                }
+            }
+        }
+    }
+
     fn sums(&self, row: &[f64]) -> Vec<f64> {
         let mut sums = match &self.trees.sum {
             Sum::F32(start) => start.iter().map(|&start| f64::from(start)).collect(),
@@ -108,6 +126,11 @@ impl Model {
     }
 }
 
+/// Both that of this processor and the one for any.
+fn layouts(trees: &Trees, precision: Precision) -> [Forest; 2] {
+    [Forest::new(trees, precision).unwrap(), Forest::laid_out(trees, precision, Layout::walk).unwrap()]
+}
+
 fn same(a: f64, b: f64) -> bool {
     a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()
 }
@@ -121,55 +144,90 @@ fn any_forest_scores_as_its_trees_walked_one_by_one() {
         for (count, classes, linear) in [(1, 1, false), (7, 1, true), (16, 1, false), (21, 3, false), (40, 2, true)] {
             let sum = if rng.bool() && !linear { Sum::F32(vec![0.3; classes]) } else { Sum::F64 };
             let model = random(&mut rng, count, classes, sum, linear);
-            for precision in [Precision::F32, Precision::F64] {
-                let forest = Forest::new(&model.trees, precision).unwrap();
-                let rows: Vec<f64> = (0..FEATURES * 35).map(|_| rng.choice(VALUES).unwrap()).collect();
-                let mut raw = vec![0.0; 35 * classes];
-                forest.score(&rows, &mut raw, &mut scratch);
-                for (row, raw) in rows.chunks_exact(FEATURES).zip(raw.chunks_exact(classes)) {
-                    let row: Vec<f64> = row.iter().map(|&x| forest.rounded(x)).collect();
-                    let expected = model.sums(&row);
-                    let equal = raw.iter().zip(&expected).all(|(a, b)| same(*a, *b));
-                    assert!(equal, "round {round}, {count} trees, {precision:?}, {row:?}: {raw:?}, not {expected:?}");
-                }
-            }
+            let rows: Vec<f64> = (0..FEATURES * 35).map(|_| rng.choice(VALUES).unwrap()).collect();
+            model.check(&rows, &mut scratch, &format!("round {round}, {count} trees"));
         }
+    }
+}
+
+/// Splits of one feature each, the next one always beyond the same side, and a leaf behind each.
+fn comb(splits: i32, feature: u32, to_left: bool, threshold: impl Fn(i32) -> f64) -> Tree {
+    let mut nodes = Vec::new();
+    for split in 0..splits {
+        let (leaf, next) = (2 * split + 1, 2 * split + 2);
+        let (left, right) = if to_left { (next, leaf) } else { (leaf, next) };
+        let missing = if split % 2 == 0 { Missing::Left } else { Missing::Right };
+        nodes.push(Node::AtMost { feature, at: threshold(split), missing, left, right });
+        nodes.push(Node::Leaf { value: f64::from(split) });
+    }
+    nodes.push(Node::Leaf { value: -1.0 });
+    Tree { class: 0, nodes }
+}
+
+fn numeric(features: usize, trees: Vec<Tree>) -> Model {
+    let (sum, negative) = (Sum::F64, Negative::Unknown);
+    let trees = Trees { trees, features, classes: 1, sum, negative, categories: Vec::new(), linear: Vec::new() };
+    Model { trees }
+}
+
+#[test]
+fn a_tree_of_any_depth_arrives() {
+    let rows: Vec<f64> = (-1..66).map(f64::from).chain([f64::NAN, f64::INFINITY]).collect();
+    let all = [0, 1, 17, 2, 15, 16, 31, 32, 33, 62, 63, 64, 65];
+    for &splits in if cfg!(miri) { &all[..3] } else { &all[..] } {
+        let trees = [false, true]
+            .map(|to_left| comb(splits, 0, to_left, |split| f64::from(if to_left { splits - split } else { split })));
+        let model = numeric(1, trees.into());
+        model.check(&rows, &mut Scratch::default(), &format!("combs of {splits} splits"));
+    }
+}
+
+#[test]
+fn features_of_any_number_and_thresholds_of_any_number_compare() {
+    let rng = &mut Rng::with_seed(3);
+    // One feature with more thresholds than a byte counts; more features than fit into one lookup, and into two.
+    let all = [(1, 5), (1, 10), (40, 90), (64, 300), (70, 300)];
+    for &(features, trees) in if cfg!(miri) { &all[..1] } else { &all[..] } {
+        let combs = (0..trees).map(|tree| {
+            let first = f64::from(tree) * 60.0;
+            comb(if features == 1 { 60 } else { 2 }, tree as u32 % features, false, |split| first + f64::from(split))
+        });
+        let model = numeric(features as usize, combs.collect());
+        let fits = model.trees.features <= 64;
+        let layout = layouts(&model.trees, Precision::F64)[0].layout();
+        let here = if cfg!(miri) { "" } else { layout };
+        assert!(fits || !here.starts_with("bytes"), "{features} features");
+        let count = if cfg!(miri) { 2 } else { 50 };
+        let value = |rng: &mut Rng| match rng.u8(..10) {
+            0 => f64::NAN,
+            1 => f64::NEG_INFINITY,
+            _ => f64::from(rng.i32(-1..20_000)) * 0.5,
+        };
+        let rows: Vec<f64> = (0..features * count).map(|_| value(rng)).collect();
+        model.check(&rows, &mut Scratch::default(), &format!("{features} features"));
     }
 }
 
 #[test]
 fn indices_that_do_not_fit_into_16_bits_make_a_wide_layout() {
-    // A comb of 40,000 leaves, each with a value of its own.
-    let mut nodes = Vec::new();
-    for leaf in 0..40_000 {
-        let at = nodes.len() as i32;
-        let threshold = f64::from(leaf) + 0.5;
-        nodes.push(Node::AtMost { feature: 0, at: threshold, missing: Missing::Left, left: at + 1, right: at + 2 });
-        nodes.push(Node::Leaf { value: f64::from(leaf) });
-    }
-    nodes.push(Node::Leaf { value: -1.0 });
-    let trees = Trees {
-        trees: vec![Tree { class: 0, nodes }],
-        features: 1,
-        classes: 1,
-        sum: Sum::F32(vec![0.0]),
-        negative: Negative::Unknown,
-        categories: Vec::new(),
-        linear: Vec::new(),
-    };
-    let forest = Forest::new(&trees, Precision::F32).unwrap();
-    assert!(forest.layout().contains("wide"));
-    let rows = [0.0, 39_999.0, 12_345.2, 1e9, f64::NAN];
-    let mut raw = [0.0; 5];
     if cfg!(miri) {
         return;
     }
+    let mut model = numeric(1, vec![comb(40_000, 0, false, |split| f64::from(split) + 0.5)]);
+    model.trees.sum = Sum::F32(vec![0.0]);
+    let forest = Forest::new(&model.trees, Precision::F32).unwrap();
+    assert!(forest.layout().contains("wide"));
+    let rows = [0.0, 39_999.0, 12_345.2, 1e9, f64::NAN];
+    let mut raw = [0.0; 5];
     forest.score(&rows, &mut raw, &mut Scratch::default());
     assert_eq!(raw, [0.0, 39_999.0, 12_345.0, -1.0, 0.0]);
 }
 
 #[test]
 fn a_table_of_categories_is_bounded() {
+    if cfg!(miri) {
+        return;
+    }
     // Each split lists a category of its own: the table grows with their square.
     let count = 60_000u32;
     let mut nodes: Vec<Node> = (0..count)
@@ -196,9 +254,6 @@ fn a_table_of_categories_is_bounded() {
         categories: (0..count).collect(),
         linear: Vec::new(),
     };
-    if cfg!(miri) {
-        return;
-    }
     let fault = Forest::new(&trees, Precision::F64).unwrap_err().to_string();
     assert!(fault.contains("category splits of feature 0"), "{fault}");
 }
@@ -210,9 +265,9 @@ fn what_features_added_sums_to_the_score() {
         let sum = if round % 2 == 0 { Sum::F32(vec![0.25]) } else { Sum::F64 };
         let model = random(rng, [1, 7, 40][round % 3], 1, sum, false);
         let precision = if rng.bool() { Precision::F32 } else { Precision::F64 };
-        let forest = Forest::new(&model.trees, precision).unwrap();
+        let forests = layouts(&model.trees, precision);
         let (mut scratch, mut raw) = (Scratch::default(), [0.0]);
-        for _ in 0..20 {
+        for forest in forests.iter().cycle().take(20) {
             let row: Vec<f64> = (0..FEATURES).map(|_| VALUES[rng.usize(..VALUES.len())]).collect();
             forest.score(&row, &mut raw, &mut scratch);
             let mut added = [0.0; FEATURES];

@@ -91,6 +91,11 @@ pub struct Linear {
 /// LightGBM takes values this near to zero for zero.
 pub const NEAR_ZERO: f32 = 1e-35;
 
+/// Whether missing type zero takes it for missing.
+pub fn absent(x: f64) -> bool {
+    x.is_nan() || x.abs() <= f64::from(NEAR_ZERO)
+}
+
 impl Node {
     pub fn children(&self) -> Option<(i32, i32)> {
         match self {

@@ -1,6 +1,5 @@
 //! Trees as they lie in memory, rows through them, and the sums.
 
-use super::paths::Paths;
 use super::slots::Slots;
 use super::steps::{Index, Lane, Nodes, SIDE, Split};
 use super::tree::{Linear, Node, Trees};
@@ -21,8 +20,6 @@ pub struct Walk<L, I> {
     sum: Sum,
     classes: usize,
     leaves: Leaves,
-    /// Where a score is one sum of leaves' values.
-    paths: Option<Paths>,
 }
 
 /// What a leaf's `at` stands for.
@@ -96,16 +93,10 @@ impl<L: Lane, I: Index> Walk<L, I> {
         for (place, &tree) in by_depth.iter().enumerate() {
             sums[tree as usize].0 = place as u32;
         }
-        let mut paths = (trees.classes == 1 && trees.linear.is_empty()).then(Paths::default);
-        if let Some(paths) = &mut paths {
-            let narrow = matches!(trees.sum, Sum::F32(_));
-            let rounded = |value: f64| if narrow { f64::from(value as f32) } else { value };
-            trees.trees.iter().zip(orders).for_each(|(tree, order)| paths.add(tree, order, rounded));
-        }
         let walks = by_depth.iter().map(|&tree| walks[tree as usize]).collect();
         let nodes = Nodes::new(nodes, slots.len(), slots.first_word());
         let (sum, classes) = (trees.sum.clone(), trees.classes);
-        Ok(Walk { nodes, slots, walks, sums, sum, classes, leaves, paths })
+        Ok(Walk { nodes, slots, walks, sums, sum, classes, leaves })
     }
 
     pub fn score(&self, rows: &[f64], features: usize, raw: &mut [f64], precision: Precision, room: &mut Room<L>) {
@@ -137,15 +128,9 @@ impl<L: Lane, I: Index> Walk<L, I> {
         }
     }
 
-    /// What each feature added to the row that was scored last, alone; and what all scores begin with.
-    pub fn explain(&self, room: &Room<L>, out: &mut [f64]) -> Option<f64> {
-        let paths = self.paths.as_ref()?;
-        paths.explain(&room.at, out);
-        let margin = match &self.sum {
-            Sum::F32(start) => f64::from(*start.first()?),
-            Sum::F64 => 0.0,
-        };
-        Some(paths.base() + margin)
+    /// The nodes at which the row arrived that was scored last, alone.
+    pub fn arrived<'r>(&self, room: &'r Room<L>) -> impl Iterator<Item = u32> + 'r {
+        room.at.iter().copied()
     }
 
     fn batches<S: Copy + Into<f64>>(
@@ -221,10 +206,10 @@ impl<L: Lane, I: Index> Walk<L, I> {
 /// Rows of features, one after another.
 #[derive(Clone, Copy)]
 pub struct Rows<'r> {
-    rows: &'r [f64],
-    features: usize,
+    pub rows: &'r [f64],
+    pub features: usize,
     /// Whether features are rounded to f32.
-    narrow: bool,
+    pub narrow: bool,
 }
 
 impl Rows<'_> {

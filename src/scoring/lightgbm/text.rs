@@ -83,6 +83,9 @@ impl<'t> Section<'t> {
     }
 }
 
+/// Most categories that all splits of a model list, 64 MB of them: a word of a few digits stands for up to 32.
+pub const MAX_LISTED: usize = 16 << 20;
+
 /// The category sets of one tree: bits in words.
 pub struct Sets {
     boundaries: Vec<usize>,
@@ -111,6 +114,11 @@ impl Sets {
         let Some(words) = self.words.get(self.boundaries[set]..self.boundaries[set + 1]) else {
             return fault("is out of range");
         };
+        // Before there is room for them.
+        let listed = words.iter().fold(0, |sum, word| sum + word.count_ones() as usize);
+        if listed > MAX_LISTED - out.len().min(MAX_LISTED) {
+            return fault(&format!("makes more than {MAX_LISTED} categories in all"));
+        }
         for (place, word) in (0u32..).zip(words) {
             out.extend((0..32).filter(|bit| word >> bit & 1 == 1).map(|bit| place * 32 + bit));
         }
@@ -121,6 +129,18 @@ impl Sets {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn more_categories_than_are_held_are_refused_before_there_is_room_for_them() {
+        let (mut out, mut refused) = (Vec::new(), 0);
+        for _ in 0..5 {
+            let words = vec![u32::MAX; MAX_LISTED / 32 / 4];
+            let mut sets = Sets { taken: vec![false; 2], boundaries: vec![0, words.len()], words };
+            refused += sets.take(0.0, &mut out).is_err_and(|fault| fault.message.contains("more than")) as usize;
+        }
+        assert_eq!((refused, out.len()), (1, MAX_LISTED), "four fit");
+        assert!(out.capacity() <= 2 * MAX_LISTED);
+    }
 
     #[test]
     fn sets_that_do_not_exist_are_refused_however_large_their_number() {

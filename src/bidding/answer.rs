@@ -230,8 +230,8 @@ impl Ask<'_, '_> {
         };
         let served = match &creative.kind {
             Kind::Banner { .. } => Served::AsIs,
-            Kind::Video { spot, .. } => Served::Spot(vast::choose(spot, formats.video(imp)?)?),
-            Kind::Audio { spot } => Served::Spot(vast::choose(spot, formats.audio(imp)?)?),
+            Kind::Video { spot, .. } => Served::Spot(vast::choose(spot, imp.video.as_deref()?, &formats.video)?),
+            Kind::Audio { spot } => Served::Spot(vast::choose(spot, imp.audio.as_deref()?, &formats.audio)?),
             Kind::Native { .. } => Served::Native(Box::new(formats.markup(imp)?.clone())),
         };
         let deal = best.deal.map(usize::from);

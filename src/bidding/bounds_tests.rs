@@ -178,25 +178,29 @@ fn equal_impressions_are_lost_for_equal_reasons() {
 
 #[test]
 fn lists_of_a_request_are_walked_once_and_not_for_each_campaign() {
-    let numbers: Vec<i64> = (100..10_100).collect();
+    // Those of the creatives are among the low ones.
+    let (low, high): (Vec<i64>, Vec<i64>) = ((2..10_000).collect(), (100..10_000).collect());
     let many = |what: &str| (0..1_000).map(|i| format!("{what}{i}")).collect::<Vec<_>>();
     let deals = ["d".to_owned()];
     let video = json!({
         "id": "v", "type": "video", "w": 640, "h": 360, "duration_s": 15, "adomain": ["acme.com"], "protocols": [2, 3],
-        "media": [{"url": "https://a.example/a.mp4", "mime": "video/mp4", "w": 640, "h": 360}],
+        "attr": [7], "media": [{"url": "https://a.example/a.mp4", "mime": "video/mp4", "w": 640, "h": 360}],
     });
-    let offer = json!({
-        "mimes": many("video/x-"), "battr": numbers, "protocols": numbers, "rqddurs": numbers, "delivery": numbers,
-    });
+    let offer = |mimes: Vec<String>, battr: &[i64]| {
+        let lists =
+            json!({"mimes": mimes, "battr": battr, "protocols": low, "rqddurs": low, "delivery": low, "w": 1, "h": 1});
+        json!({"id": "1", "video": lists})
+    };
     let mut of_deal = imp(0, json!({}));
     of_deal["pmp"] = json!({"private_auction": 1, "deals": [{"id": "d", "wadomain": many("other")}]});
-    let mut fitting = offer.clone();
-    (fitting["rqddurs"], fitting["protocols"], fitting["delivery"]) = (json!([15]), json!([2]), json!([2]));
+    let (no_mime, mut mimes) = (offer(many("video/x-"), &high), many("video/x-"));
+    mimes.push("video/mp4".to_owned());
     for (creative, deals, imp, reason) in [
-        (banner(), &[][..], imp(0, json!({"battr": numbers})), None),
+        (banner(), &[][..], imp(0, json!({"battr": high})), None),
         (banner(), &deals[..], of_deal, Some(Reason::Floor)),
-        (video.clone(), &[][..], json!({"id": "1", "video": offer}), Some(Reason::Creative)),
-        (video, &[][..], json!({"id": "1", "video": fitting}), Some(Reason::Creative)),
+        (video.clone(), &[][..], no_mime, Some(Reason::Creative)),
+        (video.clone(), &[][..], offer(mimes.clone(), &low), Some(Reason::BlockedAttribute)),
+        (video, &[][..], offer(mimes, &high), None),
     ] {
         let mut world = World::alike(500, &creative, deals);
         let mut request = request(vec![imp]);

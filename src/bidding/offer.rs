@@ -1,18 +1,15 @@
 //! What one impression offers and asks: formats, bitmaps, floors.
 
-use std::cell::OnceCell;
-
 use foldhash::HashMap;
 use smallvec::SmallVec;
 
-use super::campaign::inventory_key;
 use super::catalog::Layer;
 use super::compiled::{AUDIO, CompiledCreative, NATIVE, VIDEO};
 use super::creative::Creative;
 use super::decide::Ask;
 use super::index::{ATTRIBUTES, Attribute};
-use super::key::{KeySet, key, size_key};
-use super::player::{Numbers, Player};
+use super::key::{key, size_key};
+use super::lists::{Numbers, SpotLists, Texts};
 use super::reason::Reason;
 use super::subject::Subject;
 use crate::ids::Currency;
@@ -24,12 +21,12 @@ use crate::openrtb::native::NativeRequest;
 /// What an impression offers, as values of the index.
 pub(super) struct Formats {
     pub values: SmallVec<[u64; 8]>,
-    // Worked out when the first creative asks, for all of them.
+    /// Decoded when the first native creative asks.
     markup: Option<Option<NativeRequest>>,
-    video: Option<Player>,
-    audio: Option<Player>,
-    banner_battr: Option<Numbers>,
-    native_battr: Option<Numbers>,
+    pub video: SpotLists,
+    pub audio: SpotLists,
+    pub banner_battr: Numbers,
+    pub native_battr: Numbers,
     /// How long a spot may be at most, whatever the impression says: what is left of a dynamic pod.
     pub left_s: u32,
     /// Types of banners that are blocked: bit n is type n.
@@ -52,34 +49,13 @@ impl Formats {
         Formats {
             values,
             markup: None,
-            video: None,
-            audio: None,
-            banner_battr: None,
-            native_battr: None,
+            video: SpotLists::default(),
+            audio: SpotLists::default(),
+            banner_battr: Numbers::default(),
+            native_battr: Numbers::default(),
             left_s: u32::MAX,
             btypes,
         }
-    }
-
-    pub fn video(&mut self, imp: &Imp) -> Option<&Player> {
-        let offered = imp.video.as_ref()?;
-        Some(self.video.get_or_insert_with(|| Player::of(offered)))
-    }
-
-    pub fn audio(&mut self, imp: &Imp) -> Option<&Player> {
-        let offered = imp.audio.as_ref()?;
-        Some(self.audio.get_or_insert_with(|| Player::of(offered)))
-    }
-
-    /// The attributes that are blocked for banners.
-    pub fn banner_battr(&mut self, imp: &Imp) -> &Numbers {
-        let list = || imp.banner.as_ref().map(|banner| Numbers::of(banner.battr)).unwrap_or_default();
-        self.banner_battr.get_or_insert_with(list)
-    }
-
-    pub fn native_battr(&mut self, imp: &Imp) -> &Numbers {
-        let list = || imp.native.as_ref().map(|native| Numbers::of(native.battr)).unwrap_or_default();
-        self.native_battr.get_or_insert_with(list)
     }
 
     pub fn markup(&mut self, imp: &Imp) -> Option<&NativeRequest> {
@@ -231,19 +207,16 @@ pub(super) struct WantedDeal {
     pub position: usize,
     /// The floor is the price (AdCOM 1.0, list of auction types: 3).
     pub fixed: bool,
-    /// Whose ads it is for, worked out when the first creative asks.
-    advertisers: OnceCell<KeySet>,
+    /// Whose ads it is for.
+    advertisers: Texts,
 }
 
 impl WantedDeal {
     /// Whether it is for the creative's advertiser.
     pub fn is_for(&self, imp: &Imp, creative: &Creative) -> bool {
         let Some(deal) = imp.pmp.as_ref().and_then(|pmp| pmp.deals.get(self.position)) else { return true };
-        deal.wadomain.is_empty() || {
-            let list = || KeySet::of_keys(deal.wadomain.iter().map(|domain| key(&inventory_key(&domain))).collect());
-            let allowed = self.advertisers.get_or_init(list);
-            creative.adomain.iter().any(|domain| allowed.contains(key(domain)))
-        }
+        deal.wadomain.is_empty()
+            || creative.adomain.iter().any(|domain| self.advertisers.have_domain(deal.wadomain, domain))
     }
 }
 
@@ -374,7 +347,7 @@ impl Floors {
                 // Of one id the first counts.
                 if is_ours && !deals.iter().any(|want| want.deal.as_ref().is_some_and(|deal| deal.key == key)) {
                     let fixed = deal.at == Some(3) && deal.bidfloor > 0.0;
-                    let wanted = WantedDeal { key, position, fixed, advertisers: OnceCell::new() };
+                    let wanted = WantedDeal { key, position, fixed, advertisers: Texts::default() };
                     deals.extend(Want::of(imp, Some((wanted, deal)), rates, rate));
                 }
             }

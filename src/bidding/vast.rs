@@ -5,7 +5,8 @@ use std::fmt::Write;
 use smallvec::SmallVec;
 
 use super::creative::{Creative, Kind, Markup, Media, Spot};
-use super::player::Player;
+use super::lists::SpotLists;
+use crate::openrtb::audio_video::AudioVideo;
 
 /// OpenRTB protocol of built VAST where a creative names none: VAST 3.0, which every player in use reads.
 pub const DEFAULT_PROTOCOL: u16 = 3;
@@ -19,6 +20,9 @@ const VERSIONS: &[(&str, u16, u16)] =
 /// Those that are built: 1.0 has another root.
 const BUILT: &[(&str, u16, u16)] = VERSIONS.split_at(1).1;
 
+/// How media files are delivered: progressively (AdCOM 1.0, list of delivery methods).
+const PROGRESSIVE: i64 = 2;
+
 /// How a spot is served to one impression.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Choice {
@@ -29,25 +33,25 @@ pub struct Choice {
 }
 
 /// What of a spot fits an impression by protocol, file type, bitrate and delivery (OpenRTB 2.6 sections 3.2.7 and 3.2.8).
-pub fn choose(spot: &Spot, player: &Player) -> Option<Choice> {
-    let protocol = protocol_for(spot, player)?;
+pub fn choose(spot: &Spot, offered: &AudioVideo, lists: &SpotLists) -> Option<Choice> {
+    let protocol = protocol_for(spot, offered, lists)?;
     let mut files = SmallVec::new();
     match &spot.markup {
         Markup::Media(media) => {
-            if !player.progressive {
+            if !offered.delivery.is_empty() && !lists.delivery.have(offered.delivery, PROGRESSIVE) {
                 return None;
             }
-            files.extend((0..media.len() as u8).filter(|at| file_fits(&media[usize::from(*at)], player)));
+            files.extend((0..media.len() as u8).filter(|at| file_fits(&media[usize::from(*at)], offered, lists)));
             if files.is_empty() {
                 return None;
             }
-            if let (Some(w), Some(h)) = (player.w, player.h) {
+            if let (Some(w), Some(h)) = (offered.w, offered.h) {
                 files.sort_by_key(|at| distance(&media[usize::from(*at)], w, h));
             }
         }
         Markup::Vast(_) | Markup::Wrapper(_) => {
             let known = !spot.mimes.is_empty();
-            if known && !spot.mimes.iter().any(|m| player.has_mime(m)) {
+            if known && !spot.mimes.iter().any(|m| lists.mimes.have(offered.mimes, m)) {
                 return None;
             }
         }
@@ -56,13 +60,13 @@ pub fn choose(spot: &Spot, player: &Player) -> Option<Choice> {
 }
 
 /// The protocol to be served as: of those that both sides have, 3.0 or else the newest.
-fn protocol_for(spot: &Spot, player: &Player) -> Option<Option<u16>> {
+fn protocol_for(spot: &Spot, offered: &AudioVideo, lists: &SpotLists) -> Option<Option<u16>> {
     let own = spot.protocols.iter().copied().filter(|p| can_be(&spot.markup, *p));
-    let both = own.filter(|p| player.protocols.is_empty() || player.protocols.contains(i64::from(*p)));
+    let both = own.filter(|p| offered.protocols.is_empty() || lists.protocols.have(offered.protocols, i64::from(*p)));
     let best = both.max_by_key(|p| if [DEFAULT_PROTOCOL, DEFAULT_WRAPPER].contains(p) { u16::MAX } else { *p });
     match best {
         Some(protocol) => Some(Some(protocol)),
-        None if player.protocols.is_empty() => Some(spot.protocols.first().copied()),
+        None if offered.protocols.is_empty() => Some(spot.protocols.first().copied()),
         None => None,
     }
 }
@@ -76,8 +80,11 @@ pub fn can_be(markup: &Markup, protocol: u16) -> bool {
     }
 }
 
-fn file_fits(file: &Media, player: &Player) -> bool {
-    player.has_mime(&file.mime) && player.allows_bitrate(file.bitrate_kbps)
+/// A file whose bitrate nobody knows does not fit where that is bounded.
+fn file_fits(file: &Media, offered: &AudioVideo, lists: &SpotLists) -> bool {
+    let bounds = offered.minbitrate.unwrap_or(0)..=offered.maxbitrate.filter(|most| *most > 0).unwrap_or(u32::MAX);
+    let bounded = *bounds.start() > 0 || *bounds.end() < u32::MAX;
+    lists.mimes.have(offered.mimes, &file.mime) && file.bitrate_kbps.map_or(!bounded, |rate| bounds.contains(&rate))
 }
 
 /// How badly a file fits a player: the largest that does not exceed it is best, then the least that does.
@@ -296,7 +303,8 @@ mod tests {
                 format!(r#"{{"id":"r","imp":[{{"id":"1","video":{{"mimes":["video/mp4"],"protocols":{offered}}}}}]}}"#);
             let request = crate::openrtb::parse(body.as_bytes()).unwrap();
             let Kind::Video { spot, .. } = creative(own).kind else { panic!() };
-            choose(&spot, &Player::of(request.imp[0].video.as_ref().unwrap())).map(|choice| choice.protocol.unwrap())
+            choose(&spot, request.imp[0].video.as_ref().unwrap(), &SpotLists::default())
+                .map(|choice| choice.protocol.unwrap())
         };
         assert_eq!(chosen(&[2, 3, 7], "[2,3,7]"), Some(3));
         assert_eq!(chosen(&[2, 7, 13], "[2,7,13]"), Some(13));

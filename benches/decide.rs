@@ -6,6 +6,7 @@
 mod support;
 
 use std::hint::black_box;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,8 @@ use gavel::bidding::{Catalog, ExchangeTerms, Reason, Scratch, Shared, Snapshot, 
 use gavel::clock::UnixMs;
 use gavel::config::Config;
 use gavel::event::{Offset, Promise, Stamped};
+use gavel::fraud::traffic::read::{Entries, Kind};
+use gavel::fraud::traffic::{self, Activity};
 use gavel::ids::{Currency, NodeId};
 use gavel::ledger::bucket::{Grids, Lifetimes, Ring};
 use gavel::ledger::sequence::Sequencer;
@@ -26,6 +29,7 @@ use gavel::ledger::{Books, Hot};
 use gavel::money::{Nanos, Rate};
 use gavel::openrtb::parse;
 use gavel::window::impressions::ImpressionStore;
+use gavel::window::rate::Rates;
 use support::campaigns::{Mix, NARROW, USUAL, WIDE, campaign};
 use support::requests::request;
 
@@ -81,6 +85,7 @@ fn snapshot(campaigns: &Ready, grids: Arc<Grids>) -> Snapshot {
         users: UserKey::new(&[0; 32]),
         bid_for_unknown: false,
         supply: None,
+        screen: None,
         vendor: None,
     };
     Snapshot { catalog: Arc::new(build(campaigns)), models: Arc::default(), shared: Arc::new(shared) }
@@ -158,6 +163,41 @@ fn deciding(c: &mut Criterion) {
     }
 }
 
+/// Telling traffic of people from other traffic, by lists as long as the public ones.
+fn screening(c: &mut Criterion) {
+    let mut rng = fastrand::Rng::with_seed(1);
+    let mut entries = Entries::default();
+    let ranges = (0..10_000).map(|_| format!("{}/{}\n", Ipv4Addr::from(rng.u32(..1 << 31)), rng.u8(16..=28)));
+    let mut ranges: String = ranges.collect();
+    (0..3_000).for_each(|_| ranges.push_str(&format!("{}/{}\n", Ipv6Addr::from(rng.u128(..)), rng.u8(32..=56))));
+    let crawlers: String = (0..1_400).map(|i| format!("Crawler{i}-bot\n")).collect();
+    let publishers: String = (0..10_000).map(|i| format!("bad{i}.example\n")).collect();
+    for (kind, text) in [(Kind::DataCentres, &ranges), (Kind::Crawlers, &crawlers), (Kind::Publishers, &publishers)] {
+        entries.add(kind, text).unwrap_or_else(|faults| panic!("{faults:?}"));
+    }
+    let lists = entries.lists().expect("lists");
+    let activity = Activity { by_ip: Some(Rates::new(60_000, 8 << 20, NOW)), by_user: None };
+    let bodies: Vec<String> = (0..REQUESTS).map(request).collect();
+    let requests: Vec<_> = bodies.iter().map(|body| parse(body.as_bytes()).expect("a valid request")).collect();
+    let mut group = c.benchmark_group("screen");
+    let mut at = 0;
+    group.bench_function("a request", |b| {
+        b.iter(|| {
+            at = (at + 1) % REQUESTS;
+            traffic::request(&lists, &activity, "demo", black_box(&requests[at]), NOW.plus(at as i64)).is_ok()
+        });
+    });
+    let agents: Vec<String> =
+        (0..65_536).map(|i| format!("{} Build/{i}", requests[0].device.ua.as_deref().unwrap_or(""))).collect();
+    group.bench_function("a user agent that was not seen lately", |b| {
+        b.iter(|| {
+            at = (at + 1) % agents.len();
+            lists.crawlers.knows(black_box(&agents[at]))
+        });
+    });
+    group.finish();
+}
+
 fn reserving(c: &mut Criterion) {
     let (campaigns, grids) = campaigns(1, |i| campaign(i, WIDE));
     let account = &campaigns[0].1.account;
@@ -195,5 +235,5 @@ fn building(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, deciding, reserving, building);
+criterion_group!(benches, screening, deciding, reserving, building);
 criterion_main!(benches);

@@ -1,10 +1,19 @@
 //! The composition root: the only file that knows everybody. Start order, and shutdown in reverse.
 
+mod checkpoint;
+mod recovery;
+mod reload;
+
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
+use arc_swap::ArcSwap;
+pub use recovery::{Progress, remember_impressions};
+use recovery::{Remembered, catch_up, go_on_from, not_begun, open_log, remember};
+use reload::Reloaded;
 use tokio::sync::Semaphore;
 
 use crate::admin::campaigns::{CapMemory, Registry};
@@ -12,34 +21,34 @@ use crate::admin::catalogs::Catalogs;
 use crate::admin::fraud::FraudEdits;
 use crate::admin::listener::Listener;
 use crate::admin::models::ModelApi;
-use crate::admin::{Admin, Campaigns, catalog_files, supply_files};
-use crate::bidding::{Catalog, ExchangeTerms, Shared, key};
-use crate::bookstore::{BookStore, SqliteBooks};
+use crate::admin::{Admin, Campaigns, catalog_files, supply_files, traffic_files};
+use crate::bidding::{Catalog, ExchangeTerms, Screen, Shared, key};
+use crate::bookstore::SqliteBooks;
 use crate::clock::{SystemClock, UnixMs};
-use crate::config::{self, Config};
+use crate::config::{self, Config, RawConfig};
+use crate::event::fraud::FraudEvent;
 use crate::event::{Event, Offset};
-use crate::eventlog::{AppendError, DirStorage, EventLog, LogConfig, Opened, SegmentLog};
-use crate::fraud::engine::{Edits, Engine, Following};
-use crate::fraud::policy::{Lists, first_lists};
-use crate::fraud::store::Bounds;
-use crate::fraud::{self, Policy, Velocity};
+use crate::eventlog::EventLog;
+use crate::fraud::engine::{Engine, Following};
+use crate::fraud::traffic::{Activity, Lists as TrafficLists};
+use crate::ledger::Hot;
 use crate::ledger::bucket::{Grids, Lifetimes};
-use crate::ledger::reservation::{Bits, step};
 use crate::ledger::sequence::Sequencer;
-use crate::ledger::{Books, Hot, fold_on};
 use crate::modelstore::ModelStore;
 use crate::openrtb::notice::NoticeUrls;
 use crate::scoring::Sources;
 use crate::serve::fraud::Access;
+use crate::serve::screen::TrafficScreen;
 use crate::serve::tls::Certificate;
 use crate::serve::traffic::Limits;
 use crate::serve::{self, Traffic, Workers};
-use crate::tasks::follower::{LedgerFollower, lock, note_impression};
+use crate::tasks::follower::{LedgerFollower, lock};
 use crate::tasks::pacer::Pacer;
 use crate::tasks::reconciler::Reconciler;
 use crate::tasks::{OnFailed, Running, model_watcher};
 use crate::telemetry::Metrics;
 use crate::window::impressions::ImpressionStore;
+use crate::window::rate::Rates;
 
 /// Why gavel did not start, or had to stop.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +63,9 @@ fn because<E: std::fmt::Display>(what: &'static str) -> impl Fn(E) -> AppError {
 pub struct App {
     pub traffic: SocketAddr,
     pub admin: SocketAddr,
-    /// Of the traffic listener, when it speaks TLS.
-    pub certificate: Option<Certificate>,
+    /// The traffic listener speaks TLS only.
+    pub tls: bool,
+    reloaded: Vec<Reloaded>,
     ready: Arc<AtomicBool>,
     workers: Workers,
     admin_listener: Listener,
@@ -63,6 +73,8 @@ pub struct App {
     pacer: Running,
     model_watcher: Running,
     log: Arc<dyn EventLog>,
+    fraud: Arc<Engine>,
+    data_dir: PathBuf,
     hot: Arc<Mutex<Hot>>,
     metrics: Arc<Metrics>,
     failed: mpsc::Receiver<String>,
@@ -70,15 +82,14 @@ pub struct App {
 
 /// How long a start waits for the first leases: bids made before them would only find no budget.
 const FIRST_LEASES: Duration = Duration::from_secs(5);
-/// Answers of fraud checks that are kept besides the log.
-const MAX_ANSWER_BYTES: usize = 64 << 20;
-/// Events folded at a start before the books are saved: what a start that is broken off need not fold again.
-const SAVE_EVENTS: u64 = 1_000_000;
 /// Reservation bits outlive their tokens by this: a notice that came in time may wait for a slow disk.
 const BITS_GRACE_MS: i64 = 600_000;
 
+/// For addresses that asked lately, and for users: a million of each.
+const ACTIVITY_BYTES: usize = 8 << 20;
+
 /// The model of the fraud path; all others predict clicks.
-const FRAUD_MODEL: &str = "fraud";
+pub const FRAUD_MODEL: &str = "fraud";
 
 impl App {
     /// Starts everything and returns when bids are made.
@@ -94,15 +105,14 @@ impl App {
         let admin_address = admin_socket.local_addr().map_err(because("admin listener"))?;
         let certificate = config.tls.as_ref().map(Certificate::load).transpose().map_err(AppError)?;
         let acceptor = certificate.as_ref().map(Certificate::acceptor).transpose().map_err(because("TLS"))?;
-        let files = catalog_files::load(&config).map_err(|faults| {
-            let lines: Vec<String> = faults.iter().map(|f| format!("  {f}")).collect();
-            AppError(format!("the catalog has faults:\n{}", lines.join("\n")))
-        })?;
+        let files = catalog_files::load(&config)
+            .map_err(|faults| AppError(format!("the catalog has faults:\n  {}", joined(&faults, "\n  "))))?;
 
-        let supply = supply_files::load(&config).map_err(|faults| {
-            let lines: Vec<String> = faults.iter().map(|f| format!("  {f}")).collect();
-            AppError(format!("the supply files have faults:\n{}", lines.join("\n")))
-        })?;
+        let supply = supply_files::load(&config)
+            .map_err(|faults| AppError(format!("the supply files have faults:\n  {}", joined(&faults, "\n  "))))?;
+        let lists = traffic_files::load(&config)
+            .map_err(|faults| AppError(format!("the traffic lists have faults:\n  {}", joined(&faults, "\n  "))))?;
+        let lists = lists.map(|lists| Arc::new(ArcSwap::from_pointee(lists)));
 
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|e| AppError(format!("cannot make the data directory {}: {e}", config.data_dir.display())))?;
@@ -118,6 +128,7 @@ impl App {
 
         let in_force = books.models.clone();
         let mut metrics = Metrics::new(lanes);
+        let activity = Arc::new(activity(&config, clock.now()));
         let impressions = Arc::new(ImpressionStore::new(config.caps.max_bytes));
         let lifetimes: Vec<Lifetimes> = config.exchanges.iter().map(|e| e.lifetimes).collect();
         let grids = Arc::new(Grids::new(&lifetimes));
@@ -131,10 +142,10 @@ impl App {
                 caps.insert(present.compiled.no, memory);
             }
         }
-        remember_impressions(&opened, &impressions, &caps, clock.now(), config.token_lifetime_ms())?;
-
-        let fraud = Arc::new(fraud_engine(&config, &opened, clock.now())?);
+        let Remembered { engine, file_rules } = remember(&config, &opened, &impressions, &caps, clock.now())?;
+        let fraud = Arc::new(engine);
         events.push(Event::Fraud(fraud.windows_event()));
+        events.extend(file_rules.map(|toml| Event::Fraud(FraudEvent::FileRules { toml })));
         let hot = Arc::new(Mutex::new(hot));
         let (fail, failed) = mpsc::channel();
         let ready = Arc::new(AtomicBool::new(false));
@@ -167,6 +178,7 @@ impl App {
             let log: Arc<dyn EventLog> = Arc::new(log.map_err(because("log"))?);
             metrics.watch(log.clone(), impressions.clone(), clock);
             metrics.watch_fraud(fraud.clone());
+            metrics.watch_traffic(activity.clone());
             (log, Arc::new(metrics))
         };
         for chunk in events.chunks(1_000) {
@@ -210,7 +222,11 @@ impl App {
             workers: metrics.workers.clone(),
             gauges: metrics.gauges.clone(),
         };
-        let models = ModelStore::start(config.models.clone(), Box::new(sources), &in_force, log.clone(), 0)
+        let sources_of = {
+            let config = config.clone();
+            Box::new(move |name: &str| sources(&config, name))
+        };
+        let models = ModelStore::start(config.models.clone(), sources_of, &in_force, log.clone(), 0)
             .and_then(|store| if config.catalog.is_none() { store.install_demo().map(|()| store) } else { Ok(store) })
             .map_err(because("models"))?;
         let models = Arc::new(models);
@@ -222,6 +238,10 @@ impl App {
             users: key::UserKey::new(&keys.users),
             bid_for_unknown: config.caps.bid_for_unknown,
             supply,
+            screen: lists.as_ref().map(|lists| {
+                let (lists, activity) = (lists.clone(), activity.clone());
+                Box::new(TrafficScreen { lists, activity }) as Box<dyn Screen>
+            }),
             vendor: config.vendor,
         });
         let traffic = Arc::new(Traffic {
@@ -249,8 +269,10 @@ impl App {
                 reading: Arc::new(Semaphore::new(serve::fraud::READERS)),
             },
         });
+        let reloaded = reloaded(&config, certificate.as_ref(), lists.as_ref(), &traffic);
         let seed = u64::from(epoch.0) << 32 | clock.now().0 as u64 & 0xffff_ffff;
         let workers = Workers::start(traffic, listeners, acceptor, seed).map_err(because("traffic listener"))?;
+        let fraud_engine = fraud.clone();
         let fraud = FraudEdits { engine: fraud, log: log.clone(), lane: 0, editing: tokio::sync::Mutex::default() };
         let (fraud, token) = (Arc::new(fraud), config.admin_token.clone());
         let api = ModelApi::new(models.clone(), metrics.clone());
@@ -269,7 +291,8 @@ impl App {
         Ok(App {
             traffic: traffic_address,
             admin: admin_address,
-            certificate,
+            tls: certificate.is_some(),
+            reloaded,
             ready,
             workers,
             admin_listener,
@@ -277,10 +300,23 @@ impl App {
             pacer,
             model_watcher,
             log,
+            fraud: fraud_engine,
+            data_dir: config.data_dir.clone(),
             hot,
             metrics,
             failed,
         })
+    }
+
+    /// Reads files again that have changed.
+    pub fn look_at_files(&self) {
+        self.reloaded.iter().for_each(Reloaded::look);
+    }
+
+    /// Reads all files again that may change while gavel serves; false where there is none.
+    pub fn reload(&self) -> bool {
+        self.reloaded.iter().for_each(Reloaded::reload);
+        !self.reloaded.is_empty()
     }
 
     /// What failed that gavel cannot do without, if something has: the log, or a task. Recovery from disk is the way on.
@@ -303,177 +339,72 @@ impl App {
             tracing::warn!(%error, "leases could not be returned");
         }
         let closed = self.log.close().map_err(because("log"));
+        if closed.is_ok() {
+            match checkpoint::write(&self.data_dir, &self.fraud, &*self.log) {
+                Ok(true) => {}
+                Ok(false) => tracing::warn!("no checkpoint of fraud checks: the next start reads those since the last"),
+                Err(error) => {
+                    tracing::warn!(%error, "no checkpoint of fraud checks: the next start reads those since the last")
+                }
+            }
+        }
         self.reconciler.stop();
         self.admin_listener.stop();
         closed
     }
 }
 
-/// Opens the log and checks every byte of it; says how far it is when that takes long.
-fn open_log(config: &Config) -> Result<Opened, AppError> {
-    let dir = config.data_dir.join("log");
-    let storage = DirStorage::new(&dir).map_err(because("log directory"))?;
-    let log = LogConfig {
-        lanes: config.limits.workers,
-        lane_bytes: config.log.lane_bytes,
-        segment_bytes: config.log.segment_bytes,
-        max_bytes: (config.log.max_bytes > 0).then_some(config.log.max_bytes),
-    };
-    let mut progress = Progress::new("checking the log");
-    let opened = SegmentLog::open(Arc::new(storage), log, &mut |done, total| progress.tell(done, total))
-        .map_err(|e| AppError(e.to_string()))?;
-    opened.put_right().iter().for_each(|line| tracing::warn!("{line}"));
-    Ok(opened)
+/// What is read again while gavel serves.
+fn reloaded(
+    config: &Arc<Config>,
+    certificate: Option<&Certificate>,
+    lists: Option<&Arc<ArcSwap<TrafficLists>>>,
+    traffic: &Arc<Traffic>,
+) -> Vec<Reloaded> {
+    let mut reloaded = Vec::new();
+    if let (Some(files), Some(certificate)) = (&config.tls, certificate.cloned()) {
+        let files = vec![files.cert.clone(), files.key.clone()];
+        reloaded.push(Reloaded::new("the TLS certificate was", files, move || certificate.reload()));
+    }
+    if let (Some(given), Some(lists)) = (config.traffic.clone(), lists.cloned())
+        && !given.files().is_empty()
+    {
+        reloaded.push(Reloaded::new("the traffic lists were", given.files(), move || {
+            lists.store(Arc::new(traffic_files::read(&given).map_err(|faults| joined(&faults, "; "))?));
+            Ok(())
+        }));
+    }
+    if let Some(file) = config.file.clone() {
+        let (config, traffic) = (config.clone(), traffic.clone());
+        reloaded.push(Reloaded::new("the fraud keys were", vec![file.clone()], move || {
+            let mut raw = RawConfig::read(Some(&file)).map_err(|fault| fault.to_string())?;
+            // What environment and flags said holds for as long as the process.
+            raw.listen = Some(config.listen.to_string());
+            raw.admin_listen = Some(config.admin_listen.to_string());
+            raw.admin_token.clone_from(&config.admin_token);
+            let new = raw.check().map_err(|faults| joined(&faults, "; "))?;
+            traffic.fraud.access.replace(&new.fraud.keys);
+            Ok(())
+        }));
+    }
+    reloaded
 }
 
-/// Time never goes back in the log. If the machine's clock shows less than the log's last event, for it was set back or
-/// had been far ahead, gavel's goes on from there: with the log's time standing still no lease would be taken and no money
-/// come back.
-fn go_on_from(clock: SystemClock, last_at: UnixMs) -> SystemClock {
-    let ahead_ms = last_at.since(clock.now());
-    if ahead_ms > 0 {
-        tracing::warn!(
-            ahead_ms,
-            "the log's last event is ahead of the machine's clock: gavel's time goes on from it, and with it days, \
-             lifetimes and start and end dates; a start after the clock has caught up goes by the clock again"
-        );
-    }
-    clock.not_before(last_at)
+fn joined(faults: &[impl std::fmt::Display], by: &str) -> String {
+    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join(by)
 }
 
-/// Why the first events of a start could not be written.
-fn not_begun(error: AppendError) -> AppError {
-    match error {
-        AppendError::Full => AppError(
-            "the log is full, and a start must be written to it: free disk space, or raise log.max_bytes if that is set"
-                .to_owned(),
-        ),
-        error => because("log")(error),
-    }
+/// Who asks how often, where that matters.
+fn activity(config: &Config, now: UnixMs) -> Activity {
+    let given = config.traffic.clone().unwrap_or_default();
+    let rates = |per_minute: Option<u32>| per_minute.map(|most| Rates::new(most, ACTIVITY_BYTES, now));
+    Activity { by_ip: rates(given.ip_requests_per_minute), by_user: rates(given.user_requests_per_minute) }
 }
 
-/// Folds what the log has beyond the stored books, if these are as they were written and belong to this log.
-fn catch_up(store: &mut SqliteBooks, opened: &Opened) -> Result<Books, AppError> {
-    let mut books = store.load().map_err(because("books"))?;
-    let (from, end) = (books.next, opened.durable_end());
-    if from > end {
-        return Err(AppError(format!(
-            "the books have come to event {}, but the log ends at {}: log segments are missing. Put them back; or, if \
-             the log was deleted on purpose, delete books.sqlite too",
-            from.0, end.0
-        )));
-    }
-    if from > Offset(0) {
-        let last = opened.read(Offset(from.0 - 1)).and_then(|mut log| log.next_event()).map_err(because("log"))?;
-        if last.is_none_or(|last| last.at != books.starts.at) {
-            let foreign = "books.sqlite belongs to another log. Put its own back; or delete it (and its -wal and -shm): it \
-                           is rebuilt from the log";
-            return Err(AppError(foreign.to_owned()));
-        }
-    }
-    let mut progress = Progress::new("folding the log into the books");
-    let mut reader = opened.read(from).map_err(because("log"))?;
-    while let Some(stamped) = reader.next_event().map_err(because("log"))? {
-        fold_on(&mut books, &stamped).map_err(because("books"))?;
-        if books.next.0 % 100_000 == 0 {
-            progress.tell(books.next.0 - from.0, end.0 - from.0);
-        }
-        if books.next.0 % SAVE_EVENTS == 0 {
-            let dirty = books.take_dirty();
-            store.save(&books, &dirty).map_err(because("books"))?;
-        }
-    }
-    let dirty = books.take_dirty();
-    store.save(&books, &dirty).map_err(because("books"))?;
-    Ok(books)
-}
-
-/// Rules, lists, windows and known checks, as the log has them.
-fn fraud_engine(config: &Config, opened: &Opened, now: UnixMs) -> Result<Engine, AppError> {
-    let told = |faults: Vec<fraud::Fault>| {
-        let lines: Vec<String> = faults.iter().map(|f| format!("  {}: {}", f.pointer, f.message)).collect();
-        AppError(format!("the fraud rules have faults:\n{}", lines.join("\n")))
-    };
-    let velocity = Velocity::new(config.fraud.windows.clone(), config.fraud.limits());
-    let velocity = velocity.map_err(|faults| AppError(format!("the fraud windows have faults: {faults:?}")))?;
-    let bounds = Bounds { max_checks: config.fraud.max_checks, max_answer_bytes: MAX_ANSWER_BYTES };
-    let rules = Policy::new("", &velocity, Lists::default()).map_err(told)?;
-    let engine = Engine::new(velocity, rules, bounds);
-    let (mut edits, mut following) = (Edits::default(), Following::default());
-    let total = opened.durable_end().0;
-    let mut progress = Progress::new("reading back fraud checks");
-    let mut reader = opened.read(Offset(0)).map_err(because("log"))?;
-    while let Some(stamped) = reader.next_event().map_err(because("log"))? {
-        if let Event::Fraud(event) = &stamped.event {
-            edits.apply(event);
-            engine.apply(event, stamped.offset.0, now, &mut following);
-        }
-        if stamped.offset.0 % 100_000 == 0 {
-            progress.tell(stamped.offset.0, total);
-        }
-    }
-    let toml = edits.rules.unwrap_or_else(|| config.fraud.rules_text.clone());
-    let lists = first_lists(edits.lists, &toml);
-    let policy = Policy::new(&toml, &engine.velocity, lists).map_err(told)?;
-    engine.policy.store(Arc::new(policy));
-    Ok(engine)
-}
-
-/// Reads the impressions that still count for a frequency cap back from the log.
-pub fn remember_impressions(
-    opened: &Opened,
-    impressions: &ImpressionStore,
-    caps: &CapMemory,
-    now: UnixMs,
-    token_lifetime_ms: i64,
-) -> Result<(), AppError> {
-    let Some(longest) = caps.iter().map(|cap| cap.1).max() else { return Ok(()) };
-    // A bill is told from its duplicate by having seen the first, which is at most a token's lifetime older.
-    let from = opened.offset_at_or_before(now.plus(-longest).plus(-token_lifetime_ms));
-    let total = opened.durable_end().0.saturating_sub(from.0);
-    let mut progress = Progress::new("reading back frequency caps");
-    let mut bits = Bits::default();
-    let mut reader = opened.read(from.min(opened.durable_end())).map_err(because("log"))?;
-    while let Some(stamped) = reader.next_event().map_err(because("log"))? {
-        match &stamped.event {
-            Event::Notice(notice) => {
-                let Some(state) = bits.get(notice.facts.reservation) else { continue };
-                let (state, outcome) = step(state, notice, stamped.at);
-                bits.set(notice.facts.reservation, state);
-                note_impression(impressions, caps, &stamped, outcome);
-            }
-            Event::ReservationsForgotten { before } => bits.forget_before(*before),
-            _ => {}
-        }
-        if stamped.offset.0 % 100_000 == 0 {
-            progress.tell(stamped.offset.0.saturating_sub(from.0), total);
-        }
-    }
-    Ok(())
-}
-
-/// A line a second about long work.
-pub struct Progress {
-    what: &'static str,
-    last: Instant,
-}
-
-impl Progress {
-    pub fn new(what: &'static str) -> Progress {
-        Progress { what, last: Instant::now() }
-    }
-
-    pub fn tell(&mut self, done: u64, total: u64) {
-        if self.last.elapsed() >= Duration::from_secs(1) {
-            self.last = Instant::now();
-            tracing::info!("{}: {} %", self.what, done * 100 / total.max(1));
-        }
-    }
-}
-
-/// What a model of that name may be made of. The fraud path has its own.
-pub fn sources(name: &str) -> Sources {
-    if name == FRAUD_MODEL { Sources::fraud().with_any_window() } else { Sources::bid() }
+/// What a model of that name may be made of. The fraud path has its own: the windows that are declared are among it.
+pub fn sources(config: &Config, name: &str) -> Sources {
+    let windows = config.fraud.windows.iter().map(|window| window.name.as_str());
+    if name == FRAUD_MODEL { Sources::fraud().with_windows(windows) } else { Sources::bid() }
 }
 
 /// What serving needs to know of an exchange.

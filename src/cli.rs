@@ -1,6 +1,8 @@
 //! The command line.
 
+mod lists;
 mod model;
+mod replay;
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,7 +12,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::admin::{catalog_files, supply_files};
+use crate::admin::{catalog_files, supply_files, traffic_files};
 use crate::app::{self, App, Progress};
 use crate::batch::audit::{self, Replay};
 use crate::batch::live;
@@ -21,7 +23,6 @@ use crate::eventlog::{DirStorage, ReadOnlyLog};
 use crate::fraud::policy::{Lists, first_lists};
 use crate::fraud::{Policy, Velocity};
 use crate::modelstore::{self, folder};
-use crate::serve::tls::Certificate;
 use crate::serve::{keys, tls};
 use crate::telemetry::logs;
 
@@ -72,9 +73,16 @@ enum Command {
         #[arg(long, value_name = "URL")]
         server: Option<String>,
     },
+    /// Make the fraud decisions of the log again. By what was in force then: compare them to the last bit, name every
+    /// difference, exit 1 if there is one. By other rules or another model: tell what they would have changed. Reads only;
+    /// a server may be running
+    Replay(replay::Replay),
     /// Keys that sign notice URLs
     #[command(subcommand)]
     Keys(KeyCommand),
+    /// Lists of traffic that is not bid for, in the forms in which they are published: check and merge them into one file
+    #[command(subcommand)]
+    Lists(lists::ListsCommand),
     /// Scoring models: a folder with manifest.toml and the library's own file
     #[command(subcommand)]
     Model(model::ModelCommand),
@@ -92,6 +100,9 @@ pub fn run() -> ExitCode {
     logs::start();
     if let Some(Command::Model(command)) = &cli.command {
         return model::run(command);
+    }
+    if let Some(Command::Lists(command)) = &cli.command {
+        return lists::run(command);
     }
     let (config, faults) = match configuration(cli.options) {
         Ok(checked) => checked,
@@ -119,9 +130,10 @@ pub fn run() -> ExitCode {
                 ExitCode::from(2)
             }
         },
+        Some(Command::Replay(replay)) => replay::run(&config, &replay),
         Some(Command::Keys(KeyCommand::Rotate)) => rotate(&config),
-        // Ran above: it needs no config.
-        Some(Command::Model(_)) => ExitCode::SUCCESS,
+        // Ran above: they need no config.
+        Some(Command::Model(_) | Command::Lists(_)) => ExitCode::SUCCESS,
     }
 }
 
@@ -149,10 +161,13 @@ fn check(config: &Config, mut faults: Vec<String>) -> ExitCode {
     if let Err(found) = supply_files::load(config) {
         faults.extend(found.iter().map(ToString::to_string));
     }
+    if let Err(found) = traffic_files::load(config) {
+        faults.extend(found.iter().map(ToString::to_string));
+    }
     faults.extend(fraud_faults(config));
     let models = folder::list(&config.models);
     for (name, version) in &models {
-        let checked = modelstore::check(&config.models, name, version, &app::sources(name));
+        let checked = modelstore::check(&config.models, name, version, &app::sources(config, name));
         faults.extend(checked.err().map(|fault| format!("model {name} {version}: {fault}")));
     }
     if faults.is_empty() {
@@ -283,7 +298,7 @@ fn serve(config: Config) -> ExitCode {
 /// Prints the addresses bound, and how to get a bid from the demo's exchange.
 fn tell(app: &App, demo: Option<&String>) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let (scheme, curl) = if app.certificate.is_some() { ("https", "curl -sk") } else { ("http", "curl -s") };
+    let (scheme, curl) = if app.tls { ("https", "curl -sk") } else { ("http", "curl -s") };
     writeln!(out, "traffic {scheme}://{}\nadmin http://{}", app.traffic, app.admin)?;
     if let Some(exchange) = demo {
         let request = r#"{"id":"1","imp":[{"id":"1","banner":{"w":300,"h":250}}],"site":{"domain":"example.com"}}"#;
@@ -294,11 +309,11 @@ fn tell(app: &App, demo: Option<&String>) -> std::io::Result<()> {
     out.flush()
 }
 
-/// How often the TLS files are looked at.
+/// How often files that may change are looked at.
 const LOOK_AT_FILES: Duration = Duration::from_secs(1);
 
-/// Waits for SIGINT or SIGTERM, or for something to fail that gavel cannot do without. With TLS, SIGHUP reads its files
-/// again, and so does a change of theirs; without, it ends like the others.
+/// Waits for SIGINT or SIGTERM, or for something to fail that gavel cannot do without. SIGHUP reads files again that may
+/// change (certificate, traffic lists, fraud keys), and so does a change of theirs; where there are none, it ends too.
 fn wait(app: &App) -> Option<String> {
     use tokio::signal::unix::{SignalKind, signal};
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -316,11 +331,8 @@ fn wait(app: &App) -> Option<String> {
             tokio::select! {
                 _ = interrupt.recv() => return None,
                 _ = terminate.recv() => return None,
-                _ = hangup.recv() => match &app.certificate {
-                    Some(certificate) => certificate.reload(),
-                    None => return None,
-                },
-                _ = look_at_files.tick() => app.certificate.iter().for_each(Certificate::look),
+                _ = hangup.recv() => if !app.reload() { return None },
+                _ = look_at_files.tick() => app.look_at_files(),
                 _ = look.tick() => if let Some(reason) = app.failure() { return Some(reason) },
             }
         }

@@ -11,6 +11,7 @@ pub mod listener;
 pub mod models;
 pub mod problem;
 pub mod supply_files;
+pub mod traffic_files;
 
 pub use api::Admin;
 pub use campaigns::Campaigns;

@@ -242,6 +242,7 @@ pub(super) fn shared(grids: Arc<Grids>) -> Arc<Shared> {
         users: UserKey::new(&[0; 32]),
         bid_for_unknown: false,
         supply: None,
+        screen: None,
         vendor: None,
     })
 }

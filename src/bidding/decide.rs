@@ -54,8 +54,22 @@ pub struct Shared {
     pub bid_for_unknown: bool,
     /// Who may sell, where anything is known of it.
     pub supply: Option<Supply>,
+    /// Whether a request comes of people, where anything is asked of it.
+    pub screen: Option<Box<dyn Screen>>,
     /// Who we are to those who give consent under GDPR; without it nobody does.
     pub vendor: Option<Vendor>,
+}
+
+/// Tells traffic of people from other traffic. This room knows what is asked; what is known of it stands in `fraud::traffic`.
+pub trait Screen: Send + Sync {
+    /// By where the request comes from: once for each request, which is counted.
+    fn request(&self, exchange: &str, request: &BidRequest, now: UnixMs) -> Result<(), Reason>;
+    /// By how much its user does; asked only where user data may be used. `user` is a hash.
+    fn user(&self, user: u64, now: UnixMs) -> Result<(), Reason>;
+    /// Whether [`Screen::user`] wants to know.
+    fn counts_users(&self) -> bool;
+    /// By the size of the place.
+    fn imp(&self, imp: &Imp) -> Result<(), Reason>;
 }
 
 /// What a decision needs to know of the exchange.
@@ -219,6 +233,12 @@ pub fn decide(
     if !seat_allowed(request, &exchange.seat) {
         return no(Reason::SeatNotAllowed);
     }
+    let screen = snapshot.shared.screen.as_deref();
+    if let Some(screen) = screen
+        && let Err(reason) = screen.request(&exchange.name, request, now)
+    {
+        return no(reason);
+    }
     if let Some(supply) = &snapshot.shared.supply
         && let Err(reason) = supply.check(request, exchange.ad_system.as_deref())
     {
@@ -238,11 +258,20 @@ pub fn decide(
     scratch.refused.begin(asks_again(request, exchange));
     scratch.room.begin();
     let ask = Ask { snapshot, exchange, request, now, currency, rate };
+    if let Some(screen) = screen.filter(|screen| screen.counts_users())
+        && let user = ask.user(scratch)
+        && user != 0
+        && let Err(reason) = screen.user(user, now)
+    {
+        return no(reason);
+    }
     let mut decision = BidDecision { currency: Some(currency), ..BidDecision::default() };
     let mut furthest = None;
     let mut shown = Shown::default();
     for (position, imp) in request.imp.iter().enumerate() {
-        if let Err(reason) = ask.answer(position, imp, &mut shown, scratch, &mut decision.bids) {
+        let screened = screen.map_or(Ok(()), |screen| screen.imp(imp));
+        if let Err(reason) = screened.and_then(|()| ask.answer(position, imp, &mut shown, scratch, &mut decision.bids))
+        {
             furthest = furthest.max(Some(reason));
         }
         if scratch.room.is_full() || scratch.work.is_late() {

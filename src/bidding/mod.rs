@@ -52,7 +52,7 @@ pub mod vast;
 mod work;
 
 pub use catalog::Catalog;
-pub use decide::{BidDecision, ExchangeTerms, Scratch, Served, Shared, Snapshot, decide};
+pub use decide::{BidDecision, ExchangeTerms, Scratch, Screen, Served, Shared, Snapshot, decide};
 pub use editor::Editor;
 pub use reason::Reason;
 pub use room::MAX_RESPONSE_BYTES;

@@ -8,6 +8,7 @@ mod fraud;
 mod privacy;
 mod section;
 mod supply;
+mod traffic;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ pub use fraud::{ApiKey, Fraud};
 pub use section::Fault;
 use section::{Section, Source};
 pub use supply::Supply;
+pub use traffic::Traffic;
 
 use crate::event::Promise;
 use crate::ids::NodeId;
@@ -40,6 +42,8 @@ pub struct RawConfig {
 /// A checked configuration. Units stand last in the names.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// Where it was read from, if from a file.
+    pub file: Option<PathBuf>,
     /// Address of the traffic listener. Default `127.0.0.1:8080`; port 0 takes a free one.
     pub listen: SocketAddr,
     /// Address of the admin listener. Default `127.0.0.1:9090`.
@@ -62,6 +66,8 @@ pub struct Config {
     /// With it the traffic listener speaks TLS only. Default none.
     pub tls: Option<Tls>,
     pub supply: Option<Supply>,
+    /// `[traffic]`. Default: none, and in the demo a few entries of each list.
+    pub traffic: Option<Traffic>,
     pub limits: Limits,
     pub ledger: Ledger,
     pub log: Log,
@@ -188,6 +194,7 @@ impl RawConfig {
         let exchanges = exchange::read(root.table("exchanges"), &rates);
         let tls = tls(root.table("tls"), base);
         let supply = supply::read(root.table("supply"), base);
+        let traffic = traffic::read(root.table("traffic"), base);
 
         let mut s = root.table("limits");
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
@@ -242,6 +249,7 @@ impl RawConfig {
         root.end();
         let data_dir = self.data_dir.clone().or(data_dir).unwrap_or_else(|| PathBuf::from("data"));
         Config {
+            file: self.file.as_ref().map(|(path, _)| path.clone()),
             models: models.unwrap_or_else(|| data_dir.join("models")),
             listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
             admin_listen,
@@ -254,6 +262,7 @@ impl RawConfig {
             rates,
             tls,
             supply,
+            traffic,
             limits,
             ledger,
             log,
@@ -380,7 +389,7 @@ mod tests {
                 "gavel.toml:6: exchanges.a.currency: XYZ has no rate; add it to [rates]",
                 "gavel.toml:10: limits.max_body_bytes: must be a whole number from 1024 to 67108864",
                 "gavel.toml:2: lissten: is not a key here; known: listen, admin_listen, admin_token, data_dir, models, catalog, \
-                 public_url, node, rates, exchanges, tls, supply, limits, ledger, log, frequency, privacy, fraud",
+                 public_url, node, rates, exchanges, tls, supply, traffic, limits, ledger, log, frequency, privacy, fraud",
             ]
         );
     }

@@ -15,10 +15,19 @@ pub enum FraudEvent {
         names: Vec<String>,
     },
     Check(Arc<Checked>),
+    /// The log took longer than the deadline: the check was answered by this decision, whatever was decided.
+    Late {
+        check: u128,
+        decision: u8,
+    },
     Outcome(Outcome),
     Label(Labelled),
     /// A ruleset came in force, as it was typed.
     Rules {
+        toml: String,
+    },
+    /// A start has the rules of its config's file in force: no edit, but what a replay needs to know.
+    FileRules {
         toml: String,
     },
     /// A list was put, as JSON.
@@ -148,6 +157,8 @@ impl FraudEvent {
             FraudEvent::List { .. } => 37,
             FraudEvent::ListEntries { .. } => 38,
             FraudEvent::ListEntryRemoved { .. } => 39,
+            FraudEvent::FileRules { .. } => 40,
+            FraudEvent::Late { .. } => 41,
         }
     }
 
@@ -175,6 +186,10 @@ impl FraudEvent {
                 out.put_bytes(&checked.body);
                 out.put_bytes(&checked.answer);
             }
+            FraudEvent::Late { check, decision } => {
+                put_u128(out, *check);
+                out.put_u8(*decision);
+            }
             FraudEvent::Outcome(outcome) => {
                 put_u128(out, outcome.check);
                 out.put_u8(STATUSES.iter().position(|(s, _)| *s == outcome.status).unwrap_or(0) as u8);
@@ -189,7 +204,7 @@ impl FraudEvent {
                 out.put_i64(label.occurred_at.0);
                 out.put_i64(label.reported_at.0);
             }
-            FraudEvent::Rules { toml } => out.put_bytes(toml.as_bytes()),
+            FraudEvent::Rules { toml } | FraudEvent::FileRules { toml } => out.put_bytes(toml.as_bytes()),
             FraudEvent::List { name, json: text }
             | FraudEvent::ListEntries { name, json: text }
             | FraudEvent::ListEntryRemoved { name, value: text } => {
@@ -246,6 +261,8 @@ impl FraudEvent {
             37 => FraudEvent::List { name: t.string()?, json: t.string()? },
             38 => FraudEvent::ListEntries { name: t.string()?, json: t.string()? },
             39 => FraudEvent::ListEntryRemoved { name: t.string()?, value: t.string()? },
+            40 => FraudEvent::FileRules { toml: t.string()? },
+            41 => FraudEvent::Late { check: take_u128(t)?, decision: t.u8()? },
             _ => return None,
         })
     }
@@ -291,6 +308,8 @@ mod tests {
                 reported_at: at,
             }),
             FraudEvent::Rules { toml: text() },
+            FraudEvent::FileRules { toml: text() },
+            FraudEvent::Late { check, decision: 2 },
             FraudEvent::List { name: text(), json: text() },
             FraudEvent::ListEntries { name: text(), json: text() },
             FraudEvent::ListEntryRemoved { name: text(), value: text() },

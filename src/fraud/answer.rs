@@ -4,6 +4,7 @@ use std::io::Write;
 
 use serde::Serialize;
 
+use super::Decision;
 use super::decide::{Decided, Scored};
 use super::policy::Policy;
 use super::request::Request;
@@ -140,6 +141,17 @@ pub fn finish(first: &[u8], offset: Option<u64>) -> Vec<u8> {
         None => whole.extend_from_slice(b"null}"),
     }
     whole
+}
+
+/// The answer that a client got: in time, or by its fail policy when there was no time left. That one differs in its decision
+/// and knows no offset.
+pub fn given(first: &[u8], offset: u64, late: Option<Decision>) -> Vec<u8> {
+    let Some(decision) = late else { return finish(first, Some(offset)) };
+    let mut whole: serde_json::Value = serde_json::from_slice(&finish(first, None)).unwrap_or_default();
+    whole["decision"] = decision.as_str().into();
+    whole["recommended_action"] = decision.advice().into();
+    whole["degraded"] = true.into();
+    whole.to_string().into_bytes()
 }
 
 /// The answer to `GET`: with `features`, each window by name as the decision saw it.

@@ -29,6 +29,14 @@ pub struct Scratch {
     pub velocity: velocity::Scratch,
     active: Scoring,
     shadow: Scoring,
+    /// Tells how long scoring took, in nanoseconds: the time is not read here.
+    timer: Option<fn() -> u64>,
+}
+
+impl Scratch {
+    pub fn with_timer(timer: fn() -> u64) -> Scratch {
+        Scratch { timer: Some(timer), ..Scratch::default() }
+    }
 }
 
 /// The model that a worker scored with last, and its buffers.
@@ -46,6 +54,7 @@ pub struct Scored {
     pub artifact: Arc<Artifact>,
     /// None where it could not say anything.
     pub score: Option<f64>,
+    pub took_ns: u64,
     /// The columns that raised the raw score most, each with its value and what it added; the greatest first.
     pub raised_by: SmallVec<[(u32, f64, f64); REASONS]>,
 }
@@ -100,15 +109,33 @@ pub fn check(snapshot: &Snapshot, request: &Request, now: UnixMs, scratch: &mut 
     decided
 }
 
+/// Decides a check again over what its windows showed then. Nothing is counted.
+pub fn again(
+    snapshot: &Snapshot,
+    request: &Request,
+    shown: impl Iterator<Item = Shown>,
+    now: UnixMs,
+    scratch: &mut Scratch,
+) -> Decided {
+    scratch.velocity.shown.clear();
+    scratch.velocity.shown.extend(shown);
+    decide(snapshot, request, now, scratch, Facts::default())
+}
+
 /// What a denied check becomes.
-const BLOCK: Change = Change { add: Outcome::BLOCKED, remove: Outcome::TOTAL };
+pub const BLOCK: Change = Change { add: Outcome::BLOCKED, remove: Outcome::TOTAL };
 
 /// Decides over what the windows show.
 fn decide(snapshot: &Snapshot, request: &Request, now: UnixMs, scratch: &mut Scratch, facts: Facts) -> Decided {
     let policy = snapshot.policy;
     let windows = &scratch.velocity.shown;
     let model = |of: fn(&ModelSet) -> &Option<Arc<Artifact>>| snapshot.models.and_then(|models| of(models).as_ref());
-    let score = |artifact, scoring: &mut Scoring| scoring.score(artifact, snapshot.velocity, request, windows);
+    let timer = scratch.timer.unwrap_or(|| 0);
+    let score = |artifact, scoring: &mut Scoring| {
+        let began_ns = timer();
+        let scored = scoring.score(artifact, snapshot.velocity, request, windows);
+        Scored { took_ns: timer() - began_ns, ..scored }
+    };
     let shadow_model = model(|models| &models.shadow).map(|artifact| score(artifact, &mut scratch.shadow));
     let model = model(|models| &models.active).map(|artifact| score(artifact, &mut scratch.active));
     let model_score = model.as_ref().and_then(|model| model.score);
@@ -168,7 +195,7 @@ impl Scoring {
         }
         let prediction = artifact.model.score(&self.row, 1, 0, &mut self.buffers).predictions.first().copied();
         let score = prediction.filter(|score| score.is_finite());
-        Scored { artifact: artifact.clone(), score, raised_by: self.raised_by(artifact) }
+        Scored { artifact: artifact.clone(), score, took_ns: 0, raised_by: self.raised_by(artifact) }
     }
 
     fn raised_by(&mut self, artifact: &Artifact) -> SmallVec<[(u32, f64, f64); REASONS]> {

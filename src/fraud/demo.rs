@@ -27,7 +27,8 @@ const WINDOWS: &[Row] = &[
     ("email_cards_7d", "customer.email", Aggregate::Distinct, Some(CARD), 7 * DAY_MS, 0, Outcome::TOTAL),
     ("ip_cards_1h", "device.ip", Aggregate::Distinct, Some(CARD), HOUR_MS, 0, Outcome::TOTAL),
     ("device_declined_24h", "device.id", Aggregate::Count, None, DAY_MS, 0, Outcome::DECLINED),
-    ("terminal_fraud_7d", "terminal_id", Aggregate::Share, None, 7 * DAY_MS, 7 * DAY_MS, Outcome::FRAUD),
+    ("terminal_fraud_7d", "terminal_id", Aggregate::Count, None, 7 * DAY_MS, 7 * DAY_MS, Outcome::FRAUD),
+    ("terminal_fraud_share_7d", "terminal_id", Aggregate::Share, None, 7 * DAY_MS, 7 * DAY_MS, Outcome::FRAUD),
 ];
 
 pub fn windows() -> Vec<Window> {

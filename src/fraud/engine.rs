@@ -1,7 +1,7 @@
 //! All that fraud checks need, shared by all workers; and how it follows the log. What a start folds with
 //! [`Engine::apply`] is what live checks left.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;
 use foldhash::HashMap;
@@ -13,7 +13,7 @@ use super::report::told;
 use super::request::Request;
 use super::store::{Begun, Store, body_id, check_id, first_outcome, key_id};
 use super::velocity::Velocity;
-use super::{Fault, answer, store};
+use super::{Decision, Fault, answer, store};
 use crate::clock::UnixMs;
 use crate::event::fraud::{Checked, FraudEvent};
 use crate::scoring::hash::hash64;
@@ -25,9 +25,13 @@ pub struct Engine {
     pub store: Store,
     pub policy: ArcSwap<Policy>,
     /// Names of windows by fingerprint: those of today, and those that checks in the log were made with.
-    names: ArcSwap<HashMap<u64, Arc<[String]>>>,
+    names: ArcSwap<Names>,
+    /// What REST changed, as the log tells.
+    edits: Mutex<Edits>,
     pub fingerprint: u64,
 }
+
+type Names = HashMap<u64, Arc<[String]>>;
 
 /// Buffers of whoever follows the log.
 #[derive(Default)]
@@ -53,7 +57,7 @@ impl Engine {
         let names: Arc<[String]> = velocity.declared().iter().map(|window| window.name.clone()).collect();
         let names = HashMap::from_iter([(fingerprint, names)]);
         let (policy, names) = (ArcSwap::from_pointee(policy), ArcSwap::from_pointee(names));
-        Engine { velocity, store: Store::new(bounds), policy, names, fingerprint }
+        Engine { velocity, store: Store::new(bounds), policy, names, edits: Mutex::default(), fingerprint }
     }
 
     /// The event that tells what the values of later checks are called.
@@ -102,15 +106,16 @@ impl Engine {
     pub fn apply(&self, event: &FraudEvent, offset: u64, now: UnixMs, following: &mut Following) {
         match event {
             FraudEvent::Windows { fingerprint, names } => {
-                self.names.rcu(|known| {
-                    let mut known = HashMap::clone(known);
-                    known.insert(*fingerprint, names.as_slice().into());
-                    known
-                });
+                add_names(self, *fingerprint, names);
             }
             FraudEvent::Check(checked) => {
                 if !self.store.written(checked.check, offset) {
                     self.restore(checked, offset, now, following);
+                }
+            }
+            FraudEvent::Late { check, decision } => {
+                if let Some(decision) = Decision::from_number(*decision) {
+                    self.store.answered_late(*check, decision);
                 }
             }
             FraudEvent::Outcome(outcome) => {
@@ -123,21 +128,37 @@ impl Engine {
                     self.velocity.mark(&facts, was, change, &mut following.scratch.velocity);
                 }
             }
-            // In force when they are answered; at a start they are read with `Edits`.
+            // In force when they are answered; at a start, from what is noted here.
             FraudEvent::Rules { .. }
+            | FraudEvent::FileRules { .. }
             | FraudEvent::List { .. }
             | FraudEvent::ListEntries { .. }
-            | FraudEvent::ListEntryRemoved { .. } => {}
+            | FraudEvent::ListEntryRemoved { .. } => self.edits().apply(event),
         }
+    }
+
+    /// What REST changed so far.
+    pub fn edits(&self) -> MutexGuard<'_, Edits> {
+        self.edits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Names of windows by fingerprint.
+    pub(super) fn names(&self) -> Arc<Names> {
+        self.names.load_full()
     }
 
     /// Lets go of what no window can ask for any more, a little at a time.
     pub fn tick(&self, now: UnixMs, following: &mut Following) {
         if now >= following.sweep_at {
             following.sweep_at = now.plus(SWEEP_INTERVAL_MS);
-            self.velocity.sweep(following.shard, now);
-            following.shard = following.shard.wrapping_add(1);
+            self.sweep(now, following);
         }
+    }
+
+    /// Sweeps the next shard.
+    pub fn sweep(&self, now: UnixMs, following: &mut Following) {
+        self.velocity.sweep(following.shard, now);
+        following.shard = following.shard.wrapping_add(1);
     }
 
     /// Counts a check of the log in its windows, as it was counted when it came.
@@ -154,11 +175,20 @@ impl Engine {
     }
 
     /// The answer to `GET` of a check.
-    pub fn shown(&self, checked: &Checked, offset: u64) -> Vec<u8> {
+    pub fn shown(&self, checked: &Checked, offset: u64, late: Option<Decision>) -> Vec<u8> {
         let names = self.names.load().get(&checked.windows).cloned().unwrap_or_default();
         let features = names.iter().map(String::as_str).zip(checked.shown.iter().map(|shown| unpack(*shown)));
-        answer::with_features(&answer::finish(&checked.answer, Some(offset)), features)
+        answer::with_features(&answer::given(&checked.answer, offset, late), features)
     }
+}
+
+/// Notes what the windows of a fingerprint are called.
+pub(super) fn add_names(engine: &Engine, fingerprint: u64, names: &[String]) {
+    engine.names.rcu(|known| {
+        let mut known = HashMap::clone(known);
+        known.insert(fingerprint, names.into());
+        known
+    });
 }
 
 /// A window's value as the log keeps it.
@@ -181,9 +211,11 @@ pub fn unpack((tag, bits): (u8, u64)) -> Shown {
 }
 
 /// Rules and lists that REST put, as the log tells.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Edits {
     pub rules: Option<String>,
+    /// Those of the config's file that a start had in force last.
+    pub file_rules: Option<String>,
     pub lists: Lists,
 }
 
@@ -196,6 +228,7 @@ impl Edits {
         }
         match event {
             FraudEvent::Rules { toml } => self.rules = Some(toml.clone()),
+            FraudEvent::FileRules { toml } => self.file_rules = Some(toml.clone()),
             FraudEvent::List { name, json } => drop(put_list(&mut self.lists, name, json.as_bytes())),
             FraudEvent::ListEntries { name, json } => drop(add_entries(&mut self.lists, name, json.as_bytes())),
             FraudEvent::ListEntryRemoved { name, value } => drop(remove_entry(&mut self.lists, name, value)),

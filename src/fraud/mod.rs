@@ -11,11 +11,14 @@
 //! | `decide` | `check()`: windows, rules, model, decision |
 //! | `answer` | the decision as JSON |
 //! | `store` | what was checked: idempotency, and what outcomes and labels are about; a fold of the log |
+//! | `checkpoint` | all that an engine holds, for the next start |
 //! | `engine` | all of it together, and how it follows the log |
 //! | `report` | bodies of outcomes and labels |
+//! | `traffic` | whether a bid request comes of people: for the bid path |
 //! | `demo` | the windows and rules that are served when nothing is configured |
 
 pub mod answer;
+pub mod checkpoint;
 pub mod currency;
 pub mod decide;
 pub mod demo;
@@ -28,6 +31,7 @@ pub mod report;
 pub mod request;
 pub mod rules;
 pub mod store;
+pub mod traffic;
 pub mod velocity;
 
 pub use decide::{Decided, Scratch, check};

@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use foldhash::HashMap;
 use sha2::{Digest, Sha256};
 
+use super::Decision;
 use super::velocity::Facts;
 use crate::clock::UnixMs;
 use crate::event::fraud::{Checked, Label, Status};
 use crate::window::sliding::{Change, Outcome};
+use crate::wire::{Put, Take};
 
 const SHARDS: usize = 64;
 /// How long a key is remembered.
@@ -68,6 +70,8 @@ struct Entry {
     facts: Option<Facts>,
     outcome: Outcome,
     checked: Option<Arc<Checked>>,
+    /// The fail policy answered it.
+    late: Option<Decision>,
 }
 
 #[derive(Debug, Default)]
@@ -90,10 +94,10 @@ struct Keys {
 pub enum Begun {
     /// New, and now in flight.
     New,
-    /// The same was answered before. Without the event it must be read from the log.
-    Answered(u64, Option<Arc<Checked>>),
-    /// The same was decided before, and the log did not take it. Now in flight again.
-    Unwritten(Arc<Checked>),
+    /// The same was answered before.
+    Answered(Found),
+    /// The same was decided before, and the log did not take it. Now in flight again; what was answered if it was late.
+    Unwritten(Arc<Checked>, Option<Decision>),
     InFlight,
     /// The key came before with another body.
     OtherBody,
@@ -101,11 +105,13 @@ pub enum Begun {
     OtherKey(u128),
 }
 
-/// Where a check stands in the log, and the event if it is still here.
+/// Where a check stands in the log, and the event if it is still here: otherwise it must be read from there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Found {
     pub offset: u64,
     pub checked: Option<Arc<Checked>>,
+    /// What the fail policy answered when there was no time left.
+    pub late: Option<Decision>,
 }
 
 #[derive(Debug)]
@@ -147,10 +153,10 @@ impl Store {
                 return Begun::OtherBody;
             }
             return match (entry.state, entry.checked.clone()) {
-                (State::Written(offset), checked) => Begun::Answered(offset, checked),
+                (State::Written(offset), checked) => Begun::Answered(Found { offset, checked, late: entry.late }),
                 (State::Unwritten, Some(checked)) => {
                     entry.state = State::InFlight;
-                    Begun::Unwritten(checked)
+                    Begun::Unwritten(checked, entry.late)
                 }
                 _ => Begun::InFlight,
             };
@@ -159,8 +165,8 @@ impl Store {
         if shard.entries.contains_key(&check) {
             return Begun::OtherKey(check);
         }
-        let entry =
-            Entry { merchant, body, state: State::InFlight, facts: None, outcome: Outcome::TOTAL, checked: None };
+        let (state, outcome) = (State::InFlight, Outcome::TOTAL);
+        let entry = Entry { merchant, body, state, facts: None, outcome, checked: None, late: None };
         shard.put(check, entry, self.bounds.max_checks / SHARDS);
         keys.put(key, check, now);
         Begun::New
@@ -202,6 +208,13 @@ impl Store {
         }
     }
 
+    /// The check was answered by the fail policy: so is whoever asks again.
+    pub fn answered_late(&self, check: u128, decision: Decision) {
+        if let Some(entry) = self.shard(check).entries.get_mut(&check) {
+            entry.late = Some(decision);
+        }
+    }
+
     /// Takes in a check that the log has; false if it was here already.
     pub fn restore(&self, checked: Arc<Checked>, merchant: u64, facts: Facts, offset: u64, now: UnixMs) -> bool {
         {
@@ -216,6 +229,7 @@ impl Store {
                 facts: Some(facts),
                 outcome: first_outcome(&checked),
                 checked: None,
+                late: None,
             };
             shard.put(checked.check, entry, self.bounds.max_checks / SHARDS);
             shard.keep(checked.clone(), self.bounds.max_answer_bytes / SHARDS);
@@ -238,7 +252,7 @@ impl Store {
         let shard = self.shard(check);
         let entry = shard.entries.get(&check).filter(|e| merchant.is_none_or(|m| m == e.merchant))?;
         match entry.state {
-            State::Written(offset) => Some(Found { offset, checked: entry.checked.clone() }),
+            State::Written(offset) => Some(Found { offset, checked: entry.checked.clone(), late: entry.late }),
             _ => None,
         }
     }
@@ -273,6 +287,68 @@ impl Store {
         let before = std::mem::replace(&mut entry.outcome, after);
         let facts = entry.facts.clone().filter(|_| after != before)?;
         Some((facts, before, change))
+    }
+
+    pub fn bounds(&self) -> Bounds {
+        self.bounds
+    }
+
+    pub fn shards(&self) -> usize {
+        SHARDS
+    }
+
+    /// Whether the log has every check that is here.
+    pub fn is_written(&self) -> bool {
+        let is_written = |entry: &Entry| matches!(entry.state, State::Written(_));
+        self.shards.iter().all(|shard| lock(shard).entries.values().all(is_written))
+    }
+
+    /// One shard as bytes, without answers: the log has them.
+    pub fn shard_part(&self, number: usize) -> Vec<u8> {
+        let (shard, keys) = (lock(&self.shards[number % SHARDS]), lock(&self.keys[number % SHARDS]));
+        let mut out = Vec::new();
+        let known = |check: &&u128| shard.entries.contains_key(*check);
+        out.put_u32(shard.order.iter().filter(known).count() as u32);
+        for (check, entry) in shard.order.iter().filter_map(|check| Some((check, shard.entries.get(check)?))) {
+            let State::Written(offset) = entry.state else { continue };
+            out.put(&check.to_le_bytes());
+            out.put_u64(entry.merchant);
+            out.put_u64(entry.body);
+            out.put_u64(offset);
+            out.put_u8(entry.outcome.byte());
+            out.put_u8(entry.late.map_or(u8::MAX, Decision::number));
+            entry.facts.clone().unwrap_or_default().put(&mut out);
+        }
+        for (key, at) in &keys.order {
+            let Some((check, _)) = keys.checks.get(key).filter(|(_, newest)| newest == at) else { continue };
+            out.put(&key.to_le_bytes());
+            out.put(&check.to_le_bytes());
+            out.put_i64(at.0);
+        }
+        out
+    }
+
+    /// Puts a shard back into a store that knows nothing yet.
+    pub fn restore_shard(&self, number: usize, bytes: &[u8], now: UnixMs) -> Option<()> {
+        let mut fields = Take(bytes);
+        let number_of = |fields: &mut Take| fields.array().map(u128::from_le_bytes);
+        let most = self.bounds.max_checks / SHARDS;
+        let mut shard = lock(&self.shards[number % SHARDS]);
+        for _ in 0..fields.u32()? {
+            let check = number_of(&mut fields)?;
+            let (merchant, body) = (fields.u64()?, fields.u64()?);
+            let (state, outcome) = (State::Written(fields.u64()?), Outcome::from_byte(fields.u8()?));
+            let late = Decision::from_number(fields.u8()?);
+            let facts = Some(Facts::take(&mut fields)?);
+            shard.put(check, Entry { merchant, body, state, facts, outcome, checked: None, late }, most);
+        }
+        let mut keys = lock(&self.keys[number % SHARDS]);
+        while !fields.0.is_empty() {
+            let (key, check) = (number_of(&mut fields)?, number_of(&mut fields)?);
+            keys.put(key, check, UnixMs(fields.i64()?));
+        }
+        keys.forget(now, most);
+        Some(())
     }
 
     /// Checks that are known.
@@ -373,6 +449,10 @@ mod tests {
         Facts::default()
     }
 
+    fn answered(offset: u64, checked: Arc<Checked>) -> Begun {
+        Begun::Answered(Found { offset, checked: Some(checked), late: None })
+    }
+
     #[test]
     fn a_key_has_one_answer() {
         let store = store(1 << 20, 1 << 30);
@@ -385,12 +465,15 @@ mod tests {
         assert_eq!(store.find(10, None), None);
         store.decided(facts(), checked(10, 1));
         store.unwritten(10);
-        assert_eq!(begin(1, 10, body), Begun::Unwritten(checked(10, 1)));
+        assert_eq!(begin(1, 10, body), Begun::Unwritten(checked(10, 1), None));
         assert_eq!(begin(1, 10, body), Begun::InFlight);
         assert!(store.written(10, 77));
         // Too late to have failed.
         store.unwritten(10);
-        assert_eq!(begin(1, 10, body), Begun::Answered(77, Some(checked(10, 1))));
+        let found = |late| Begun::Answered(Found { offset: 77, checked: Some(checked(10, 1)), late });
+        assert_eq!(begin(1, 10, body), found(None));
+        store.answered_late(10, Decision::Review);
+        assert_eq!(begin(1, 10, body), found(Some(Decision::Review)));
         assert!(store.find(10, Some(1)).is_some() && store.find(10, Some(2)).is_none());
         // The next day the key is new, the transaction is not.
         let next_day = NOW.plus(KEY_LIFETIME_MS);
@@ -403,7 +486,7 @@ mod tests {
         let store = store(1 << 20, 1 << 30);
         assert!(store.restore(checked(10, 1), 1, facts(), 5, NOW));
         assert!(!store.restore(checked(10, 1), 1, facts(), 5, NOW));
-        assert_eq!(store.begin(1, 10, 1, body_id(b"body"), NOW), Begun::Answered(5, Some(checked(10, 1))));
+        assert_eq!(store.begin(1, 10, 1, body_id(b"body"), NOW), answered(5, checked(10, 1)));
         let (_, _, change) = store.note_label(10, Label::Fraud).unwrap();
         assert_eq!(change.add, Outcome::FRAUD);
         assert_eq!(store.note_label(10, Label::Fraud), None);

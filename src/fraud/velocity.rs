@@ -5,8 +5,9 @@ use super::request::{Request, Value};
 use crate::clock::UnixMs;
 use crate::scoring::hash::hash64;
 use crate::window::sliding::{
-    Aggregate, Change, Event, Field, Limits, Outcome, Plan, Spec, Stats, Value as Shown, Windows,
+    Aggregate, Change, Checkpoint, Event, Field, Limits, Outcome, Plan, Spec, Stats, Value as Shown, Windows,
 };
+use crate::wire::{Put, Take};
 
 /// A window as it is declared in the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +53,23 @@ pub struct Scratch {
 pub struct Facts(Box<[i64]>);
 
 const NONE: i64 = i64::MIN;
+
+impl Facts {
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        out.put_u32(self.0.len() as u32);
+        self.0.iter().for_each(|fact| out.put_i64(*fact));
+    }
+
+    pub(super) fn take(fields: &mut Take) -> Option<Facts> {
+        (0..fields.u32()?).map(|_| fields.i64()).collect::<Option<_>>().map(Facts)
+    }
+
+    /// Whether some window counts both.
+    pub fn shares_a_key(&self, other: &Facts) -> bool {
+        // After time and currency come the keys; a value that happens to be alike does no harm.
+        self.0.iter().zip(&other.0).skip(2).any(|(a, b)| a == b && *a != 0 && *a != NONE)
+    }
+}
 
 impl Velocity {
     /// The fault says which window it is of, and which of its keys.
@@ -114,6 +132,22 @@ impl Velocity {
         Ok(Velocity { declared, keys, values, windows: Windows::new(plan, limits) })
     }
 
+    /// Windows of these names and nothing else known of them: for rules and models that ask what was shown, not for counting.
+    pub fn of_names(names: &[String]) -> Result<Velocity, Vec<(usize, &'static str, String)>> {
+        let window = |name: &String| Window {
+            name: name.clone(),
+            key: vec![FIELDS[fields::MERCHANT].0.to_owned()],
+            // Of these any number is taken to be possible.
+            aggregate: Aggregate::Avg,
+            value: Some(FIELDS[fields::AMOUNT].0.to_owned()),
+            length_ms: 1,
+            delay_ms: 0,
+            selects: Outcome::TOTAL,
+        };
+        let limits = Limits { max_bytes: 0, max_events_per_key: 1, late_ms: 0 };
+        Velocity::new(names.iter().map(window).collect(), limits)
+    }
+
     pub fn declared(&self) -> &[Window] {
         &self.declared
     }
@@ -125,6 +159,23 @@ impl Velocity {
     /// How far back a check may still count, in milliseconds.
     pub fn reach_ms(&self) -> i64 {
         self.declared.iter().map(|w| w.length_ms + w.delay_ms).max().unwrap_or(0)
+    }
+
+    pub fn limits(&self) -> Limits {
+        self.windows.limits()
+    }
+
+    pub fn shards(&self) -> usize {
+        self.windows.shards()
+    }
+
+    pub fn begin_checkpoint(&self) -> Checkpoint<'_> {
+        self.windows.begin_checkpoint()
+    }
+
+    /// Puts a shard of a checkpoint back into windows that have observed nothing yet.
+    pub fn restore(&self, shard: usize, bytes: &[u8]) -> Option<()> {
+        self.windows.restore(shard, bytes).ok()
     }
 
     pub fn stats(&self) -> Stats {

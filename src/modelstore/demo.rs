@@ -20,7 +20,8 @@ const DEMOS: [Demo; 2] = [
 ];
 
 impl ModelStore {
-    /// Puts the demo's models into the directory, and in force where no version of them ever was.
+    /// Puts the demo's models into the directory, and in force where no version of them ever was. One that asks for windows
+    /// that the config does not declare is not put in force.
     pub fn install_demo(&self) -> Result<(), StoreError> {
         for Demo { manifest: text, content } in DEMOS {
             let manifest = Manifest::parse(text).map_err(StoreError::Refused)?;
@@ -29,7 +30,12 @@ impl ModelStore {
                 folder::install(&self.dir, name, version, &manifest.file, text, content)?;
             }
             if self.registry.load().get(name).is_none() {
-                self.activate(name, version)?;
+                match self.activate(name, version) {
+                    Err(StoreError::Refused(fault)) => {
+                        tracing::warn!(name, version, %fault, "the demo's model is not used")
+                    }
+                    done => done?,
+                }
             }
         }
         Ok(())

@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::{Event, ModelVersion, ModelsSet};
 use crate::eventlog::{AppendError, EventLog, LogState};
-use crate::scoring::manifest::{Manifest, is_plain};
+use crate::scoring::manifest::{Manifest, OutputKind, is_plain};
 use crate::scoring::sources::Caller;
 use crate::scoring::{Artifact, Fault, ModelSet, Models, Registry, RowsFrom, Sources};
 use found::Found;
@@ -360,9 +360,17 @@ fn check_content(
         }
     }
     let artifact = Artifact::load(manifest, file, sources, RowsFrom::Transforms)?;
-    if artifact.features.caller() == Caller::Bid && artifact.model.predictions() != 1 {
-        let message = format!("gives {} predictions, a click rate is one", artifact.model.predictions());
-        return Err(Fault::new(&manifest.file, message));
+    let (caller, predictions) = (artifact.features.caller(), artifact.model.predictions());
+    let is_one = match caller {
+        Caller::Bid => "a click rate is one",
+        Caller::Fraud => "the probability of fraud is one",
+        Caller::Any => return Ok(artifact),
+    };
+    if predictions != 1 {
+        return Err(Fault::new(&manifest.file, format!("gives {predictions} predictions, {is_one}")));
+    }
+    if caller == Caller::Fraud && manifest.output != OutputKind::Probability {
+        return Err(Fault::new("output", "must be \"probability\": rules and the risk score take it for one"));
     }
     Ok(artifact)
 }

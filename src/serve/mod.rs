@@ -18,6 +18,7 @@ pub mod notice;
 pub mod problem;
 pub mod repeats;
 pub mod routes;
+pub mod screen;
 pub mod stream;
 pub mod tls;
 pub mod track;

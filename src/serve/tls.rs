@@ -3,9 +3,7 @@
 //! Connections keep what they began with. A pair that is no good is logged and the one in force stays.
 
 use std::fs;
-use std::path::Path;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::SystemTime;
+use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use rustls::crypto::{CryptoProvider, ring};
@@ -19,10 +17,10 @@ use tokio_rustls::TlsAcceptor;
 use crate::config::Tls;
 
 /// The certificate in force, shared by all workers.
+#[derive(Clone)]
 pub struct Certificate {
     files: Tls,
     in_force: InForce,
-    looked: Mutex<Looked>,
 }
 
 #[derive(Clone, Debug)]
@@ -34,21 +32,10 @@ impl ResolvesServerCert for InForce {
     }
 }
 
-/// What tells that files are others than before; none where one cannot be read.
-type Stamp = Option<[(SystemTime, u64); 2]>;
-
-struct Looked {
-    /// Of the files that were read last, whatever came of it.
-    read: Stamp,
-    /// At the last look.
-    seen: Stamp,
-}
-
 impl Certificate {
     pub fn load(files: &Tls) -> Result<Certificate, String> {
-        let stamp = stamp(files);
         let in_force = InForce(Arc::new(ArcSwap::from_pointee(read(files)?)));
-        Ok(Certificate { files: files.clone(), in_force, looked: Mutex::new(Looked { read: stamp, seen: stamp }) })
+        Ok(Certificate { files: files.clone(), in_force })
     }
 
     /// What accepts connections with whatever certificate is in force.
@@ -64,40 +51,11 @@ impl Certificate {
         Ok(TlsAcceptor::from(Arc::new(config)))
     }
 
-    /// Reads the files again, whether or not they have changed.
-    pub fn reload(&self) {
-        let now = stamp(&self.files);
-        *self.looked.lock().unwrap_or_else(PoisonError::into_inner) = Looked { read: now, seen: now };
-        match read(&self.files) {
-            Ok(pair) => {
-                self.in_force.0.store(Arc::new(pair));
-                tracing::info!("the TLS certificate was read again");
-            }
-            Err(error) => tracing::error!(%error, "the TLS certificate in force stays"),
-        }
+    /// Puts what the files hold now in force.
+    pub fn reload(&self) -> Result<(), String> {
+        self.in_force.0.store(Arc::new(read(&self.files)?));
+        Ok(())
     }
-
-    /// Reads the files again if they have changed, and not since the last look: the two are seldom replaced at once.
-    pub fn look(&self) {
-        let now = stamp(&self.files);
-        let changed = {
-            let mut looked = self.looked.lock().unwrap_or_else(PoisonError::into_inner);
-            let quiet = looked.seen == now;
-            looked.seen = now;
-            quiet && now.is_some() && now != looked.read
-        };
-        if changed {
-            self.reload();
-        }
-    }
-}
-
-fn stamp(files: &Tls) -> Stamp {
-    let of = |path: &Path| {
-        let metadata = fs::metadata(path).ok()?;
-        Some((metadata.modified().ok()?, metadata.len()))
-    };
-    Some([of(&files.cert)?, of(&files.key)?])
 }
 
 fn provider() -> Arc<CryptoProvider> {

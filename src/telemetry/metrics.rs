@@ -23,7 +23,9 @@ use crate::clock::SystemClock;
 use crate::eventlog::{EventLog, LogState};
 use crate::fraud::decide::hits;
 use crate::fraud::engine::Engine;
+use crate::fraud::traffic::Activity;
 use crate::window::impressions::ImpressionStore;
+use crate::window::rate::Rates;
 
 type Labels = [(&'static str, &'static str); 1];
 type NoticeLabels = [(&'static str, &'static str); 2];
@@ -125,6 +127,11 @@ impl Metrics {
         self.registry.register_collector(Box::new(FraudChecks(engine)));
     }
 
+    /// Adds what became of those who ask often.
+    pub fn watch_traffic(&mut self, activity: Arc<Activity>) {
+        self.registry.register_collector(Box::new(Asking(activity)));
+    }
+
     /// The text that Prometheus scrapes.
     pub fn text(&self) -> String {
         let mut text = String::new();
@@ -142,6 +149,16 @@ fn counter(e: &mut DescriptorEncoder, name: &str, help: &str, value: u64) -> Res
 fn gauge(e: &mut DescriptorEncoder, name: &str, help: &str, value: i64) -> Result<(), Error> {
     let metric = ConstGauge::new(value);
     metric.encode(e.encode_descriptor(name, help, None, metric.metric_type())?)
+}
+
+#[derive(Debug)]
+struct Asking(Arc<Activity>);
+
+impl Collector for Asking {
+    fn encode(&self, mut e: DescriptorEncoder) -> Result<(), Error> {
+        let evicted = [&self.0.by_ip, &self.0.by_user].into_iter().flatten().map(Rates::evicted).sum();
+        counter(&mut e, "gavel_activity_evicted", "Addresses and users forgotten while they asked", evicted)
+    }
 }
 
 #[derive(Debug)]

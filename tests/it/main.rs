@@ -41,4 +41,5 @@ mod supply;
 mod targeting;
 mod tls;
 mod tolerance;
+mod traffic;
 mod transport;

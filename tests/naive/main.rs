@@ -89,6 +89,7 @@ impl World {
             users,
             bid_for_unknown: false,
             supply: None,
+            screen: None,
             vendor: None,
         };
         let catalog = Arc::new(catalog(&present, &config, rng.usize(..=present.len())));

@@ -96,6 +96,7 @@ impl World {
             users: UserKey::new(&[0; 32]),
             bid_for_unknown: false,
             supply: None,
+            screen: None,
             vendor: None,
         });
         let exchange = ExchangeTerms {
@@ -163,6 +164,7 @@ impl World {
             users: UserKey::new(&[0; 32]),
             bid_for_unknown: false,
             supply: None,
+            screen: None,
             vendor: None,
         });
         self.pacing = Pacing::new(&self.present.compiled.campaign, self.now);

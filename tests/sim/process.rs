@@ -87,6 +87,7 @@ impl World {
             users: UserKey::new(&[3; 32]),
             bid_for_unknown: config.caps.bid_for_unknown,
             supply: None,
+            screen: None,
             vendor: None,
         };
         let keys = KeyRing::new(self.keys.clone()).expect("few keys with different ids");

@@ -46,11 +46,11 @@ fn matches(when: &str, windows: &[(&str, Value)]) -> bool {
 
 #[test]
 fn conditions_say_what_they_mean() {
-    let windows = [("card_count_1h", Value::Int(11)), ("terminal_fraud_7d", Value::Real(0.25))];
+    let windows = [("card_count_1h", Value::Int(11)), ("terminal_fraud_share_7d", Value::Real(0.25))];
     for (when, expected) in [
         ("card_count_1h > 10 && amount.value >= 5000", true),
         ("card_count_1h > 11 || amount.value != 5_000", false),
-        ("!(card_count_1h <= 10) && (terminal_fraud_7d == 0.25)", true),
+        ("!(card_count_1h <= 10) && (terminal_fraud_share_7d == 0.25)", true),
         ("amount.value / card_count_1h > 454.5 && amount.value - 2 * 1_000 == 3000", true),
         ("-amount.value + 5000 == 0", true),
         ("2 + 3 * 4 == 14 && (2 + 3) * 4 == 20 && 10 - 3 - 2 == 5", true),
@@ -114,7 +114,7 @@ fn conditions_that_can_never_hold_are_refused() {
         "card_count_1h > 5 && card_count_1h < 5",
         "card_count_1h > 5 && card_count_1h < 6",
         "card_count_1h < 0",
-        "terminal_fraud_7d > 1",
+        "terminal_fraud_share_7d > 1",
         "risk_score > 99",
         "amount.value > 10 && !(amount.value > 5)",
         "amount.currency == \"EUR\" && amount.currency == \"USD\"",
@@ -134,7 +134,7 @@ fn conditions_that_can_never_hold_are_refused() {
     for when in [
         "true",
         "card_count_1h > 5 && card_count_1h <= 6",
-        "terminal_fraud_7d > 0.5 && terminal_fraud_7d < 0.6",
+        "terminal_fraud_share_7d > 0.5 && terminal_fraud_share_7d < 0.6",
         "customer_avg_30d > 5 && customer_avg_30d < 5.5",
         "card_count_1h > 5 || card_count_1h < 5",
         "amount.currency == \"EUR\" || amount.currency == \"USD\"",

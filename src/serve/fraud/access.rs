@@ -1,7 +1,9 @@
 //! Who may ask: API keys, and how often.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
+use arc_swap::ArcSwap;
 use hyper::HeaderMap;
 use hyper::StatusCode;
 use hyper::header::AUTHORIZATION;
@@ -12,9 +14,12 @@ use crate::clock::UnixMs;
 use crate::config::{ApiKey, Fraud};
 use crate::fraud::Decision;
 
+/// The keys in force: others may come while requests are answered.
+pub struct Access(ArcSwap<Keys>);
+
 /// Keys as they are asked for.
-pub struct Access {
-    keys: Vec<(ApiKey, Limiter)>,
+pub struct Keys {
+    keys: Vec<(ApiKey, Arc<Limiter>)>,
     required: bool,
     deadline_ms: u64,
     on_timeout: Decision,
@@ -31,15 +36,34 @@ pub struct Caller<'a> {
 
 impl Access {
     pub fn new(config: &Fraud, loopback: bool) -> Access {
-        let keys = config.keys.iter().map(|key| (key.clone(), Limiter::new(key.rate_per_second, key.burst))).collect();
-        Access {
-            keys,
+        Access(ArcSwap::from_pointee(Keys {
+            keys: limited(&config.keys, &[]),
             required: config.require_keys.unwrap_or(!loopback),
             deadline_ms: config.deadline_ms,
             on_timeout: config.on_timeout,
-        }
+        }))
     }
 
+    /// Puts other keys in force; one that stays goes on with its rate where that is the same.
+    pub fn replace(&self, keys: &[ApiKey]) {
+        self.0.rcu(|old| Keys { keys: limited(keys, &old.keys), ..**old });
+    }
+
+    pub fn keys(&self) -> Arc<Keys> {
+        self.0.load_full()
+    }
+}
+
+fn limited(keys: &[ApiKey], old: &[(ApiKey, Arc<Limiter>)]) -> Vec<(ApiKey, Arc<Limiter>)> {
+    let rate = |key: &ApiKey| (key.sha256, key.rate_per_second, key.burst);
+    let limiter = |key: &ApiKey| match old.iter().find(|(other, _)| rate(other) == rate(key)) {
+        Some((_, limiter)) => limiter.clone(),
+        None => Arc::new(Limiter::new(key.rate_per_second, key.burst)),
+    };
+    keys.iter().map(|key| (key.clone(), limiter(key))).collect()
+}
+
+impl Keys {
     /// Checks the key and its rate.
     pub fn admit(&self, headers: &HeaderMap, now: UnixMs) -> Result<Caller<'_>, Problem> {
         let nobody = Caller { merchant: None, deadline_ms: self.deadline_ms, on_timeout: self.on_timeout };

@@ -1,6 +1,7 @@
 //! `POST /v1/fraud/checks` and `GET /v1/fraud/checks/{id}`.
 
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,10 +14,11 @@ use super::{Call, json, unavailable};
 use crate::clock::UnixMs;
 use crate::event::fraud::{Checked, FraudEvent};
 use crate::event::{Event, Offset};
-use crate::eventlog::{EventLog, LogState, Written};
-use crate::fraud::engine::{merchant_number, pack};
+use crate::eventlog::{AppendError, EventLog, LogState, Written};
+use crate::fraud::decide::Scored;
+use crate::fraud::engine::{Engine, merchant_number, pack};
 use crate::fraud::request::Refused;
-use crate::fraud::store::Begun;
+use crate::fraud::store::{Begun, Found};
 use crate::fraud::{Decision, Fault, Request, answer, fields};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -27,16 +29,62 @@ const MAX_BODY: usize = 128 << 10;
 /// How long an answer that is written and not durable yet is waited for.
 const DURABLE_SOON: Duration = Duration::from_secs(2);
 
-/// A decision on its way.
+/// A decision on its way. Whether the log took it is noted, also when nobody waits any more: otherwise a check that the log
+/// refuses would be in flight for ever.
 struct Going {
-    written: Written,
+    /// None when it has been noted.
+    written: Option<Written>,
     checked: Arc<Checked>,
+    engine: Arc<Engine>,
+    /// What the fail policy answered before.
+    late: Option<Decision>,
+}
+
+impl Going {
+    async fn written(&mut self) -> Result<Offset, AppendError> {
+        let Some(written) = &mut self.written else { return Err(AppendError::Closed) };
+        let written = written.await;
+        self.written = None;
+        note(&self.engine, self.checked.check, &written);
+        written
+    }
+}
+
+impl Drop for Going {
+    fn drop(&mut self) {
+        let Some(written) = self.written.take() else { return };
+        let (engine, check) = (self.engine.clone(), self.checked.check);
+        // Without a runtime the process is about to end.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            runtime.spawn(async move { note(&engine, check, &written.await) });
+        }
+    }
+}
+
+/// What comes of it within that time; with none left, only what is there already.
+async fn in_time<T>(left: Duration, what: impl Future<Output = T>) -> Option<T> {
+    if left.is_zero() {
+        let mut what = std::pin::pin!(what);
+        return std::future::poll_fn(|cx| match what.as_mut().poll(cx) {
+            Poll::Ready(done) => Poll::Ready(Some(done)),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await;
+    }
+    tokio::time::timeout(left, what).await.ok()
+}
+
+fn note(engine: &Engine, check: u128, written: &Result<Offset, AppendError>) {
+    match written {
+        Ok(offset) => drop(engine.store.written(check, offset.0)),
+        Err(_) => engine.store.unwritten(check),
+    }
 }
 
 /// What became of a check before it was awaited.
 enum Next {
     Going(Going),
-    Answered(u64, Option<Arc<Checked>>),
+    Answered(Found),
 }
 
 impl Call<'_> {
@@ -52,12 +100,12 @@ impl Call<'_> {
         }
         match self.decide(key, &body)? {
             Next::Going(going) => self.wait(going).await,
-            Next::Answered(offset, checked) => {
+            Next::Answered(Found { offset, checked, late }) => {
                 let checked = match checked {
                     Some(checked) => checked,
                     None => self.read_back(offset).await?,
                 };
-                let mut replayed = json(answer::finish(&checked.answer, Some(offset)));
+                let mut replayed = json(answer::given(&checked.answer, offset, late));
                 replayed.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
                 Ok(replayed)
             }
@@ -87,8 +135,8 @@ impl Call<'_> {
         let (check, key, begun) = engine.begin(request, key, body, now);
         match begun {
             Begun::New => {}
-            Begun::Answered(offset, checked) => return Ok(Next::Answered(offset, checked)),
-            Begun::Unwritten(checked) => return Ok(Next::Going(self.append(checked))),
+            Begun::Answered(found) => return Ok(Next::Answered(found)),
+            Begun::Unwritten(checked, late) => return Ok(Next::Going(self.append(checked, late))),
             Begun::InFlight => {
                 let detail = "the check with this Idempotency-Key is being decided";
                 return Err(Problem::new(StatusCode::CONFLICT, "in_flight", detail));
@@ -106,6 +154,12 @@ impl Call<'_> {
         let scratch = &mut *self.worker.fraud.scratch.borrow_mut();
         let models = traffic.models.load();
         let (policy, decided) = engine.check(request, models.get(self.fraud.model), now, scratch);
+        if let (Some(scored), Some(set)) = (&decided.model, models.get(self.fraud.model)) {
+            let of = |scored: &Scored| ([scored.score.unwrap_or(f64::NAN)], scored.took_ns);
+            let (active, shadow) = (of(scored), decided.shadow_model.as_ref().map(of));
+            let (shadow, shadow_ns) = shadow.as_ref().map_or((&[][..], 0), |(score, ns)| (score, *ns));
+            self.worker.stats().models.record(set, &active.0, active.1, shadow, shadow_ns);
+        }
         let shown = &scratch.velocity.shown;
         let latency_us = self.arrived.elapsed().as_micros() as u64;
         let mut first = Vec::with_capacity(1_024);
@@ -124,43 +178,46 @@ impl Call<'_> {
             answer: first,
         });
         engine.store.decided(decided.facts, checked.clone());
-        Ok(Next::Going(self.append(checked)))
+        Ok(Next::Going(self.append(checked, None)))
     }
 
-    fn append(&self, checked: Arc<Checked>) -> Going {
+    fn append(&self, checked: Arc<Checked>, late: Option<Decision>) -> Going {
         let event = Event::Fraud(FraudEvent::Check(checked.clone()));
         let written = self.worker.traffic.log.append_written(self.worker.lane, &event, self.fraud.synced);
-        Going { written, checked }
+        Going { written: Some(written), checked, engine: self.fraud.engine.clone(), late }
     }
 
     /// Waits for the log, up to the deadline.
-    async fn wait(&self, going: Going) -> Result<Answer, Problem> {
-        let Going { written, checked } = going;
+    async fn wait(&self, mut going: Going) -> Result<Answer, Problem> {
         let left = Duration::from_millis(self.caller.deadline_ms).saturating_sub(self.arrived.elapsed());
-        let (engine, check) = (self.fraud.engine.clone(), checked.check);
-        // Noted whether or not anybody still waits: otherwise a check that the log refuses would be in flight for ever.
-        let noted = tokio::spawn(async move {
-            let written = written.await;
-            match &written {
-                Ok(offset) => {
-                    engine.store.written(check, offset.0);
+        let answered = match in_time(left, going.written()).await {
+            Some(Ok(offset)) => {
+                if let Some(decision) = going.late {
+                    // The log has the check only now, so that it had this for nothing.
+                    self.tell_late(going.checked.check, decision);
                 }
-                Err(_) => engine.store.unwritten(check),
+                Ok(json(answer::given(&going.checked.answer, offset.0, going.late)))
             }
-            written
-        });
-        let answered = match tokio::time::timeout(left, noted).await {
-            Ok(Ok(Ok(offset))) => Ok(json(answer::finish(&checked.answer, Some(offset.0)))),
-            Ok(Ok(Err(error))) => Err(unavailable(error)),
-            Ok(Err(error)) => Err(unavailable(error)),
-            Err(_) => {
+            Some(Err(error)) => Err(unavailable(error)),
+            None => {
                 let counters = &self.worker.traffic.metrics.counters;
                 counters.fraud_checks.get_or_create(&[("decision", "timeout")]).inc();
-                Ok(json(late_answer(&checked.answer, self.caller.on_timeout)))
+                let decision = going.late.unwrap_or(self.caller.on_timeout);
+                going.engine.store.answered_late(going.checked.check, decision);
+                self.tell_late(going.checked.check, decision);
+                Ok(json(answer::given(&going.checked.answer, 0, Some(decision))))
             }
         };
         self.worker.stats().fraud_latency.record(self.arrived.elapsed());
         answered
+    }
+
+    /// Has the log know what was answered, behind the check itself. If it does not take that, a start does not know it.
+    fn tell_late(&self, check: u128, decision: Decision) {
+        let event = Event::Fraud(FraudEvent::Late { check, decision: decision.number() });
+        if let Err(error) = self.worker.traffic.log.append(self.worker.lane, &event) {
+            tracing::warn!(%error, "what a late check was answered is not in the log");
+        }
     }
 
     fn bad_time(&self, request: &Request, now: UnixMs) -> Option<Fault> {
@@ -183,7 +240,7 @@ impl Call<'_> {
             Some(checked) => checked,
             None => self.read_back(found.offset).await?,
         };
-        Ok(json(self.fraud.engine.shown(&checked, found.offset)))
+        Ok(json(self.fraud.engine.shown(&checked, found.offset, found.late)))
     }
 
     /// A check from the log, on a thread that may block.
@@ -211,15 +268,6 @@ fn read(log: &dyn EventLog, offset: u64) -> Option<Arc<Checked>> {
 
 pub(super) fn no_check() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "not_found", "there is no such check")
-}
-
-/// The answer when there is no time left: the same but for the decision.
-fn late_answer(first: &[u8], decision: Decision) -> Vec<u8> {
-    let mut whole: serde_json::Value = serde_json::from_slice(&answer::finish(first, None)).unwrap_or_default();
-    whole["decision"] = decision.as_str().into();
-    whole["recommended_action"] = decision.advice().into();
-    whole["degraded"] = true.into();
-    whole.to_string().into_bytes()
 }
 
 fn refused(why: Refused, request: &mut Request) -> Problem {

@@ -24,6 +24,7 @@ use super::problem::Problem;
 use super::routes::Answer;
 use super::traffic::Worker;
 use super::unsent::Payload;
+use crate::clock::monotonic_ns;
 use crate::fraud::engine::Engine;
 use crate::fraud::{Request, Scratch};
 
@@ -45,10 +46,15 @@ pub struct Fraud {
 pub const READERS: usize = 2;
 
 /// One worker's buffers.
-#[derive(Default)]
 pub struct Buffers {
     request: RefCell<Request>,
     scratch: RefCell<Scratch>,
+}
+
+impl Default for Buffers {
+    fn default() -> Buffers {
+        Buffers { request: RefCell::default(), scratch: RefCell::new(Scratch::with_timer(monotonic_ns)) }
+    }
 }
 
 /// One request that is being answered.
@@ -78,7 +84,8 @@ async fn route(
     arrived: Instant,
 ) -> Result<Answer, Problem> {
     let fraud = &worker.traffic.fraud;
-    let admitted = fraud.access.admit(&head.headers, worker.traffic.clock.now());
+    let keys = fraud.access.keys();
+    let admitted = keys.admit(&head.headers, worker.traffic.clock.now());
     let caller = match admitted {
         Ok(caller) => caller,
         Err(problem) => {

@@ -236,7 +236,8 @@ impl Chunk {
 
     /// Adds some of its events to what the measures have.
     pub fn add(&self, plan: &KeyPlan, of: Range<usize>, currency: u8, accs: &mut [Acc]) {
-        if let Some(whole) = self.whole.as_ref().filter(|w| of.len() == self.len() && w.currency == currency) {
+        let is_it = |whole: &&Whole| of.len() == self.len() && (whole.currency == currency || !plan.has_money());
+        if let Some(whole) = self.whole.as_deref().filter(is_it) {
             accs.iter_mut().zip(&whole.accs).for_each(|(acc, whole)| acc.merge(whole));
             return;
         }

@@ -46,6 +46,15 @@ impl Outcome {
         Outcome(change.of(self.0))
     }
 
+    /// As one byte, which [`Outcome::from_byte`] reads.
+    pub fn byte(self) -> u8 {
+        self.0
+    }
+
+    pub fn from_byte(byte: u8) -> Outcome {
+        Outcome(byte & 0xf)
+    }
+
     /// Whether a window that selects this takes an event with `outcome`.
     #[inline]
     fn selects(self, outcome: u8) -> bool {

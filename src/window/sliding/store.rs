@@ -267,6 +267,10 @@ impl Windows {
         }
     }
 
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     pub fn shards(&self) -> usize {
         SHARDS
     }

@@ -1,10 +1,14 @@
 //! API keys, and how often they may ask.
 
+use std::time::Duration;
+
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use super::desk::{check, problem, start};
+use super::desk::{RULES, check, config, problem, start};
 use crate::http::{Answer, Client};
+use crate::process::Process;
+use crate::server::{wait_for, write_files};
 
 fn key(id: &str, key: &str, merchant: &str, more: &str) -> String {
     let sha256: String = Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -41,6 +45,33 @@ fn a_key_opens_its_merchants_checks_only() {
     let headers = [("Authorization", "Bearer secret-b")];
     let refused = client.request("POST", "/v1/fraud/labels", &headers, label.to_string().as_bytes());
     assert_eq!(problem(&refused).0, 403);
+}
+
+#[test]
+fn keys_change_without_a_restart() {
+    let dir = tempfile::tempdir().unwrap();
+    let write = |keys: &str| {
+        write_files(dir.path(), &config(&format!("require_keys = true\n{keys}")), &[]);
+    };
+    std::fs::write(dir.path().join("rules.toml"), RULES).unwrap();
+    write(&key("old", "secret-old", "m-1", "rate_per_second = 1\nburst = 2"));
+    let server = Process::start(dir.path(), &[], "admin ");
+    let asked =
+        |secret: &str, transaction: &str| ask(&mut server.connect(), Some(secret), transaction, Some("m-1")).status;
+    assert_eq!((asked("secret-old", "t-1"), asked("secret-new", "t-2")), (200, 401));
+    // Both for a while, and then the new one alone.
+    let new = key("new", "secret-new", "m-1", "");
+    write(&format!("{}{new}", key("old", "secret-old", "m-1", "rate_per_second = 1\nburst = 2")));
+    wait_for(Duration::from_secs(10), "the new key", || asked("secret-new", "t-2") == 200);
+    assert_ne!(asked("secret-old", "t-3"), 401);
+    write(&new);
+    server.signal(libc::SIGHUP);
+    wait_for(Duration::from_secs(10), "the old key's end", || asked("secret-old", "t-4") == 401);
+    // A config with a fault changes nothing.
+    write("max_age_days = \"x\"");
+    server.signal(libc::SIGHUP);
+    wait_for(Duration::from_secs(10), "the fault", || server.errors().contains("fraud.max_age_days"));
+    assert_eq!(asked("secret-new", "t-5"), 200);
 }
 
 #[test]

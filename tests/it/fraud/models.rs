@@ -4,15 +4,20 @@ use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::desk::{check, decide, start};
+use crate::http::Answer;
 use crate::models::tar;
 use crate::server::Server;
 
 /// Adds a tenth of the window and a thousandth of the amount, and 0.5 where the country is Germany.
-fn put(server: &Server, version: &str, bias: f64) {
+pub fn put(server: &Server, version: &str, bias: f64) {
+    let answer = try_put(server, version, bias, "window:card_count_1h", "probability");
+    assert!(matches!(answer.status, 200 | 201), "{}", answer.text());
+}
+
+fn try_put(server: &Server, version: &str, bias: f64, window: &str, output: &str) -> Answer {
     let file = json!({
         "format": "gavel-linear-1", "objective": "logistic", "bias": bias,
-        "columns": [{"name": "count", "weight": 0.1}, {"name": "amount", "weight": 0.001, "missing": 9.0},
-                    {"name": "none", "weight": 1.0, "missing": 0.0}],
+        "columns": [{"name": "count", "weight": 0.1}, {"name": "amount", "weight": 0.001, "missing": 9.0}],
     })
     .to_string();
     let digest: String = Sha256::digest(&file).iter().map(|byte| format!("{byte:02x}")).collect();
@@ -21,14 +26,25 @@ fn put(server: &Server, version: &str, bias: f64) {
     };
     let manifest = format!(
         "name = \"fraud\"\nversion = \"{version}\"\nkind = \"linear\"\nfile = \"weights.json\"\nsha256 = \"{digest}\"\n\
-         output = \"probability\"\n{}{}{}",
-        feature("count", "window:card_count_1h"),
+         output = \"{output}\"\n{}{}",
+        feature("count", window),
         feature("amount", "amount.value"),
-        feature("none", "window:not_declared"),
     );
     let files = [("manifest.toml".to_owned(), manifest.into_bytes()), ("weights.json".to_owned(), file.into_bytes())];
-    let answer = server.ask("PUT", &format!("/v1/models/fraud/{version}"), &tar(&files));
-    assert!(matches!(answer.status, 200 | 201), "{}", answer.text());
+    server.ask("PUT", &format!("/v1/models/fraud/{version}"), &tar(&files))
+}
+
+#[test]
+fn what_is_no_model_of_fraud_is_refused_by_name() {
+    let server = start("");
+    for (window, output, part) in [
+        ("window:not_declared", "probability", "window:not_declared"),
+        ("window:card_count_1h", "margin", "must be \\\"probability\\\""),
+        ("window:card_count_1h", "value", "must be \\\"probability\\\""),
+    ] {
+        let answer = try_put(&server, "1", 0.0, window, output);
+        assert!(answer.status == 422 && answer.text().contains(part), "{} {}", answer.status, answer.text());
+    }
 }
 
 #[test]
@@ -63,6 +79,12 @@ fn the_model_in_force_scores_and_says_why() {
         assert_eq!((&model[0]["value"], model[0]["contribution"].as_f64()), (&json!(2_300), Some(0.001 * 2_300.0)));
         let added: f64 = model.iter().map(|reason| reason["contribution"].as_f64().unwrap()).sum();
         assert!((added - 1.0 - raw(-1.0)).abs() < 1e-12, "what it begins with and what was added is the raw score");
+        // The restart has forgotten what was counted before.
+        let scores = server.ask("GET", "/v1/models/fraud", b"").json()["scores"].clone();
+        assert_eq!((&scores[0]["role"], &scores[0]["rows"]), (&json!("active"), &json!(1)), "{scores}");
+        assert_eq!((&scores[1]["role"], &scores[1]["rows"]), (&json!("shadow"), &json!(1)), "{scores}");
+        let apart = sigmoid(raw(-1.0)) - sigmoid(raw(-3.0));
+        assert!((scores[1]["difference"]["mean"].as_f64().unwrap() - apart).abs() < 1e-12, "{scores}");
         let denied = decide(client, &check(&format!("t-{round}-2"), &format!("card-{round}"), 9_000));
         assert_eq!(denied["decision"], "deny");
         server.restart();

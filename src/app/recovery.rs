@@ -1,0 +1,260 @@
+//! What a start reads back: the log, the books beyond what is stored, and what is only in memory.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{AppError, because, checkpoint};
+use crate::admin::campaigns::CapMemory;
+use crate::bookstore::{BookStore, SqliteBooks};
+use crate::clock::{SystemClock, UnixMs};
+use crate::config::Config;
+use crate::event::{Event, Offset, Stamped};
+use crate::eventlog::{AppendError, DirStorage, LogConfig, Opened, SegmentLog};
+use crate::fraud::engine::{Edits, Engine, Following};
+use crate::fraud::policy::{Lists, first_lists};
+use crate::fraud::store::Bounds;
+use crate::fraud::{self, Policy, Velocity};
+use crate::ledger::reservation::{Bits, step};
+use crate::ledger::{Books, fold_on};
+use crate::tasks::follower::note_impression;
+use crate::window::impressions::ImpressionStore;
+
+/// Answers of fraud checks that are kept besides the log.
+const MAX_ANSWER_BYTES: usize = 64 << 20;
+/// Events folded at a start before the books are saved: what a start that is broken off need not fold again.
+const SAVE_EVENTS: u64 = 1_000_000;
+/// Fraud checks read back between two sweeps of a shard: what no window asks for any more makes room for what is later.
+const SWEEP_CHECKS: u64 = 1_000;
+
+/// Opens the log and checks every byte of it; says how far it is when that takes long.
+pub(super) fn open_log(config: &Config) -> Result<Opened, AppError> {
+    let dir = config.data_dir.join("log");
+    let storage = DirStorage::new(&dir).map_err(because("log directory"))?;
+    let log = LogConfig {
+        lanes: config.limits.workers,
+        lane_bytes: config.log.lane_bytes,
+        segment_bytes: config.log.segment_bytes,
+        max_bytes: (config.log.max_bytes > 0).then_some(config.log.max_bytes),
+    };
+    let mut progress = Progress::new("checking the log");
+    let opened = SegmentLog::open(Arc::new(storage), log, &mut |done, total| progress.tell(done, total))
+        .map_err(|e| AppError(e.to_string()))?;
+    opened.put_right().iter().for_each(|line| tracing::warn!("{line}"));
+    Ok(opened)
+}
+
+/// Time never goes back in the log. If the machine's clock shows less than the log's last event, for it was set back or
+/// had been far ahead, gavel's goes on from there: with the log's time standing still no lease would be taken and no money
+/// come back.
+pub(super) fn go_on_from(clock: SystemClock, last_at: UnixMs) -> SystemClock {
+    let ahead_ms = last_at.since(clock.now());
+    if ahead_ms > 0 {
+        tracing::warn!(
+            ahead_ms,
+            "the log's last event is ahead of the machine's clock: gavel's time goes on from it, and with it days, \
+             lifetimes and start and end dates; a start after the clock has caught up goes by the clock again"
+        );
+    }
+    clock.not_before(last_at)
+}
+
+/// Why the first events of a start could not be written.
+pub(super) fn not_begun(error: AppendError) -> AppError {
+    match error {
+        AppendError::Full => AppError(
+            "the log is full, and a start must be written to it: free disk space, or raise log.max_bytes if that is set"
+                .to_owned(),
+        ),
+        error => because("log")(error),
+    }
+}
+
+/// Folds what the log has beyond the stored books, if these are as they were written and belong to this log.
+pub(super) fn catch_up(store: &mut SqliteBooks, opened: &Opened) -> Result<Books, AppError> {
+    let mut books = store.load().map_err(because("books"))?;
+    let (from, end) = (books.next, opened.durable_end());
+    if from > end {
+        return Err(AppError(format!(
+            "the books have come to event {}, but the log ends at {}: log segments are missing. Put them back; or, if \
+             the log was deleted on purpose, delete books.sqlite too",
+            from.0, end.0
+        )));
+    }
+    if from > Offset(0) {
+        let last = opened.read(Offset(from.0 - 1)).and_then(|mut log| log.next_event()).map_err(because("log"))?;
+        if last.is_none_or(|last| last.at != books.starts.at) {
+            let foreign = "books.sqlite belongs to another log. Put its own back; or delete it (and its -wal and -shm): it \
+                           is rebuilt from the log";
+            return Err(AppError(foreign.to_owned()));
+        }
+    }
+    let mut progress = Progress::new("folding the log into the books");
+    let mut reader = opened.read(from).map_err(because("log"))?;
+    while let Some(stamped) = reader.next_event().map_err(because("log"))? {
+        fold_on(&mut books, &stamped).map_err(because("books"))?;
+        if books.next.0 % 100_000 == 0 {
+            progress.tell(books.next.0 - from.0, end.0 - from.0);
+        }
+        if books.next.0 % SAVE_EVENTS == 0 {
+            let dirty = books.take_dirty();
+            store.save(&books, &dirty).map_err(because("books"))?;
+        }
+    }
+    let dirty = books.take_dirty();
+    store.save(&books, &dirty).map_err(because("books"))?;
+    Ok(books)
+}
+
+/// Fraud checks with what REST changed, and frequency caps.
+pub(super) struct Remembered {
+    pub engine: Engine,
+    /// The config's rules, if they are in force and the log does not have them.
+    pub file_rules: Option<String>,
+}
+
+/// An engine that knows no check.
+fn empty_engine(config: &Config) -> Result<Engine, AppError> {
+    let velocity = Velocity::new(config.fraud.windows.clone(), config.fraud.limits());
+    let velocity = velocity.map_err(|faults| AppError(format!("the fraud windows have faults: {faults:?}")))?;
+    let bounds = Bounds { max_checks: config.fraud.max_checks, max_answer_bytes: MAX_ANSWER_BYTES };
+    let rules = Policy::new("", &velocity, Lists::default()).map_err(told)?;
+    Ok(Engine::new(velocity, rules, bounds))
+}
+
+/// Reads back in one pass what is only in memory: fraud checks, and the impressions that still count for a frequency cap.
+pub(super) fn remember(
+    config: &Config,
+    opened: &Opened,
+    impressions: &ImpressionStore,
+    caps: &CapMemory,
+    now: UnixMs,
+) -> Result<Remembered, AppError> {
+    let mut engine = empty_engine(config)?;
+    let fraud_from = checkpoint::read(&config.data_dir, &engine, opened, now);
+    if fraud_from.is_none() {
+        // What is no good may be half read.
+        engine = empty_engine(config)?;
+        if checkpoint::is_there(&config.data_dir) {
+            tracing::info!(
+                "the checkpoint of fraud checks is of another log or config, or damaged: the log is read instead"
+            );
+        }
+    }
+    let fraud_from = fraud_from.unwrap_or(Offset(0));
+    let (mut following, mut checks) = (Following::default(), 0);
+    let end = opened.durable_end();
+    let mut capped = Capped { impressions, caps, bits: Bits::default() };
+    let caps_from = capped.from(opened, now, config.token_lifetime_ms());
+    let mut progress = Progress::new("reading back fraud checks and frequency caps");
+    let from = fraud_from.min(caps_from);
+    let mut reader = opened.read(from).map_err(because("log"))?;
+    while let Some(stamped) = reader.next_event().map_err(because("log"))? {
+        if let Event::Fraud(event) = &stamped.event {
+            if stamped.offset < fraud_from {
+                continue;
+            }
+            engine.apply(event, stamped.offset.0, now, &mut following);
+            checks += 1;
+            if checks % SWEEP_CHECKS == 0 {
+                engine.sweep(stamped.at, &mut following);
+            }
+        } else if stamped.offset >= caps_from {
+            capped.note(&stamped);
+        }
+        if stamped.offset.0 % 10_000 == 0 {
+            progress.tell(stamped.offset.0 - from.0, end.0 - from.0);
+        }
+    }
+    let edits = engine.edits().clone();
+    let file_rules = put_in_force(config, &engine, edits)?;
+    Ok(Remembered { engine, file_rules })
+}
+
+/// Puts rules and lists in force as REST left them, or else as the config has them.
+fn put_in_force(config: &Config, engine: &Engine, edits: Edits) -> Result<Option<String>, AppError> {
+    let of_file = &config.fraud.rules_text;
+    let is_news = edits.rules.is_none() && edits.file_rules.as_ref() != Some(of_file);
+    let is_put = edits.rules.is_some();
+    let toml = edits.rules.unwrap_or_else(|| of_file.clone());
+    let lists = first_lists(edits.lists, &toml);
+    let policy = Policy::new(&toml, &engine.velocity, lists).map_err(|faults| {
+        let AppError(why) = told(faults);
+        // Those of REST beat the file's, so that mending the file would not help.
+        let remedy = "they were put by REST and do not go with the config's windows. Declare again what they name, start, \
+                      put rules that do without it, and then take it out of the config";
+        AppError(if is_put { format!("{why}\n{remedy}") } else { why })
+    })?;
+    engine.policy.store(Arc::new(policy));
+    Ok(is_news.then_some(toml))
+}
+
+fn told(faults: Vec<fraud::Fault>) -> AppError {
+    let lines: Vec<String> = faults.iter().map(|f| format!("  {}: {}", f.pointer, f.message)).collect();
+    AppError(format!("the fraud rules have faults:\n{}", lines.join("\n")))
+}
+
+/// Reads frequency caps alone back from the log.
+pub fn remember_impressions(
+    opened: &Opened,
+    impressions: &ImpressionStore,
+    caps: &CapMemory,
+    now: UnixMs,
+    token_lifetime_ms: i64,
+) -> Result<(), AppError> {
+    let mut capped = Capped { impressions, caps, bits: Bits::default() };
+    let from = capped.from(opened, now, token_lifetime_ms);
+    let mut reader = opened.read(from).map_err(because("log"))?;
+    while let Some(stamped) = reader.next_event().map_err(because("log"))? {
+        capped.note(&stamped);
+    }
+    Ok(())
+}
+
+/// The impressions that still count for a frequency cap.
+struct Capped<'a> {
+    impressions: &'a ImpressionStore,
+    caps: &'a CapMemory,
+    bits: Bits,
+}
+
+impl Capped<'_> {
+    /// Where the log begins to say something of caps.
+    fn from(&self, opened: &Opened, now: UnixMs, token_lifetime_ms: i64) -> Offset {
+        let (longest, end) = (self.caps.iter().map(|cap| cap.1).max(), opened.durable_end());
+        // A bill is told from its duplicate by having seen the first, which is at most a token's lifetime older.
+        let from = |longest: i64| opened.offset_at_or_before(now.plus(-longest).plus(-token_lifetime_ms));
+        longest.map_or(end, from).min(end)
+    }
+
+    fn note(&mut self, stamped: &Stamped) {
+        match &stamped.event {
+            Event::Notice(notice) => {
+                let Some(state) = self.bits.get(notice.facts.reservation) else { return };
+                let (state, outcome) = step(state, notice, stamped.at);
+                self.bits.set(notice.facts.reservation, state);
+                note_impression(self.impressions, self.caps, stamped, outcome);
+            }
+            Event::ReservationsForgotten { before } => self.bits.forget_before(*before),
+            _ => {}
+        }
+    }
+}
+
+/// A line a second about long work.
+pub struct Progress {
+    what: &'static str,
+    last: Instant,
+}
+
+impl Progress {
+    pub fn new(what: &'static str) -> Progress {
+        Progress { what, last: Instant::now() }
+    }
+
+    pub fn tell(&mut self, done: u64, total: u64) {
+        if self.last.elapsed() >= Duration::from_secs(1) {
+            self.last = Instant::now();
+            tracing::info!("{}: {} %", self.what, done * 100 / total.max(1));
+        }
+    }
+}

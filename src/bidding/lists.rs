@@ -42,7 +42,7 @@ impl Texts {
     /// Whether `list`, the same at each call, has the text.
     #[inline]
     pub fn have(&self, list: StrList, text: &str) -> bool {
-        if list.len() <= SHORT { list.contains(text) } else { self.find(list, text, |entry| key(entry)) }
+        if list.len() <= SHORT { list.contains(text) } else { self.find(list, text, key) }
     }
 
     /// Whether it has the domain, however it writes it.

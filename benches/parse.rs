@@ -265,6 +265,7 @@ fn bidding(c: &mut Criterion) {
                 urls: &urls,
                 fragment: &fragment.bytes,
                 token_slots: &fragment.token_slots,
+                markup_token: b"M",
                 dealid: None,
                 exp: Some(120),
                 size: None,

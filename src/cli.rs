@@ -68,8 +68,8 @@ enum Command {
     /// Recompute the books from the log alone, compare them with the stored ones, name every difference, exit 1 if
     /// there is one. Reads only; a server may be running
     Audit {
-        /// Compare the accounts of the running server with this admin address too, such as http://127.0.0.1:9090;
-        /// its traffic must be quiet meanwhile. The token is the config's admin_token, or GAVEL_ADMIN_TOKEN
+        /// Compare the accounts of the running server with this admin address too, such as http://127.0.0.1:9090:
+        /// each as of the event that it had come to, so it may be busy. The token is the config's admin_token, or GAVEL_ADMIN_TOKEN
         #[arg(long, value_name = "URL")]
         server: Option<String>,
     },
@@ -243,15 +243,16 @@ fn audit(config: &Config, server: Option<&str>) -> Result<bool, String> {
     }
     fold_to(&mut replay, next.unwrap_or(end))?;
     let all = std::mem::take(&mut replay.books.dirty);
+    stored.differences(&replay.books, &all, &mut tell).map_err(|e| e.to_string())?;
+    // What the log itself comes to is judged to its end, however far the books are.
+    fold_to(&mut replay, end)?;
     let by_log = &replay.books;
-    stored.differences(by_log, &all, &mut tell).map_err(|e| e.to_string())?;
     let (broken, overspends) = audit::findings(by_log);
     let (events, campaigns) = (by_log.next.0, by_log.campaigns.len());
     broken.into_iter().for_each(&mut tell);
     if let Some(url) = server {
         let server = live::Server::new(url, config.admin_token.clone())?;
-        fold_to(&mut replay, end)?;
-        let accounts = server.accounts(&replay.books)?;
+        let accounts = server.accounts(&replay.books, end)?;
         // The server goes on: the log has by now what each account had come to. None may be behind what was there before.
         let log = open()?;
         let mut replay = Replay::new(&log);

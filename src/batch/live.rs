@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -15,6 +15,8 @@ use crate::money::Nanos;
 /// Largest answer read: the books of a hundred thousand campaigns.
 const MAX_ANSWER_BYTES: u64 = 1 << 30;
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// A server whose accounts are behind the log for longer is stuck.
+const CATCH_UP: Duration = Duration::from_secs(5);
 
 /// A running server's admin listener.
 pub struct Server {
@@ -59,14 +61,19 @@ impl Server {
         serde_json::from_str(body).map(Some).map_err(|e| format!("http://{}{path}: {e}", self.authority))
     }
 
-    /// The accounts of campaigns, in the order of the events that they have come to.
-    pub fn accounts(&self, of: &Books) -> Result<Vec<Account>, String> {
-        let account = |(campaign, book): (&CampaignNo, &CampaignBook)| {
+    /// The accounts of campaigns, in the order of the events that they have come to. What is on the disk is applied right
+    /// after: an account that has not come to `end` yet is asked for again, for a while.
+    pub fn accounts(&self, of: &Books, end: Offset) -> Result<Vec<Account>, String> {
+        let asked = Instant::now();
+        let account = |(campaign, book): (&CampaignNo, &CampaignBook)| loop {
             let json = self.get(&format!("/v1/campaigns/{}/account", book.id))?;
             let at = json.as_ref().map_or(Some(0), |json| json["event"].as_u64());
             let at =
                 at.ok_or("the server does not say which event its accounts have come to: it is of another version")?;
-            Ok(Account { campaign: *campaign, at: Offset(at), json })
+            if json.is_none() || at >= end.0 || asked.elapsed() > CATCH_UP {
+                return Ok(Account { campaign: *campaign, at: Offset(at), json });
+            }
+            std::thread::sleep(Duration::from_millis(1));
         };
         let mut accounts = of.campaigns.iter().map(account).collect::<Result<Vec<_>, String>>()?;
         accounts.sort_by_key(|account| account.at);

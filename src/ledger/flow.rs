@@ -42,11 +42,12 @@ impl Flow {
         }
         match (from, outcome) {
             (State::Won, _) => self.unbilled = (self.unbilled - amount).max(Nanos::ZERO),
-            (_, Outcome::Won) => self.unbilled += amount,
+            (_, Outcome::Won) => self.unbilled = Nanos(self.unbilled.0.saturating_add(amount.0)),
             _ => {}
         }
         if from != State::Won {
-            self.told += amount;
+            // Wins that are never billed come back and are told of again: nothing else bounds them.
+            self.told = Nanos(self.told.0.saturating_add(amount.0));
             self.waited += i128::from(amount.0) * i128::from(at.since(facts.bid_at).max(0));
         }
     }

@@ -61,6 +61,9 @@ const LEAST_SECONDS: u16 = 300;
 /// A new day counts one part in so many.
 const TRAFFIC_DAYS: u64 = 4;
 
+/// The most that a campaign can spend: above all budgets, and with room for sums of a few such amounts.
+const MAX_SPENT: Nanos = Nanos(i64::MAX / 4);
+
 /// What an event did to the books.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Folded {
@@ -181,6 +184,11 @@ impl Books {
         {
             // Its lease came back before its time: the lifetimes of an earlier start were longer, or the clock was ahead.
             outcome = Outcome::BookedLate { amount };
+        }
+        if let Outcome::Booked { amount } | Outcome::BookedLate { amount } = outcome
+            && book.spent.0 > MAX_SPENT.0 - amount.0.min(MAX_SPENT.0)
+        {
+            return Folded::Notice { from, outcome: Outcome::OutOfRange };
         }
         if to != from {
             self.dirty.pages.insert(self.bits.set(facts.reservation, to));
@@ -361,6 +369,19 @@ pub(crate) mod tests {
         assert_eq!((book.spent, book.late, book.overspend()), (Nanos(13), Nanos(13), Nanos(3)));
         assert_eq!(book.outstanding(), Nanos(10));
         assert_eq!(book.free(Slot::Whole), Nanos(-13));
+    }
+
+    #[test]
+    fn bills_beyond_all_amounts_change_nothing_and_stop_nothing() {
+        let huge = i64::MAX / 8;
+        let bill = |seq| {
+            let facts = Facts { reserved: Nanos(huge), price: Nanos(huge), ..facts(seq) };
+            (5_000, notice(NoticeKind::Bill, facts, huge))
+        };
+        let books = fold_all(&[(0, set(i64::MAX / 10, None)), bill(0), bill(1), bill(2), bill(3)]);
+        let book = &books.campaigns[&CampaignNo(1)];
+        assert_eq!((book.spent, book.late, book.billed), (Nanos(2 * huge), Nanos(2 * huge), 2));
+        crate::ledger::invariants::book(book).unwrap();
     }
 
     #[test]

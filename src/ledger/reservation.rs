@@ -62,6 +62,8 @@ pub enum Outcome {
     UnknownCampaign,
     /// For a reservation whose tokens expired so long ago that it is forgotten: no effect.
     Forgotten,
+    /// It would take the campaign's spend beyond all amounts: no effect.
+    OutOfRange,
 }
 
 impl Outcome {
@@ -79,6 +81,7 @@ impl Outcome {
             Outcome::Test => "test",
             Outcome::UnknownCampaign => "unknown_campaign",
             Outcome::Forgotten => "forgotten",
+            Outcome::OutOfRange => "out_of_range",
         }
     }
 }

@@ -161,6 +161,12 @@ fn tokens_hold_their_facts_until_they_expire() {
     assert!(token.len() <= MAX_LEN, "{}", token.len());
     assert!(token.iter().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')));
     assert_eq!(ring.verify(&token, NOW), Ok(facts()));
+    // What stands in the markup tracks, and books nothing.
+    let mut markup = Vec::new();
+    ring.sign_markup_into(&facts(), UnixMs(1_700_000_100_999), &mut markup);
+    assert_eq!(ring.verify(&markup, NOW), Err(TokenError::Forged));
+    assert_eq!(ring.verify_tracking_at(&markup, |_| NOW), Ok(facts()));
+    assert_eq!(ring.verify_tracking_at(&token, |_| NOW), Ok(facts()));
     assert_eq!(ring.verify(&token, UnixMs(1_700_000_099_999)), Ok(facts()));
     assert_eq!(ring.verify(&token, UnixMs(1_700_000_100_000)), Err(TokenError::Expired));
     assert_eq!(ring.verify(&token, UnixMs::MAX), Err(TokenError::Expired));

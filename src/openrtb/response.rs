@@ -25,8 +25,10 @@ pub struct BidParts<'a> {
     pub urls: &'a NoticeUrls,
     /// The creative's members, `"adm":"...","adomain":[...],...`: at least one, without a comma at either end.
     pub fragment: &'a [u8],
-    /// Where in `fragment` the token goes, ascending (the markup's own tracking URLs); empty for nowhere.
+    /// Where in `fragment` `markup_token` goes, ascending (the markup's own tracking URLs); empty for nowhere.
     pub token_slots: &'a [u32],
+    /// As [`super::token::KeyRing::sign_markup_into`] writes it; may be empty where there are no slots.
+    pub markup_token: &'a [u8],
     pub dealid: Option<&'a Id<'a>>,
     /// Seconds.
     pub exp: Option<u32>,
@@ -166,7 +168,7 @@ fn write_bid(out: &mut Vec<u8>, bid: &BidParts) {
     for &slot in bid.token_slots {
         if let Some(piece) = bid.fragment.get(rest..slot as usize) {
             out.extend_from_slice(piece);
-            out.extend_from_slice(bid.token);
+            out.extend_from_slice(bid.markup_token);
             rest = slot as usize;
         }
     }

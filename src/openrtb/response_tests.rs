@@ -59,6 +59,7 @@ fn a_bid_holds_what_the_exchange_needs() {
         urls: &urls,
         fragment: &fragment.bytes,
         token_slots: &fragment.token_slots,
+        markup_token: b"M",
         dealid: Some(&imp.pmp.as_ref().unwrap().deals[0].id),
         exp: Some(120),
         size: Some((300, 250)),
@@ -112,7 +113,7 @@ proptest! {
         let fragment = Fragment::render(&CreativeParts { crid: &crid, size: None, ..creative(&adm) });
         let bid = BidParts {
             id: "b", impid: &request.imp[0].id, price: Nanos(price), token: b"T", quantity: Quantity::ONE, urls: &urls,
-            fragment: &fragment.bytes, token_slots: &fragment.token_slots, dealid: None, exp, size, protocol: None,
+            fragment: &fragment.bytes, token_slots: &fragment.token_slots, markup_token: b"M", dealid: None, exp, size, protocol: None,
         };
         let bids: Vec<Vec<BidParts>> = seats.iter().map(|(_, count)| vec![bid; *count]).collect();
         let seats: Vec<SeatBid> = seats.iter().zip(&bids).map(|((seat, _), bids)| SeatBid { seat, bids }).collect();

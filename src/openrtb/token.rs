@@ -1,7 +1,10 @@
 //! Signed tokens: a bid's facts inside its notice URLs, so that a notice can be booked without a look-up and nobody
 //! else can make one.
 //!
-//! Version (1 byte), key id (1), expiry in Unix seconds (4, little-endian), the facts, then the first 16 bytes of
+//! There are two kinds: what the exchange gets in notice URLs books money; what stands in the markup, where whoever sees the
+//! ad can read it, only tracks.
+//!
+//! Kind (1 byte), key id (1), expiry in Unix seconds (4, little-endian), the facts, then the first 16 bytes of
 //! HMAC-SHA256 over all of it; written as base64url without padding, in exactly one spelling.
 
 use std::fmt;
@@ -16,7 +19,9 @@ use crate::clock::UnixMs;
 use crate::event::Facts;
 use crate::wire::{Put, Take};
 
-const VERSION: u8 = 1;
+/// The kinds.
+const NOTICE: u8 = 1;
+const MARKUP: u8 = 2;
 const HEAD_LEN: usize = 6;
 const MAC_LEN: usize = 16;
 const MAX_BYTES: usize = HEAD_LEN + Facts::MAX_LEN + MAC_LEN;
@@ -85,12 +90,21 @@ impl KeyRing {
         Ok(ring)
     }
 
-    /// Appends a token of `facts` that is valid until `expires_at`, cut to the second.
+    /// Appends a token of `facts` for notice URLs that is valid until `expires_at`, cut to the second.
     pub fn sign_into(&self, facts: &Facts, expires_at: UnixMs, out: &mut impl Put) {
+        self.sign(NOTICE, facts, expires_at, out);
+    }
+
+    /// The same for what the markup calls.
+    pub fn sign_markup_into(&self, facts: &Facts, expires_at: UnixMs, out: &mut impl Put) {
+        self.sign(MARKUP, facts, expires_at, out);
+    }
+
+    fn sign(&self, kind: u8, facts: &Facts, expires_at: UnixMs, out: &mut impl Put) {
         let Some(key) = self.keys.last() else { return };
         let expiry = (expires_at.0 / 1_000).clamp(0, i64::from(u32::MAX)) as u32;
         let mut bytes = Buffer { bytes: [0; MAX_BYTES], len: 0 };
-        bytes.put(&[VERSION, key.id]);
+        bytes.put(&[kind, key.id]);
         bytes.put_u32(expiry);
         facts.encode(&mut bytes);
         let mac = key.mac.clone().chain_update(bytes.filled()).finalize().into_bytes();
@@ -101,13 +115,25 @@ impl KeyRing {
         }
     }
 
-    /// The facts of a token made with one of these keys and not yet expired at `now`.
+    /// The facts of a notice's token made with one of these keys and not yet expired at `now`.
     pub fn verify(&self, token: &[u8], now: UnixMs) -> Result<Facts, TokenError> {
         self.verify_at(token, |_| now)
     }
 
     /// The same, where what time it is depends on the token.
     pub fn verify_at(&self, token: &[u8], now: impl Fn(&Facts) -> UnixMs) -> Result<Facts, TokenError> {
+        match self.read(token, now)? {
+            (NOTICE, facts) => Ok(facts),
+            _ => Err(TokenError::Forged),
+        }
+    }
+
+    /// The same of a token that tracks, which either kind does.
+    pub fn verify_tracking_at(&self, token: &[u8], now: impl Fn(&Facts) -> UnixMs) -> Result<Facts, TokenError> {
+        self.read(token, now).map(|(_, facts)| facts)
+    }
+
+    fn read(&self, token: &[u8], now: impl Fn(&Facts) -> UnixMs) -> Result<(u8, Facts), TokenError> {
         if token.len() > MAX_LEN {
             return Err(TokenError::Malformed);
         }
@@ -118,8 +144,8 @@ impl KeyRing {
         let (message, mac) = bytes[..len].split_at(signed);
         let mut fields = Take(message);
         let mut head = || Some((fields.u8()?, fields.u8()?, fields.u32()?));
-        let (version, key_id, expiry) = head().ok_or(TokenError::Malformed)?;
-        if version != VERSION {
+        let (kind, key_id, expiry) = head().ok_or(TokenError::Malformed)?;
+        if kind != NOTICE && kind != MARKUP {
             return Err(TokenError::Malformed);
         }
         let key = self.keys.iter().find(|key| key.id == key_id).ok_or(TokenError::UnknownKey)?;
@@ -130,7 +156,7 @@ impl KeyRing {
         if now(&facts).0 >= i64::from(expiry) * 1_000 {
             return Err(TokenError::Expired);
         }
-        Ok(facts)
+        Ok((kind, facts))
     }
 }
 

@@ -295,16 +295,21 @@ fn render(
     let mut out = Vec::with_capacity(worker.response_hint.get());
     let mut writer = ResponseWriter::new(&mut out, &request.id);
     let mut token = Vec::with_capacity(256);
-    let mut own_fragment = Vec::new();
+    let (mut markup_token, mut own_fragment) = (Vec::new(), Vec::new());
     for (i, bid) in decision.bids.iter().enumerate() {
         let imp = &request.imp[bid.imp];
         let facts = &bid.facts;
         let id = facts.reservation.text();
         token.clear();
-        traffic.keys.sign_into(facts, facts.bid_at.plus(exchange.token_lifetime_ms), &mut token);
+        let token_until = facts.bid_at.plus(exchange.token_lifetime_ms);
+        traffic.keys.sign_into(facts, token_until, &mut token);
         let creative = &bid.campaign.creatives[usize::from(bid.creative)];
         let source = &bid.campaign.campaign.creatives[usize::from(bid.creative)];
         own_fragment.clear();
+        markup_token.clear();
+        if !creative.fragment.token_slots.is_empty() || matches!(bid.served, Served::Spot(_)) {
+            traffic.keys.sign_markup_into(facts, token_until, &mut markup_token);
+        }
         let (size, protocol) = match &bid.served {
             Served::AsIs => (None, None),
             Served::Native(request) => {
@@ -312,7 +317,7 @@ fn render(
                 (None, None)
             }
             Served::Spot(choice) => {
-                markup::write_vast(source, choice, &exchange.urls, &token, &mut own_fragment);
+                markup::write_vast(source, choice, &exchange.urls, &markup_token, &mut own_fragment);
                 (vast::size(source, choice), choice.protocol)
             }
         };
@@ -323,7 +328,7 @@ fn render(
             &own_fragment
         };
         // Not longer than the exchange waits, and shorter than the money stays set aside (OpenRTB 2.6 section 4.2.3, exp).
-        let bill_s = exchange.terms.lifetimes.exp_s();
+        let bill_s = exchange.terms.lifetimes.exp_s().min(exchange.token_lifetime_ms / 1_000);
         let exp = imp.exp.filter(|exp| *exp > 0).map_or(bill_s, |exp| exp.min(bill_s));
         let parts = BidParts {
             id: id.as_str(),
@@ -334,6 +339,7 @@ fn render(
             urls: &exchange.urls,
             fragment,
             token_slots: &creative.fragment.token_slots,
+            markup_token: &markup_token,
             dealid: bid.deal.and_then(|d| imp.pmp.as_ref().and_then(|p| p.deals.get(d))).map(|d| &d.id),
             exp: u32::try_from(exp).ok().filter(|exp| *exp > 0),
             size,

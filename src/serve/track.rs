@@ -14,7 +14,7 @@ const PIXEL: &[u8] = b"GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xf
 
 pub fn answer(worker: &Worker, what: Track, token: &str) -> Answer {
     let traffic = &*worker.traffic;
-    let facts = traffic.keys.verify_at(token.as_bytes(), |facts| traffic.now_for(facts));
+    let facts = traffic.keys.verify_tracking_at(token.as_bytes(), |facts| traffic.now_for(facts));
     let kind = match (&facts, what) {
         (Err(error), _) => error.as_str(),
         (Ok(facts), _) if !worker.repeats.borrow_mut().note(what, facts.reservation) => "repeated",

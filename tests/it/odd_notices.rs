@@ -10,7 +10,7 @@ use gavel::eventlog::{DirStorage, ReadOnlyLog};
 use gavel::openrtb::notice::Macro;
 use serde_json::{Value, json};
 
-use crate::make::{campaign, request, substitute, with};
+use crate::make::{campaign, request, substitute, with, with_creative};
 use crate::server::Server;
 
 const BID: i64 = 2_500_000;
@@ -272,4 +272,21 @@ fn a_notice_names_a_campaign_that_is_gone_and_is_still_booked() {
     assert_eq!((a.reserved, a.spent, a.late), (0, 2_000_000, 0));
     server.put(&with(campaign("a"), json!({"budget": {"total": "2000.00"}})));
     assert_eq!(server.is_sound("a").available, 2_000_000_000_000 - 2_000_000);
+}
+
+#[test]
+fn whoever_sees_the_ad_can_track_it_and_book_nothing() {
+    let adm = "<img src=\"https://localhost/t/i/${GAVEL_TOKEN}\">";
+    let server = Server::start("", &[with_creative(campaign("a"), json!({"adm": adm}))]);
+    let bid = server.bid(&request()).unwrap();
+    let seen = bid["adm"].as_str().unwrap().split("/t/i/").nth(1).unwrap().split('"').next().unwrap();
+    for path in ["/n/bill/", "/n/loss/", "/n/win/"] {
+        server.notice(&format!("https://localhost{path}{seen}?p=0&c=USD&l=102")).is_empty(204);
+    }
+    assert_eq!((server.account("a").spent, server.account("a").reserved), (0, 2_500_000));
+    assert_eq!(server.metric("gavel_odd_notices_total{kind=\"bill\",fault=\"forged\"}"), 1.0);
+    assert_eq!(server.call("GET", &format!("/t/i/{seen}"), b"").status, 200);
+    assert_eq!(server.metric("gavel_tracks_total{kind=\"impression\"}"), 1.0);
+    server.bill(&bid, "2.00");
+    assert_eq!(server.account("a").spent, 2_000_000);
 }

@@ -166,8 +166,13 @@ impl SystemClock {
 
 /// Nanoseconds of a clock that only goes forward, since it was first asked.
 pub fn monotonic_ns() -> u64 {
+    ns_at(Instant::now())
+}
+
+/// What [`monotonic_ns`] was at `instant`; 0 before it was first asked.
+pub fn ns_at(instant: Instant) -> u64 {
     static FIRST: OnceLock<Instant> = OnceLock::new();
-    FIRST.get_or_init(Instant::now).elapsed().as_nanos() as u64
+    instant.saturating_duration_since(*FIRST.get_or_init(Instant::now)).as_nanos() as u64
 }
 
 #[cfg(test)]

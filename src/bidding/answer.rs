@@ -9,8 +9,10 @@ use super::decide::{Ask, Bid, Scratch, Served};
 use super::key::key;
 use super::offer::{Floors, Formats, Want};
 use super::reason::Reason;
+use super::room::bid_bytes;
 use super::scan::Candidate;
 use super::vast;
+use super::work;
 use crate::event::{Facts, Slot};
 use crate::ledger::bucket::Grids;
 use crate::money::Quantity;
@@ -84,6 +86,8 @@ impl Ask<'_, '_> {
             Some(multiplier) => Quantity::from_f64(multiplier).ok_or(Reason::NoSupportedImp)?,
         };
         let floors = Floors::of(imp, &self.exchange.seat, &self.snapshot.shared.rates, self.rate);
+        // Each was compared with those before it.
+        scratch.work.spend(floors.deals.len() * floors.deals.len() / 64);
         let mut pod = Pod::of(imp);
         let mut taken: Taken = SmallVec::new();
         if let Some(id) = pod.id {
@@ -101,6 +105,10 @@ impl Ask<'_, '_> {
         let deals = floors.deals.iter().filter(|want| self.is_named(want)).take(most_deals);
         for want in deals.chain(open.into_iter().flat_map(|want| std::iter::repeat_n(want, open_bids))) {
             if bids.len() - before == MAX_BIDS_OF_IMP || bids.len() == MAX_BIDS || pod.left == 0 || pod.left_s == 0 {
+                break;
+            }
+            scratch.work.spend(work::SCAN);
+            if scratch.room.is_full() || scratch.work.is_late() {
                 break;
             }
             formats.left_s = pod.left_s;
@@ -145,7 +153,7 @@ impl Ask<'_, '_> {
     /// Whether any campaign has the deal.
     fn is_named(&self, want: &Want) -> bool {
         let layers = self.snapshot.catalog.layers();
-        want.deal.is_some_and(|deal| layers.into_iter().any(|layer| layer.part.deals.has(deal.key)))
+        want.deal.as_ref().is_some_and(|deal| layers.into_iter().any(|layer| layer.part.deals.has(deal.key)))
     }
 
     /// The best bid of those not taken, its money reserved; or how far the best campaign came.
@@ -163,8 +171,12 @@ impl Ask<'_, '_> {
         let mut lost: Taken = SmallVec::from_slice(taken);
         loop {
             let best = self.scan(imp, quantity, want, formats, &lost, scratch)?;
+            if scratch.work.is_over() {
+                return Err(Reason::InsufficientTime);
+            }
             match self.reserve(position, imp, quantity, best, formats, scratch) {
                 Some(bid) => return Ok((bid, best.place)),
+                None if scratch.room.is_full() || scratch.work.is_late() => return Err(Reason::Outbid),
                 None if lost.len() + 1 < taken.len() + MAX_TRIES => lost.push(best.place),
                 None => return Err(Reason::Budget),
             }
@@ -218,26 +230,30 @@ impl Ask<'_, '_> {
         };
         let served = match &creative.kind {
             Kind::Banner { .. } => Served::AsIs,
-            Kind::Video { spot, .. } => Served::Spot(vast::choose(spot, imp.video.as_deref()?)?),
-            Kind::Audio { spot } => Served::Spot(vast::choose(spot, imp.audio.as_deref()?)?),
-            Kind::Native { .. } => Served::Native(Box::new(formats.take_markup()?)),
+            Kind::Video { spot, .. } => Served::Spot(vast::choose(spot, imp.video.as_deref()?, &formats.video)?),
+            Kind::Audio { spot } => Served::Spot(vast::choose(spot, imp.audio.as_deref()?, &formats.audio)?),
+            Kind::Native { .. } => Served::Native(Box::new(formats.markup(imp)?.clone())),
         };
+        let deal = best.deal.map(usize::from);
+        let fragment = &entry.compiled.creatives[usize::from(best.creative)].fragment;
+        let dealid = deal.and_then(|at| imp.pmp.as_ref()?.deals.get(at)).map_or(0, |deal| deal.id.literal_bytes());
+        let bytes = imp.id.literal_bytes()
+            + dealid
+            + fragment.bytes.len()
+            + bid_bytes(creative, fragment.token_slots.len(), &served);
+        if !scratch.room.has(bytes) {
+            return None;
+        }
         let ring = Grids::first_ring(&facts);
         // A test bid never spends (DESIGN 4.8), so it sets nothing aside either.
         let (account, grids) = (&entry.live.account, &snapshot.shared.grids);
         if !facts.test && !account.try_reserve(slot, grids, ring, facts.auction_until(), facts.reserved) {
             return None;
         }
+        scratch.room.take(bytes);
         if !facts.test {
             entry.live.pace.promise(facts.reserved);
         }
-        Some(Bid {
-            imp: position,
-            campaign: entry.compiled.clone(),
-            creative: best.creative,
-            deal: best.deal.map(usize::from),
-            facts,
-            served,
-        })
+        Some(Bid { imp: position, campaign: entry.compiled.clone(), creative: best.creative, deal, facts, served })
     }
 }

@@ -13,10 +13,13 @@ use super::catalog::{Catalog, Place};
 use super::key::UserKey;
 use super::part::{Entry, Part};
 use super::reason::Reason;
+use super::refused::Refused;
+use super::room::Room;
 use super::score;
 use super::subject::Subject;
 use super::supply::Supply;
 use super::vast::Choice;
+use super::work::Work;
 use crate::clock::{LocalHour, UnixMs};
 use crate::event::Facts;
 use crate::ids::Currency;
@@ -98,6 +101,9 @@ pub struct Scratch {
     /// Campaigns lost for each reason since the last [`Scratch::take_lost`].
     pub(super) lost: [u64; Reason::COUNT],
     pub(super) scoring: score::Scratch,
+    pub(super) work: Work,
+    pub(super) refused: Refused,
+    pub(super) room: Room,
 }
 
 /// What the clocks of a part's zones show.
@@ -133,14 +139,23 @@ impl Scratch {
             hours: Default::default(),
             lost: [0; Reason::COUNT],
             scoring: score::Scratch::default(),
+            work: Work::default(),
+            refused: Refused::default(),
+            room: Room::default(),
         }
     }
 
-    /// With what tells how long scoring took, in nanoseconds.
+    /// With a clock that only goes forward, in nanoseconds: what tells how long scoring took, and when it is too late.
     #[must_use]
     pub fn with_timer(mut self, timer: fn() -> u64) -> Scratch {
-        self.scoring.timer = timer;
+        (self.scoring.timer, self.work.timer) = (timer, timer);
         self
+    }
+
+    /// Decisions end at the first of these times of the timer's clock, with the bids that they have by then. After the second
+    /// no money is set aside.
+    pub fn end_at(&mut self, until_ns: u64, ends_ns: u64) {
+        (self.work.until_ns, self.work.ends_ns) = (until_ns, ends_ns);
     }
 
     /// Campaigns lost per reason, and starts counting anew.
@@ -239,6 +254,9 @@ pub fn decide(
     scratch.follow(catalog, now);
     let uses_categories = catalog.layers().into_iter().any(|layer| layer.part.uses_categories);
     scratch.subject.read(request, snapshot.shared.vendor.as_ref(), uses_categories);
+    scratch.work.begin();
+    scratch.refused.begin(asks_again(request, exchange));
+    scratch.room.begin();
     let ask = Ask { snapshot, exchange, request, now, currency, rate };
     if let Some(screen) = screen.filter(|screen| screen.counts_users())
         && let user = ask.user(scratch)
@@ -256,11 +274,21 @@ pub fn decide(
         {
             furthest = furthest.max(Some(reason));
         }
+        if scratch.room.is_full() || scratch.work.is_late() {
+            break;
+        }
     }
     if decision.bids.is_empty() {
-        decision.reason = furthest.or(Some(Reason::NoSupportedImp));
+        let reason = furthest.unwrap_or(Reason::NoSupportedImp);
+        decision.reason = Some(if scratch.work.is_late() { Reason::InsufficientTime } else { reason });
     }
     decision
+}
+
+/// Whether the catalog may be scanned more than once.
+fn asks_again(request: &BidRequest, exchange: &ExchangeTerms) -> bool {
+    let pod = |imp: &Imp| [&imp.video, &imp.audio].into_iter().flatten().any(|spot| spot.poddur.is_some());
+    request.imp.len() > 1 || exchange.open_bids > 1 || request.imp.iter().any(|imp| imp.pmp.is_some() || pod(imp))
 }
 
 /// `wseat` and `bseat` (OpenRTB 2.6 section 3.2.1).

@@ -1,8 +1,9 @@
 //! Whether a creative may be shown in an impression, beyond its format.
 
-use super::campaign::TextSet;
 use super::compiled::CompiledCreative;
 use super::creative::{Asset, Creative, ImageKind, Kind, Spot};
+use super::lists::{Numbers, SpotLists};
+use super::offer::Formats;
 use super::reason::Reason;
 use super::subject::Subject;
 use super::vast;
@@ -13,34 +14,35 @@ use crate::openrtb::native::{self, AssetKind, NativeRequest};
 use crate::openrtb::request::BidRequest;
 
 /// Checks a creative whose format the impression offers; says what does not fit.
-pub fn fits(
+pub(super) fn fits(
     creative: &Creative,
     compiled: &CompiledCreative,
     request: &BidRequest,
     imp: &Imp,
-    markup: Option<&NativeRequest>,
+    formats: &mut Formats,
     subject: &mut Subject,
 ) -> Result<(), Reason> {
     if imp.secure == Some(true) && !creative.secure {
         return Err(Reason::Insecure);
     }
     let battr = match &creative.kind {
-        Kind::Banner { .. } => imp.banner.as_ref().map(|b| b.battr),
-        Kind::Video { w: _, h: _, spot } => {
-            imp.video.as_ref().filter(|v| spot_fits(spot, v)).ok_or(Reason::Creative).map(|v| Some(v.battr))?
-        }
-        Kind::Audio { spot } => {
-            imp.audio.as_ref().filter(|a| spot_fits(spot, a)).ok_or(Reason::Creative).map(|a| Some(a.battr))?
-        }
+        Kind::Banner { .. } => imp.banner.as_ref().map(|b| (b.battr, &formats.banner_battr)),
+        Kind::Video { w: _, h: _, spot } => match &imp.video {
+            Some(video) if spot_fits(spot, video, &formats.video) => Some((video.battr, &formats.video.battr)),
+            _ => return Err(Reason::Creative),
+        },
+        Kind::Audio { spot } => match &imp.audio {
+            Some(audio) if spot_fits(spot, audio, &formats.audio) => Some((audio.battr, &formats.audio.battr)),
+            _ => return Err(Reason::Creative),
+        },
         Kind::Native { assets, .. } => {
-            let markup = markup.ok_or(Reason::Creative)?;
-            if !answers(assets, markup) {
+            if !formats.markup(imp).is_some_and(|markup| answers(assets, markup)) {
                 return Err(Reason::Creative);
             }
-            imp.native.as_ref().map(|n| n.battr)
+            imp.native.as_ref().map(|n| (n.battr, &formats.native_battr))
         }
     };
-    if battr.is_some_and(|battr| blocked_attribute(creative, battr)) {
+    if battr.is_some_and(|(battr, numbers)| blocked_attribute(creative, battr, numbers)) {
         return Err(Reason::BlockedAttribute);
     }
     if subject.blocks_advertiser(request, &compiled.domains) {
@@ -52,14 +54,22 @@ pub fn fits(
     Ok(())
 }
 
-fn blocked_attribute(creative: &Creative, battr: IntList) -> bool {
-    !battr.is_empty() && creative.attr.iter().any(|a| battr.contains(i64::from(*a)))
+fn blocked_attribute(creative: &Creative, battr: IntList, numbers: &Numbers) -> bool {
+    !battr.is_empty() && creative.attr.iter().any(|a| numbers.have(battr, i64::from(*a)))
 }
 
 /// Duration, protocol and file types (OpenRTB 2.6 sections 3.2.7 and 3.2.8).
-fn spot_fits(spot: &Spot, offered: &AudioVideo) -> bool {
+fn spot_fits(spot: &Spot, offered: &AudioVideo, lists: &SpotLists) -> bool {
     let linear = offered.linearity.is_none_or(|l| l == 1);
-    linear && offered.allows_duration(spot.duration_s) && vast::choose(spot, offered).is_some()
+    linear && allows_duration(spot.duration_s, offered, lists) && vast::choose(spot, offered, lists).is_some()
+}
+
+/// Sections 3.2.7 and 7.6: `rqddurs` comes before the two bounds.
+fn allows_duration(seconds: u32, offered: &AudioVideo, lists: &SpotLists) -> bool {
+    if !offered.rqddurs.is_empty() {
+        return lists.durations.have(offered.rqddurs, i64::from(seconds));
+    }
+    offered.minduration.is_none_or(|least| seconds >= least) && offered.maxduration.is_none_or(|most| seconds <= most)
 }
 
 /// Whether a native creative has every required asset (Native 1.2 section 4.2).
@@ -89,10 +99,21 @@ pub fn answer<'a>(assets: &'a [Asset], wanted: &native::Asset) -> Option<&'a Ass
     })
 }
 
-/// Whether a deal's list of advertisers allows the creative.
-pub fn advertiser_allowed(creative: &Creative, wadomain: &crate::openrtb::list::StrList) -> bool {
-    wadomain.is_empty() || {
-        let allowed: TextSet = wadomain.iter().map(|d| super::campaign::inventory_key(&d).into()).collect();
-        creative.adomain.iter().any(|d| allowed.contains(d))
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn listed_durations_come_before_bounds() {
+        let allowed = |spot: &str| {
+            let body = format!("{{\"id\":\"r\",\"imp\":[{{\"id\":\"1\",\"video\":{{{spot}}}}}]}}");
+            let request = crate::openrtb::parse(body.as_bytes()).unwrap();
+            let (offered, lists) = (request.imp[0].video.as_ref().unwrap(), SpotLists::default());
+            let all = [4, 5, 15, 20, 30, 31].into_iter();
+            all.filter(|seconds| allows_duration(*seconds, offered, &lists)).collect::<Vec<_>>()
+        };
+        assert_eq!(allowed("\"minduration\":5,\"maxduration\":30"), [5, 15, 20, 30]);
+        assert_eq!(allowed("\"rqddurs\":[15,31],\"minduration\":5,\"maxduration\":30"), [15, 31]);
+        assert_eq!(allowed(""), [4, 5, 15, 20, 30, 31]);
     }
 }

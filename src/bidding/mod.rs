@@ -7,12 +7,15 @@
 //! | `supply` | who may sell a place |
 //! | `taxonomy` | categories of different taxonomies side by side |
 //! | `catalog`, `editor` | all of them at one time, and how edits make the next catalog |
-//! | `subject`, `offer`, `fit`, `scan`, `answer`, `decide` | a request as targeting sees it, what fits it, and the decision |
+//! | `subject`, `offer`, `lists`, `fit`, `scan`, `answer`, `decide` | a request as targeting sees it, what fits it, and the decision |
+//! | `work`, `refused`, `room` | what bounds a decision: its time, what is not verified twice, the bytes of its answer |
 //! | `score`, `values` | click-priced campaigns: the rate of clicks that their model predicts |
 //! | `pacing` | what an `even` campaign bids of its price, and why |
 //! | `reason` | the no-bid funnel |
 
 mod answer;
+#[cfg(test)]
+mod bounds_tests;
 pub mod campaign;
 pub mod catalog;
 #[cfg(test)]
@@ -28,11 +31,14 @@ pub mod fit;
 pub mod index;
 pub mod key;
 pub mod listed;
+pub mod lists;
 pub mod live;
 mod offer;
 pub mod pacing;
 pub mod part;
 pub mod reason;
+mod refused;
+mod room;
 mod scan;
 mod score;
 #[cfg(test)]
@@ -43,9 +49,11 @@ pub mod supply;
 pub mod taxonomy;
 mod values;
 pub mod vast;
+mod work;
 
 pub use catalog::Catalog;
 pub use decide::{BidDecision, ExchangeTerms, Scratch, Screen, Served, Shared, Snapshot, decide};
 pub use editor::Editor;
 pub use reason::Reason;
+pub use room::MAX_RESPONSE_BYTES;
 pub use score::{Batch, Told};

@@ -5,9 +5,11 @@ use smallvec::SmallVec;
 
 use super::catalog::Layer;
 use super::compiled::{AUDIO, CompiledCreative, NATIVE, VIDEO};
+use super::creative::Creative;
 use super::decide::Ask;
 use super::index::{ATTRIBUTES, Attribute};
 use super::key::{key, size_key};
+use super::lists::{Numbers, SpotLists, Texts};
 use super::reason::Reason;
 use super::subject::Subject;
 use crate::ids::Currency;
@@ -21,6 +23,10 @@ pub(super) struct Formats {
     pub values: SmallVec<[u64; 8]>,
     /// Decoded when the first native creative asks.
     markup: Option<Option<NativeRequest>>,
+    pub video: SpotLists,
+    pub audio: SpotLists,
+    pub banner_battr: Numbers,
+    pub native_battr: Numbers,
     /// How long a spot may be at most, whatever the impression says: what is left of a dynamic pod.
     pub left_s: u32,
     /// Types of banners that are blocked: bit n is type n.
@@ -40,16 +46,21 @@ impl Formats {
         values.extend(imp.video.as_ref().map(|_| VIDEO));
         values.extend(imp.audio.as_ref().map(|_| AUDIO));
         values.extend(imp.native.as_ref().map(|_| NATIVE));
-        Formats { values, markup: None, left_s: u32::MAX, btypes }
+        Formats {
+            values,
+            markup: None,
+            video: SpotLists::default(),
+            audio: SpotLists::default(),
+            banner_battr: Numbers::default(),
+            native_battr: Numbers::default(),
+            left_s: u32::MAX,
+            btypes,
+        }
     }
 
     pub fn markup(&mut self, imp: &Imp) -> Option<&NativeRequest> {
         let decode = || imp.native.as_ref().and_then(|n| n.markup().ok());
         self.markup.get_or_insert_with(decode).as_ref()
-    }
-
-    pub fn take_markup(&mut self) -> Option<NativeRequest> {
-        self.markup.take().flatten()
     }
 }
 
@@ -82,6 +93,10 @@ impl<'a> Masks<'a> {
                 index.bitmap(Attribute::Exchange, Some(exchange)),
             ],
         }
+    }
+
+    pub fn formats(&self) -> usize {
+        self.formats.len()
     }
 
     pub fn words(&self) -> usize {
@@ -172,7 +187,7 @@ pub(super) struct Floors {
 }
 
 /// What a bid is for, and what it must reach, per impression in the bid's currency, rounded up.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Want {
     /// None is the open market.
     pub deal: Option<WantedDeal>,
@@ -185,13 +200,24 @@ pub(super) struct Want {
     pub least_usd: i64,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct WantedDeal {
     pub key: u64,
     /// In the impression's deals.
     pub position: usize,
     /// The floor is the price (AdCOM 1.0, list of auction types: 3).
     pub fixed: bool,
+    /// Whose ads it is for.
+    advertisers: Texts,
+}
+
+impl WantedDeal {
+    /// Whether it is for the creative's advertiser.
+    pub fn is_for(&self, imp: &Imp, creative: &Creative) -> bool {
+        let Some(deal) = imp.pmp.as_ref().and_then(|pmp| pmp.deals.get(self.position)) else { return true };
+        deal.wadomain.is_empty()
+            || creative.adomain.iter().any(|domain| self.advertisers.have_domain(deal.wadomain, domain))
+    }
 }
 
 impl Want {
@@ -201,11 +227,11 @@ impl Want {
         rates: &HashMap<Currency, Rate>,
         rate: Rate,
     ) -> Result<Want, Reason> {
-        let (floor, currency) = match deal {
+        let (floor, currency) = match &deal {
             Some((_, deal)) => (deal.bidfloor, deal.bidfloorcur.as_deref()),
             None => (imp.bidfloor, imp.bidfloorcur.as_deref()),
         };
-        let spots = [VIDEO, AUDIO].map(|format| SpotFloors::of(imp, deal.map(|(_, deal)| deal), format));
+        let spots = [VIDEO, AUDIO].map(|format| SpotFloors::of(imp, deal.as_ref().map(|(_, deal)| *deal), format));
         let by_duration = spots.iter().any(|spot| !spot.by_duration.is_empty());
         let mut want = Want {
             deal: deal.map(|(wanted, _)| wanted),
@@ -288,13 +314,13 @@ impl Ask<'_, '_> {
         } else {
             want.floor(facts)
         };
-        if want.deal.is_some_and(|deal| deal.fixed) { floor.max(want.floor) } else { floor }
+        if want.deal.as_ref().is_some_and(|deal| deal.fixed) { floor.max(want.floor) } else { floor }
     }
 
     /// The highest of the floors for spots of that many seconds (OpenRTB 2.6 section 3.2.35).
     #[cold]
     fn floor_of_duration(&self, imp: &Imp, want: &Want, facts: &CompiledCreative) -> Nanos {
-        let deal = want.deal.and_then(|deal| imp.pmp.as_ref()?.deals.get(deal.position));
+        let deal = want.deal.as_ref().and_then(|deal| imp.pmp.as_ref()?.deals.get(deal.position));
         let spot = SpotFloors::of(imp, deal, facts.format);
         let currency = deal.map_or(imp.bidfloorcur.as_deref(), |deal| deal.bidfloorcur.as_deref());
         let rate = floor_rate(currency, &self.snapshot.shared.rates);
@@ -319,8 +345,9 @@ impl Floors {
                 let key = key(&deal.id.text);
                 let is_ours = deal.wseat.is_empty() || deal.wseat.contains(seat);
                 // Of one id the first counts.
-                if is_ours && !deals.iter().any(|want| want.deal.is_some_and(|deal| deal.key == key)) {
-                    let wanted = WantedDeal { key, position, fixed: deal.at == Some(3) && deal.bidfloor > 0.0 };
+                if is_ours && !deals.iter().any(|want| want.deal.as_ref().is_some_and(|deal| deal.key == key)) {
+                    let fixed = deal.at == Some(3) && deal.bidfloor > 0.0;
+                    let wanted = WantedDeal { key, position, fixed, advertisers: Texts::default() };
                     deals.extend(Want::of(imp, Some((wanted, deal)), rates, rate));
                 }
             }

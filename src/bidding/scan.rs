@@ -8,12 +8,13 @@ use super::catalog::{Layer, Place};
 use super::compiled::{CompiledCreative, NATIVE};
 use super::creative::Creative;
 use super::decide::{Ask, Scratch};
-use super::fit::{advertiser_allowed, fits};
+use super::fit::fits;
 use super::index::ATTRIBUTES;
 use super::offer::{Formats, Masks, Tally, Want};
 use super::part::Entry;
 use super::reason::Reason;
 use super::score::{BATCH, Waiting, usable};
+use super::work;
 use crate::clock::{Day, LocalHour};
 use crate::money::{Nanos, Quantity, Rate};
 use crate::openrtb::imp::Imp;
@@ -87,12 +88,17 @@ impl Ask<'_, '_> {
         for (number, layer) in layers.into_iter().enumerate().filter(|(_, layer)| !layer.is_empty()) {
             self.scan_layer(number, layer, imp, quantity, want, formats, taken, scratch, &mut best);
         }
+        if scratch.work.is_late() {
+            // There is no time to score those that wait.
+            scratch.scoring.waiting.clear();
+        }
         self.settle(imp, quantity, want, formats, scratch, &mut best);
         scratch.lost[Reason::Outbid as usize] += best.eligible.saturating_sub(1);
         best.candidate.ok_or_else(|| {
             // The index loses nobody later than at the price.
             let by_index = layers.into_iter().filter(|layer| best.furthest < Reason::Price && !layer.is_empty());
             by_index.fold(best.furthest, |furthest, layer| {
+                scratch.work.spend(layer.alive.len());
                 furthest.max(Masks::new(layer, self.exchange.key, formats, &scratch.subject).furthest())
             })
         })
@@ -113,7 +119,7 @@ impl Ask<'_, '_> {
         best: &mut Best,
     ) {
         let part = &*layer.part;
-        let mut named = match want.deal {
+        let mut named = match &want.deal {
             None => None,
             Some(deal) => match part.deals.named(deal.key) {
                 None => return,
@@ -128,11 +134,13 @@ impl Ask<'_, '_> {
             (Reason::Inventory, part.inventory.walk(&subject.inventory)),
         ];
         let mut tally = Tally::default();
-        for word in 0..masks.words() {
+        let mut scanned = 0;
+        'words: for word in 0..masks.words() {
             let caps = part.caps_of(word);
             if caps[0] < best.stop {
                 break;
             }
+            scanned = word;
             // Not by its cap: whoever cannot win was not lost for its targeting.
             let within = match part.caps_of(word + 1) {
                 [next, ..] if *next >= best.stop => u64::MAX,
@@ -160,6 +168,15 @@ impl Ask<'_, '_> {
                 }
                 bits = left;
             }
+            if !scratch.refused.is_empty() {
+                for (reason, refused) in scratch.refused.word(number, word, named.is_some()) {
+                    scratch.lost[reason as usize] += u64::from((bits & refused).count_ones());
+                    if bits & refused != 0 {
+                        best.furthest = best.furthest.max(reason);
+                    }
+                    bits &= !refused;
+                }
+            }
             while bits != 0 {
                 let bit = bits.trailing_zeros() as usize;
                 bits &= bits - 1;
@@ -168,8 +185,13 @@ impl Ask<'_, '_> {
                 }
                 let place = Place { layer: number, entry: word * 64 + bit };
                 self.consider(place, &part.entries[place.entry], imp, quantity, want, formats, scratch, best);
+                scratch.work.spend(work::CAMPAIGN);
+                if scratch.work.is_late() {
+                    break 'words;
+                }
             }
         }
+        scratch.work.spend(scanned * (4 + masks.formats() + taken.len()) / 8);
         for (attribute, lost) in ATTRIBUTES.into_iter().zip(tally.sums()) {
             scratch.lost[attribute.reason() as usize] += lost;
         }
@@ -191,13 +213,24 @@ impl Ask<'_, '_> {
         if let BidPrice::Cpc { model, .. } = &entry.compiled.campaign.bid {
             if let Err(reason) = self.wait(place, entry, model, imp, want, formats, scratch, best.stop) {
                 best.lose(reason, scratch);
+                self.note(place, entry, reason, want, scratch);
             } else if scratch.scoring.waiting.len() >= BATCH {
                 self.settle(imp, quantity, want, formats, scratch, best);
             }
             return;
         }
         let found = self.verify(place, entry, imp, quantity, want, formats, scratch, best.stop);
+        if let Err(reason) = found {
+            self.note(place, entry, reason, want, scratch);
+        }
         best.keep(found, scratch);
+    }
+
+    /// Remembers a campaign that was lost, where it will be asked for again.
+    fn note(&self, place: Place, entry: &Entry, reason: Reason, want: &Want, scratch: &mut Scratch) {
+        if scratch.refused.is_kept() {
+            self.remember(place, entry, reason, want.deal.is_some(), &mut scratch.subject, &mut scratch.refused);
+        }
     }
 
     /// Everything the index cannot say of one campaign, cheap and selective things first.
@@ -225,7 +258,7 @@ impl Ask<'_, '_> {
         self.at_fixed_price(imp, want, entry, creative, &mut price, &mut own_price);
         self.check_caps(entry, scratch)?;
         self.affordable(entry, own_price.times(quantity), hour.day)?;
-        let deal = want.deal.map(|deal| deal.position as u16);
+        let deal = want.deal.as_ref().map(|deal| deal.position as u16);
         Ok(Candidate { place, value, price, own_price, creative, deal, model: 0 })
     }
 
@@ -251,6 +284,7 @@ impl Ask<'_, '_> {
         let model = usable(&self.snapshot.models, model).ok_or(Reason::ModelMissing)?;
         let before = scratch.scoring.waiting.len();
         let mut furthest = Reason::Creative;
+        scratch.work.spend(work::CREATIVE * entry.compiled.creatives.len());
         for at in 0..entry.compiled.creatives.len() {
             match self.fits(entry, at, imp, formats, scratch) {
                 Ok(()) => scratch.scoring.waiting.push(Waiting::new(place, at as u16, model)),
@@ -313,7 +347,7 @@ impl Ask<'_, '_> {
         price: &mut Nanos,
         own_price: &mut Nanos,
     ) {
-        if let Some(deal) = want.deal
+        if let Some(deal) = &want.deal
             && deal.fixed
         {
             *price = self.floor(imp, want, &entry.compiled.creatives[usize::from(creative)]);
@@ -352,6 +386,7 @@ impl Ask<'_, '_> {
         let compiled = &*entry.compiled;
         let len = compiled.creatives.len();
         let first = if len > 1 { scratch.rng.usize(0..len) } else { 0 };
+        scratch.work.spend(work::CREATIVE * len);
         let mut furthest = Reason::Creative;
         for i in 0..len {
             let at = (first + i) % len;
@@ -381,8 +416,10 @@ impl Ask<'_, '_> {
         if facts.btypes & formats.btypes != 0 {
             return Err(Reason::BlockedAttribute);
         }
-        let markup = if facts.format == NATIVE { formats.markup(imp) } else { None };
-        fits(creative, facts, self.request, imp, markup, &mut scratch.subject)
+        if facts.format == NATIVE {
+            scratch.work.spend(formats.markup(imp).map_or(0, |markup| markup.assets.len()));
+        }
+        fits(creative, facts, self.request, imp, formats, &mut scratch.subject)
     }
 
     /// The floor, and the advertisers that a deal names.
@@ -397,8 +434,8 @@ impl Ask<'_, '_> {
         if price < self.floor(imp, want, facts) || price.0 <= 0 {
             return Err(Reason::Floor);
         }
-        let deal = want.deal.and_then(|deal| imp.pmp.as_ref()?.deals.get(deal.position));
-        if deal.is_none_or(|deal| advertiser_allowed(creative, &deal.wadomain)) { Ok(()) } else { Err(Reason::Floor) }
+        let allowed = want.deal.as_ref().is_none_or(|deal| deal.is_for(imp, creative));
+        if allowed { Ok(()) } else { Err(Reason::Floor) }
     }
 
     fn check_caps(&self, entry: &Entry, scratch: &mut Scratch) -> Result<(), Reason> {
@@ -426,6 +463,6 @@ impl Ask<'_, '_> {
 /// Whether the campaign may bid for the deal, or for the open market.
 fn has_deal(entry: &Entry, want: &Want) -> Result<(), Reason> {
     let deals = &entry.compiled.deals;
-    let fits = want.deal.map_or(deals.is_empty(), |deal| deals.contains(deal.key));
+    let fits = want.deal.as_ref().map_or(deals.is_empty(), |deal| deals.contains(deal.key));
     if fits { Ok(()) } else { Err(Reason::Deal) }
 }

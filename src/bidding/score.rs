@@ -10,6 +10,7 @@ use super::part::Entry;
 use super::reason::Reason;
 use super::scan::{Best, Candidate};
 use super::values::{Lists, Row, Seen, Shown, asks_of_the_user};
+use super::work;
 use crate::money::{Quantity, Rate};
 use crate::openrtb::imp::Imp;
 use crate::scoring::sources::Caller;
@@ -118,6 +119,7 @@ impl Ask<'_, '_> {
         if scratch.scoring.waiting.is_empty() {
             return;
         }
+        scratch.work.spend(work::BATCH);
         let mut waiting = std::mem::take(&mut scratch.scoring.waiting);
         let mut models: SmallVec<[usize; 4]> = waiting.iter().map(|row| row.model).collect();
         models.sort_unstable();
@@ -231,7 +233,7 @@ impl Ask<'_, '_> {
         }
         self.at_fixed_price(imp, want, entry, row.creative, &mut price, &mut own_price);
         let model = models.at(row.model).active.as_ref().map_or(0, |active| active.id);
-        let deal = want.deal.map(|deal| deal.position as u16);
+        let deal = want.deal.as_ref().map(|deal| deal.position as u16);
         Ok(Candidate { place: row.place, value, price, own_price, creative: row.creative, deal, model })
     }
 }

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use smallvec::SmallVec;
 
 use super::creative::{Creative, Kind, Markup, Media, Spot};
+use super::lists::SpotLists;
 use crate::openrtb::audio_video::AudioVideo;
 
 /// OpenRTB protocol of built VAST where a creative names none: VAST 3.0, which every player in use reads.
@@ -32,15 +33,15 @@ pub struct Choice {
 }
 
 /// What of a spot fits an impression by protocol, file type, bitrate and delivery (OpenRTB 2.6 sections 3.2.7 and 3.2.8).
-pub fn choose(spot: &Spot, offered: &AudioVideo) -> Option<Choice> {
-    let protocol = protocol_for(spot, offered)?;
+pub fn choose(spot: &Spot, offered: &AudioVideo, lists: &SpotLists) -> Option<Choice> {
+    let protocol = protocol_for(spot, offered, lists)?;
     let mut files = SmallVec::new();
     match &spot.markup {
         Markup::Media(media) => {
-            if !offered.delivery.is_empty() && !offered.delivery.contains(PROGRESSIVE) {
+            if !offered.delivery.is_empty() && !lists.delivery.have(offered.delivery, PROGRESSIVE) {
                 return None;
             }
-            files.extend((0..media.len() as u8).filter(|at| file_fits(&media[usize::from(*at)], offered)));
+            files.extend((0..media.len() as u8).filter(|at| file_fits(&media[usize::from(*at)], offered, lists)));
             if files.is_empty() {
                 return None;
             }
@@ -50,7 +51,7 @@ pub fn choose(spot: &Spot, offered: &AudioVideo) -> Option<Choice> {
         }
         Markup::Vast(_) | Markup::Wrapper(_) => {
             let known = !spot.mimes.is_empty();
-            if known && !spot.mimes.iter().any(|m| offered.mimes.contains(m)) {
+            if known && !spot.mimes.iter().any(|m| lists.mimes.have(offered.mimes, m)) {
                 return None;
             }
         }
@@ -59,9 +60,9 @@ pub fn choose(spot: &Spot, offered: &AudioVideo) -> Option<Choice> {
 }
 
 /// The protocol to be served as: of those that both sides have, 3.0 or else the newest.
-fn protocol_for(spot: &Spot, offered: &AudioVideo) -> Option<Option<u16>> {
+fn protocol_for(spot: &Spot, offered: &AudioVideo, lists: &SpotLists) -> Option<Option<u16>> {
     let own = spot.protocols.iter().copied().filter(|p| can_be(&spot.markup, *p));
-    let both = own.filter(|p| offered.protocols.is_empty() || offered.protocols.contains(i64::from(*p)));
+    let both = own.filter(|p| offered.protocols.is_empty() || lists.protocols.have(offered.protocols, i64::from(*p)));
     let best = both.max_by_key(|p| if [DEFAULT_PROTOCOL, DEFAULT_WRAPPER].contains(p) { u16::MAX } else { *p });
     match best {
         Some(protocol) => Some(Some(protocol)),
@@ -80,10 +81,10 @@ pub fn can_be(markup: &Markup, protocol: u16) -> bool {
 }
 
 /// A file whose bitrate nobody knows does not fit where that is bounded.
-fn file_fits(file: &Media, offered: &AudioVideo) -> bool {
+fn file_fits(file: &Media, offered: &AudioVideo, lists: &SpotLists) -> bool {
     let bounds = offered.minbitrate.unwrap_or(0)..=offered.maxbitrate.filter(|most| *most > 0).unwrap_or(u32::MAX);
     let bounded = *bounds.start() > 0 || *bounds.end() < u32::MAX;
-    offered.mimes.contains(&file.mime) && file.bitrate_kbps.map_or(!bounded, |rate| bounds.contains(&rate))
+    lists.mimes.have(offered.mimes, &file.mime) && file.bitrate_kbps.map_or(!bounded, |rate| bounds.contains(&rate))
 }
 
 /// How badly a file fits a player: the largest that does not exceed it is best, then the least that does.
@@ -302,7 +303,8 @@ mod tests {
                 format!(r#"{{"id":"r","imp":[{{"id":"1","video":{{"mimes":["video/mp4"],"protocols":{offered}}}}}]}}"#);
             let request = crate::openrtb::parse(body.as_bytes()).unwrap();
             let Kind::Video { spot, .. } = creative(own).kind else { panic!() };
-            choose(&spot, request.imp[0].video.as_ref().unwrap()).map(|choice| choice.protocol.unwrap())
+            choose(&spot, request.imp[0].video.as_ref().unwrap(), &SpotLists::default())
+                .map(|choice| choice.protocol.unwrap())
         };
         assert_eq!(chosen(&[2, 3, 7], "[2,3,7]"), Some(3));
         assert_eq!(chosen(&[2, 7, 13], "[2,7,13]"), Some(13));

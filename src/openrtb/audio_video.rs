@@ -64,16 +64,6 @@ pub struct AudioVideo<'a> {
     pub podid: Option<Cow<'a, str>>,
 }
 
-impl AudioVideo<'_> {
-    /// Whether a creative of `seconds` fits (sections 3.2.7 and 7.6: `rqddurs` comes before the two bounds).
-    pub fn allows_duration(&self, seconds: u32) -> bool {
-        if !self.rqddurs.is_empty() {
-            return self.rqddurs.contains(i64::from(seconds));
-        }
-        self.minduration.is_none_or(|least| seconds >= least) && self.maxduration.is_none_or(|most| seconds <= most)
-    }
-}
-
 pub(super) fn audio_video<'a>(s: &mut Scanner<'a>) -> Result<Option<Box<AudioVideo<'a>>>, RequestError> {
     if !is_object(s)? {
         return Ok(None);

@@ -20,6 +20,8 @@ struct Raw<'a> {
 
 impl<'a> Raw<'a> {
     fn walk(self) -> Scanner<'a> {
+        #[cfg(test)]
+        tests::WALKS.set(tests::WALKS.get() + 1);
         Scanner::at_start(self.text, self.is_plain)
     }
 }
@@ -205,4 +207,18 @@ fn int_list<'a>(s: &mut Scanner<'a>) -> Result<Raw<'a>, RequestError> {
 #[inline(always)]
 fn integer(s: &mut Scanner) -> Result<u32, RequestError> {
     Ok(u32::from(super::value::int(s)?.is_some()))
+}
+
+#[cfg(test)]
+pub mod tests {
+    use std::cell::Cell;
+
+    thread_local! {
+        pub(super) static WALKS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    /// How often this thread has walked a list.
+    pub fn walks() -> usize {
+        WALKS.get()
+    }
 }

@@ -206,12 +206,12 @@ fn lists_pass_over_nulls() {
     let request = ok(&body);
     let video = request.imp[0].video.as_ref().unwrap();
     assert_eq!(video.protocols.iter().collect::<Vec<_>>(), [2, 3, 1, 5]);
-    assert!(video.allows_duration(15) && !video.allows_duration(20));
+    assert_eq!(video.rqddurs.iter().collect::<Vec<_>>(), [15, 30]);
     let body = with_imp(r#""video":{"protocol":3,"minduration":5,"maxduration":30}"#);
     let request = ok(&body);
     let video = request.imp[0].video.as_ref().unwrap();
     assert_eq!(video.protocols.iter().collect::<Vec<_>>(), [3]);
-    assert!(video.allows_duration(20) && !video.allows_duration(31) && !video.allows_duration(4));
+    assert_eq!((video.minduration, video.maxduration), (Some(5), Some(30)));
 }
 
 #[test]

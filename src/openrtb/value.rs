@@ -80,6 +80,11 @@ impl<'a> Id<'a> {
         self.text.is_empty()
     }
 
+    /// Of what [`Id::write_literal`] appends.
+    pub fn literal_bytes(&self) -> usize {
+        self.spelled.len() + 2
+    }
+
     /// Appends the id as a JSON string, byte for byte as it came.
     pub fn write_literal(&self, out: &mut Vec<u8>) {
         out.push(b'"');

@@ -1,10 +1,9 @@
 //! `POST /openrtb2/{exchange}`.
 
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
 use hyper::{HeaderMap, Response, StatusCode};
@@ -16,8 +15,10 @@ use super::connection::Connection;
 use super::encoding::Coding;
 use super::routes::{Answer, status};
 use super::traffic::{Exchange, Worker};
-use super::{body, encoding, markup};
+use super::unsent::{self, Payload};
+use super::{body, encoding, lag, markup};
 use crate::bidding::{BidDecision, Reason, Served, Told, decide, vast};
+use crate::clock::ns_at;
 use crate::event::Event;
 use crate::eventlog::{AppendError, LogState};
 use crate::openrtb::inventory::Inventory;
@@ -30,18 +31,26 @@ const OPENRTB_VERSION: HeaderName = HeaderName::from_static("x-openrtb-version")
 const VERSION: HeaderValue = HeaderValue::from_static("2.6");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
+/// Longest that a request is decided on, however long its exchange waits: others wait for the worker.
+const MAX_DECIDING_MS: i64 = 200;
+/// No exchange waits longer.
+const MAX_TMAX_MS: i64 = 60_000;
+/// An answer is seldom longer: what one was does not make all later ones take as much.
+const MAX_RESPONSE_HINT: usize = 16 << 10;
+
 /// A request that is being answered.
 struct Call<'a> {
+    connection: &'a Rc<Connection>,
     worker: &'a Rc<Worker>,
     exchange: &'a Exchange,
     headers: &'a HeaderMap,
     arrived: Instant,
-    /// Its connection is one too many.
-    crowded: bool,
+    /// What it may have waited before that.
+    lag_ms: i64,
 }
 
 pub async fn answer(
-    connection: &Connection,
+    connection: &Rc<Connection>,
     exchange: &Exchange,
     headers: &HeaderMap,
     incoming: Incoming,
@@ -50,7 +59,8 @@ pub async fn answer(
     let worker = &connection.worker;
     let stats = worker.stats();
     stats.bid_requests.add(1);
-    let call = Call { worker, exchange, headers, arrived, crowded: connection.is_crowded() };
+    let lag_ms = lag::waited_ms(worker, arrived).into();
+    let call = Call { connection, worker, exchange, headers, arrived, lag_ms };
     let mut response = match encoding::of_body(headers) {
         Ok(coding) => match body::read(worker, headers, incoming).await {
             Ok(body) => match coding {
@@ -118,6 +128,7 @@ impl Call<'_> {
 
     fn answer_plain(&self, body: &[u8]) -> Answer {
         let (worker, exchange) = (self.worker, self.exchange);
+        // One stall is left to each request's own time.
         let (lag_ms, left_ms) = (worker.lag_ms.get(), exchange.tmax_default_ms - exchange.network_ms);
         if lag_ms > 0 && i64::from(lag_ms) >= left_ms && !exchange.body_no_bid {
             // Too late for almost all: the time that reading it takes is better spent on the next.
@@ -144,16 +155,22 @@ impl Call<'_> {
 
     fn json(&self, body: Vec<u8>) -> Answer {
         match encoding::for_answer(self.headers) {
-            None => json(body),
+            None => self.plain(body),
             Some(coding) => self.encoded(coding, body),
         }
     }
 
     #[cold]
     fn encoded(&self, coding: Coding, body: Vec<u8>) -> Answer {
-        let Some(encoded) = self.worker.codecs.borrow_mut().deflate(coding, &body) else { return json(body) };
-        let mut response = json(encoded);
+        let Some(encoded) = self.worker.codecs.borrow_mut().deflate(coding, &body) else { return self.plain(body) };
+        let mut response = self.plain(encoded);
         response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static(coding.as_str()));
+        response
+    }
+
+    fn plain(&self, body: Vec<u8>) -> Answer {
+        let mut response = Response::new(Payload::counted(body, self.connection));
+        response.headers_mut().insert(CONTENT_TYPE, JSON);
         response
     }
 }
@@ -166,16 +183,16 @@ fn foreign_version(headers: &HeaderMap) -> bool {
     version.split('.').next().and_then(|major| major.trim().parse::<u32>().ok()).is_some_and(|major| major != 2)
 }
 
-fn json(body: Vec<u8>) -> Answer {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
-    response.headers_mut().insert(CONTENT_TYPE, JSON);
-    response
+/// When the decision has to be made, and when the answer.
+struct Times {
+    decided: Instant,
+    answered: Instant,
 }
 
 /// Whether the log takes what a bid would write, the request says where it is shown, and there is time left.
-fn may_bid(call: &Call, request: &BidRequest) -> Result<(), Reason> {
+fn may_bid(call: &Call, request: &BidRequest) -> Result<Times, Reason> {
     let (worker, exchange) = (call.worker, call.exchange);
-    if call.crowded {
+    if call.connection.is_crowded() || unsent::is_too_much(call.connection) {
         return Err(Reason::Overload);
     }
     if !worker.is_ready() {
@@ -191,26 +208,33 @@ fn may_bid(call: &Call, request: &BidRequest) -> Result<(), Reason> {
     let tmax_ms = request.tmax.filter(|ms| *ms > 0).unwrap_or(exchange.tmax_default_ms);
     // A body that came slowly has used up some of it.
     let left_ms = tmax_ms.saturating_sub(exchange.network_ms);
-    let used_ms = call.arrived.elapsed().as_millis() as i64;
+    let now = Instant::now();
+    let used_ms = now.saturating_duration_since(call.arrived).as_millis() as i64;
     if left_ms <= used_ms {
         return Err(Reason::InsufficientTime);
     }
     // So has the time that it waited before it was seen.
-    if left_ms <= used_ms + i64::from(worker.lag_ms.get()) {
+    let left_ms = left_ms - used_ms - call.lag_ms;
+    if left_ms <= 0 {
         return Err(Reason::Overload);
     }
-    Ok(())
+    // The last eighth is for writing it down.
+    let left_us = |ms: i64| left_ms.min(ms).unsigned_abs() * 1_000;
+    let decided = now + Duration::from_micros(left_us(MAX_DECIDING_MS) * 7 / 8);
+    let answered = now + Duration::from_micros(left_us(MAX_TMAX_MS));
+    Ok(Times { decided, answered })
 }
 
 /// Decides, writes the bids to the log, and renders them.
 fn bids(call: &Call, request: &BidRequest) -> Result<Vec<u8>, Reason> {
-    may_bid(call, request)?;
+    let times = may_bid(call, request)?;
     let (worker, exchange) = (call.worker, call.exchange);
     let traffic = &*worker.traffic;
     let now = traffic.clock.now();
     let decision = {
         let scratch = &mut *worker.scratch.borrow_mut();
         let snapshot = worker.snapshot();
+        scratch.end_at(ns_at(times.decided), ns_at(times.answered));
         let decision = decide(&snapshot, &exchange.terms, request, now, scratch);
         count_lost(worker, scratch.take_lost());
         if !scratch.told().batches.is_empty() {
@@ -221,6 +245,10 @@ fn bids(call: &Call, request: &BidRequest) -> Result<Vec<u8>, Reason> {
     };
     if let Some(reason) = decision.reason {
         return Err(reason);
+    }
+    if Instant::now() >= times.answered {
+        // As when the log cannot take them: nobody waits for these bids.
+        return Err(Reason::InsufficientTime);
     }
     // The log has the bids before the exchange does: all of them, so that it holds none that nobody got. If it cannot
     // take them there is no bid, and the money comes back when its bucket ends.
@@ -324,6 +352,6 @@ fn render(
         }
     }
     writer.finish(first.facts.reservation.text().as_str(), currency);
-    worker.response_hint.set(out.len().next_multiple_of(256));
+    worker.response_hint.set(out.len().next_multiple_of(256).min(MAX_RESPONSE_HINT));
     Ok(out)
 }

@@ -19,13 +19,15 @@ use super::handshake::Handshakes;
 use super::routes;
 use super::stream::{Stream, Version};
 use super::traffic::{Limits, Worker};
+use super::unsent::PIECE_BYTES;
 
 /// Room for the request line, which counts towards hyper's bound on the head. That bound is only about right, since
 /// hyper parses whatever one read brings; the exact one is the router's.
 const REQUEST_LINE_BYTES: usize = 2_048;
-/// What HTTP/2 counts for a header besides its name and value (RFC 9113 section 6.5.2), and how many may come.
+/// The least that a header takes (`a:` and its line end, one byte of value): as many as that may come.
+const LEAST_FIELD_BYTES: usize = 5;
+/// What HTTP/2 counts for a header besides its name and value (RFC 9113 section 6.5.2).
 const HTTP2_FIELD_BYTES: usize = 32;
-const HTTP2_FIELDS: usize = 100;
 /// Requests at once on one HTTP/2 connection.
 const HTTP2_STREAMS: u32 = 256;
 /// Requests that the client took back before they were looked at; above it the connection ends. Not fewer than may be
@@ -54,12 +56,16 @@ impl Protocols {
         // are small: copying one behind its head is cheaper than a vectored write. Slow heads end with the idle
         // connections, which costs no timer for each request.
         http1.writev(false).header_read_timeout(None).max_buf_size(limits.max_header_bytes + REQUEST_LINE_BYTES);
+        let fields = limits.max_header_bytes / LEAST_FIELD_BYTES;
+        // Who sends no more may still read.
+        http1.max_headers(fields).half_close(true);
         let mut http2 = http2::Builder::new(LocalExecutor);
-        let list_bytes = limits.max_header_bytes + REQUEST_LINE_BYTES + HTTP2_FIELD_BYTES * HTTP2_FIELDS;
+        let list_bytes = limits.max_header_bytes + REQUEST_LINE_BYTES + HTTP2_FIELD_BYTES * fields;
         http2
             .timer(TokioTimer::new())
             .max_header_list_size(list_bytes as u32)
             .max_concurrent_streams(HTTP2_STREAMS)
+            .max_send_buf_size(2 * PIECE_BYTES)
             .max_pending_accept_reset_streams(HTTP2_RESETS)
             .keep_alive_interval(PING_AFTER)
             .keep_alive_timeout(PONG_WITHIN);
@@ -73,6 +79,8 @@ pub struct Connection {
     pub worker: Rc<Worker>,
     /// It came when there were as many as there may be.
     crowded: bool,
+    /// Bytes of its answers that have not been handed over for sending.
+    pub unsent_bytes: Cell<usize>,
     /// Requests that are being answered.
     open: Cell<u32>,
     /// Requests that have been answered, or given up.
@@ -84,7 +92,7 @@ impl Connection {
     pub fn new(worker: Rc<Worker>, crowded: bool) -> Rc<Connection> {
         worker.open.set(worker.open.get() + 1);
         worker.stats().connections_opened.add(1);
-        Rc::new(Connection { worker, crowded, open: Cell::new(0), ended: Cell::new(0) })
+        Rc::new(Connection { worker, crowded, unsent_bytes: Cell::new(0), open: Cell::new(0), ended: Cell::new(0) })
     }
 
     /// Its requests get no bids, so that those of the others do.

@@ -2,10 +2,10 @@
 //!
 //! A request that has come is only seen when the worker gets to it. With more requests than it can answer, and many
 //! connections to wait on, that is when the time goes; nothing in the request tells. So a timer is watched for how
-//! late it comes, which waits in the same queue.
+//! late it comes, which waits in the same queue; and what is seen when it is overdue by much has waited, too.
 
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -16,6 +16,8 @@ const BEAT: Duration = Duration::from_millis(10);
 const FLOOR_MS: u32 = 5;
 /// The least of so many beats counts: one that was late for another reason is no overload.
 const BEATS: usize = 4;
+/// But what is seen so long after a beat should have come may have waited all that time.
+const STALL: Duration = Duration::from_millis(50);
 
 /// Keeps [`Worker::lag_ms`] up to date.
 pub async fn measure(worker: Rc<Worker>) {
@@ -26,7 +28,18 @@ pub async fn measure(worker: Rc<Worker>) {
         let due = beat.tick().await;
         late_ms[i] = due.elapsed().as_millis() as u32;
         worker.lag_ms.set(lag_ms(&late_ms));
+        worker.beat_due.set(Some(Instant::now() + BEAT));
     }
+}
+
+/// What a request may have waited for its turn that was seen at `seen`.
+pub fn waited_ms(worker: &Worker, seen: Instant) -> u32 {
+    worker.lag_ms.get().max(stall_ms(worker.beat_due.get(), seen))
+}
+
+fn stall_ms(due: Option<Instant>, seen: Instant) -> u32 {
+    let late = due.map_or(Duration::ZERO, |due| seen.saturating_duration_since(due));
+    if late >= STALL { late.as_millis() as u32 } else { 0 }
 }
 
 fn lag_ms(late_ms: &[u32; BEATS]) -> u32 {
@@ -44,5 +57,13 @@ mod tests {
         assert_eq!(lag_ms(&[90, 5, 70, 80]), 5);
         assert_eq!(lag_ms(&[90, 4, 70, 80]), 0);
         assert_eq!(lag_ms(&[90, 60, 70, 80]), 60);
+    }
+
+    #[test]
+    fn what_is_seen_after_a_stall_has_waited() {
+        let now = Instant::now();
+        let due = |ago_ms| Some(now - Duration::from_millis(ago_ms));
+        assert_eq!([stall_ms(None, now), stall_ms(due(49), now), stall_ms(Some(now + BEAT), now)], [0, 0, 0]);
+        assert_eq!(stall_ms(due(3_000), now), 3_000);
     }
 }

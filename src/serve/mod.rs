@@ -23,6 +23,7 @@ pub mod stream;
 pub mod tls;
 pub mod track;
 pub mod traffic;
+pub mod unsent;
 pub mod workers;
 
 pub use traffic::{Exchange, Traffic};

@@ -1,12 +1,11 @@
 //! Errors of fraud checks as RFC 9457 `application/problem+json`.
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 
 use super::routes::Answer;
+use super::unsent::Payload;
 use crate::fraud::Fault;
 
 /// What went wrong, for the one who asked.
@@ -55,7 +54,7 @@ impl Problem {
             let faults = self.faults.into_iter().map(|f| json!({"pointer": f.pointer, "detail": f.message}));
             body["errors"] = Value::Array(faults.collect());
         }
-        let mut answer = Response::new(Full::new(Bytes::from(body.to_string())));
+        let mut answer = Response::new(Payload::from(body.to_string()));
         *answer.status_mut() = self.status;
         answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::UNAUTHORIZED {

@@ -1,9 +1,8 @@
 //! Paths of the traffic listener.
 
+use std::rc::Rc;
 use std::time::Instant;
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
@@ -11,13 +10,14 @@ use hyper::{HeaderMap, Method, Request, Response, StatusCode};
 
 use super::connection::Connection;
 use super::traffic::Worker;
+use super::unsent::Payload;
 use super::{bid, body, fraud, notice, track};
 use crate::event::{NoticeKind, Track};
 
-pub type Answer = Response<Full<Bytes>>;
+pub type Answer = Response<Payload>;
 
 /// Answers one request.
-pub async fn answer(connection: &Connection, request: Request<Incoming>) -> Answer {
+pub async fn answer(connection: &Rc<Connection>, request: Request<Incoming>) -> Answer {
     let arrived = Instant::now();
     let worker = &connection.worker;
     let (head, body) = request.into_parts();
@@ -75,7 +75,7 @@ async fn bodyless(worker: &Worker, head: &Parts, arrived: Instant) -> Answer {
     match path {
         "/ready" if head.method == Method::GET => {
             let body: &'static [u8] = if worker.is_ready() { b"1" } else { b"0" };
-            let mut response = Response::new(Full::new(Bytes::from_static(body)));
+            let mut response = Response::new(Payload::from(body));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
             response
         }
@@ -91,7 +91,7 @@ fn headers_bytes(headers: &HeaderMap) -> usize {
 
 /// A status and nothing else.
 pub fn status(code: StatusCode) -> Answer {
-    let mut response = Response::new(Full::default());
+    let mut response = Response::new(Payload::default());
     *response.status_mut() = code;
     response
 }

@@ -1,13 +1,12 @@
 //! `/t/{i,c,v}/{token}`: impression pixel, click redirect, conversion. Never money; written to the log, not waited for,
 //! and not again and again: [`repeats`](super::repeats). What comes once too often is answered as ever.
 
-use bytes::Bytes;
-use http_body_util::Full;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
 use hyper::{Response, StatusCode};
 
 use super::routes::{Answer, status};
 use super::traffic::Worker;
+use super::unsent::Payload;
 use crate::event::{Event, Facts, Track};
 
 /// A transparent GIF of one pixel.
@@ -31,7 +30,7 @@ pub fn answer(worker: &Worker, what: Track, token: &str) -> Answer {
     traffic.metrics.counters.tracks.get_or_create(&[("kind", kind)]).inc();
     match what {
         Track::Impression => {
-            let mut response = Response::new(Full::new(Bytes::from_static(PIXEL)));
+            let mut response = Response::new(Payload::from(PIXEL));
             response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("image/gif"));
             response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
             response

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
 
 use arc_swap::{ArcSwap, Cache};
 use foldhash::HashMap;
@@ -94,8 +95,12 @@ pub struct Worker {
     pub open: Cell<usize>,
     /// Bytes of bodies that are coming in pieces.
     pub collected_bytes: Cell<usize>,
+    /// Bytes of answers that have not been handed over for sending.
+    pub unsent_bytes: Cell<usize>,
     /// How long what is ready has waited for its turn lately; 0 when that is nothing to speak of.
     pub lag_ms: Cell<u32>,
+    /// When [`lag`](super::lag) should look next.
+    pub beat_due: Cell<Option<Instant>>,
     /// Buffers of fraud checks.
     pub fraud: Buffers,
 }
@@ -117,7 +122,9 @@ impl Worker {
             inflated: Cell::default(),
             open: Cell::default(),
             collected_bytes: Cell::default(),
+            unsent_bytes: Cell::default(),
             lag_ms: Cell::default(),
+            beat_due: Cell::default(),
             fraud: Buffers::default(),
         }
     }

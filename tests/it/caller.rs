@@ -114,6 +114,19 @@ impl Caller {
         })
     }
 
+    /// One after the other, on HTTP/2, reading none of the bodies: the statuses.
+    pub fn post_unread(&mut self, path: &str, body: &[u8], count: usize) -> Vec<u16> {
+        let Sender::Http2(sender) = &mut self.sender else { panic!("HTTP/1.1 would wait for the body") };
+        self.runtime.block_on(async {
+            let mut unread = Vec::new();
+            for _ in 0..count {
+                let sent = sender.send_request(request(path, &[], body));
+                unread.push(tokio::time::timeout(PATIENCE, sent).await.unwrap().unwrap());
+            }
+            unread.iter().map(|response| response.status().as_u16()).collect()
+        })
+    }
+
     /// Waits for the server to end the connection.
     pub fn wait_closed(&mut self) {
         let Caller { runtime, sender, .. } = self;

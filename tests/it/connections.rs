@@ -46,6 +46,31 @@ fn connections_that_do_nothing_are_closed_and_not_before() {
 }
 
 #[test]
+fn who_sends_no_more_still_gets_answers() {
+    let server = impatient();
+    let bid = http_request("POST", "/openrtb2/demo", &[], patient().to_string().as_bytes());
+    let mut client = server.connect();
+    client.send(&bid.repeat(3));
+    client.finish_sending();
+    for _ in 0..3 {
+        assert_eq!(client.answer().status, 200);
+    }
+    client.wait_ended();
+    // Half a request is none, and the connection ends all the same.
+    for sent in [&b""[..], b"POST /openrtb2/demo HTTP/1.1\r\nHost: x\r\n", &bid[..bid.len() - 1]] {
+        let mut client = server.connect();
+        client.send(sent);
+        client.finish_sending();
+        if let Ok(answer) = client.try_answer(true) {
+            assert_eq!(answer.status, 400);
+        }
+    }
+    wait_until("all are closed", || {
+        server.metric("gavel_connections_closed_total") == server.metric("gavel_connections_opened_total")
+    });
+}
+
+#[test]
 fn a_slow_body_is_no_idle_connection() {
     let server = impatient();
     let mut client = server.connect();

@@ -57,9 +57,14 @@ fn bounds_of_body_and_head_hold() {
         let answer = caller.post("/openrtb2/demo", &[("x-a", &filler)], body.as_bytes());
         assert_eq!(answer.status, status, "{bytes}");
     }
+    let names: Vec<String> = (0..2_300).map(|i| format!("{i}")).collect();
+    for (count, status) in [(1_900, 200), (2_300, 431)] {
+        let many: Vec<(&str, &str)> = names[..count].iter().map(|name| (name.as_str(), "")).collect();
+        assert_eq!(caller.post("/openrtb2/demo", &many, body.as_bytes()).status, status, "{count}");
+    }
     // All of that on one connection, which goes on.
     assert_eq!(caller.post("/openrtb2/demo", &[], body.as_bytes()).status, 200);
-    server.settled("a", 3);
+    server.settled("a", 4);
 }
 
 #[test]

@@ -24,6 +24,7 @@ mod currency;
 mod durability;
 mod formats;
 mod fraud;
+mod hostile;
 mod http2;
 mod keys;
 mod lifetimes;

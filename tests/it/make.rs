@@ -20,17 +20,18 @@ pub fn banner(id: &str) -> Value {
     })
 }
 
-/// One banner impression of 300x250 on a site, first price.
+/// One banner impression of 300x250 on a site, first price, of an exchange that waits: also for a busy machine.
 pub fn request() -> Value {
     json!({
         "id": "r-1",
         "at": 1,
         "imp": [{"id": "1", "banner": {"w": 300, "h": 250}}],
         "site": {"domain": "example.com"},
+        "tmax": 60_000,
     })
 }
 
-/// [`request`] of an exchange that waits, also for a busy machine.
+/// [`request`], where it matters that it waits.
 pub fn patient() -> Value {
     with(request(), json!({"tmax": 60_000}))
 }

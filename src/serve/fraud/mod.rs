@@ -10,7 +10,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
@@ -24,6 +23,7 @@ use super::connection::Connection;
 use super::problem::Problem;
 use super::routes::Answer;
 use super::traffic::Worker;
+use super::unsent::Payload;
 use crate::clock::monotonic_ns;
 use crate::fraud::engine::Engine;
 use crate::fraud::{Request, Scratch};
@@ -142,7 +142,7 @@ impl Call<'_> {
 }
 
 fn json(body: Vec<u8>) -> Answer {
-    let mut answer = Response::new(Full::new(Bytes::from(body)));
+    let mut answer = Response::new(Payload::from(body));
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }

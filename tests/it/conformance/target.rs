@@ -191,10 +191,11 @@ impl Target {
         format!("{}-{name}", self.run)
     }
 
-    /// One banner impression of 300x250 on this run's site, first price.
+    /// One banner impression of 300x250 on this run's site, first price. A busy machine has the time for it.
     pub fn request(&self) -> Value {
         json!({
             "id": "r-1", "at": 1, "imp": [{"id": "1", "banner": {"w": 300, "h": 250}}], "site": {"domain": self.run},
+            "tmax": 10_000,
         })
     }
 

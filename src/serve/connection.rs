@@ -26,6 +26,8 @@ use super::unsent::PIECE_BYTES;
 const REQUEST_LINE_BYTES: usize = 2_048;
 /// The least that a header takes (`a:` and its line end, one byte of value): as many as that may come.
 const LEAST_FIELD_BYTES: usize = 5;
+/// Most headers of an HTTP/1 request: hyper makes room for as many at each.
+const HTTP1_FIELDS: usize = 256;
 /// What HTTP/2 counts for a header besides its name and value (RFC 9113 section 6.5.2).
 const HTTP2_FIELD_BYTES: usize = 32;
 /// Requests at once on one HTTP/2 connection.
@@ -58,7 +60,7 @@ impl Protocols {
         http1.writev(false).header_read_timeout(None).max_buf_size(limits.max_header_bytes + REQUEST_LINE_BYTES);
         let fields = limits.max_header_bytes / LEAST_FIELD_BYTES;
         // Who sends no more may still read.
-        http1.max_headers(fields).half_close(true);
+        http1.max_headers(HTTP1_FIELDS).half_close(true);
         let mut http2 = http2::Builder::new(LocalExecutor);
         let list_bytes = limits.max_header_bytes + REQUEST_LINE_BYTES + HTTP2_FIELD_BYTES * fields;
         http2

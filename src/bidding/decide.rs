@@ -252,8 +252,9 @@ pub fn decide(
         return no(Reason::NoCampaigns);
     }
     scratch.follow(catalog, now);
-    let uses_categories = catalog.layers().into_iter().any(|layer| layer.part.uses_categories);
-    scratch.subject.read(request, snapshot.shared.vendor.as_ref(), uses_categories);
+    let any = |of: fn(&Part) -> bool| catalog.layers().into_iter().any(|layer| of(&layer.part));
+    let categories = any(|part| part.uses_categories).then(|| any(|part| part.bars_by_number));
+    scratch.subject.read(request, snapshot.shared.vendor.as_ref(), categories);
     scratch.work.begin();
     scratch.refused.begin(asks_again(request, exchange));
     scratch.room.begin();

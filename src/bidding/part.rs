@@ -33,6 +33,8 @@ pub struct Part {
     pub zones: Vec<Zone>,
     /// Any campaign looks at them at all.
     pub uses_categories: bool,
+    /// Whether any excludes a numbered category, which named ones then have to be mapped for.
+    pub bars_by_number: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -81,7 +83,7 @@ impl Part {
         let [mut regions, mut cities, mut inventory, mut deals] = [(); 4].map(|()| listed::Draft::new(len));
         let (mut by_no, mut caps_usd) = (HashMap::with_capacity(len), Vec::with_capacity(len));
         let (mut zones, mut zone_numbers) = (Vec::new(), HashMap::new());
-        let mut uses_categories = false;
+        let (mut uses_categories, mut bars_by_number) = (false, false);
         // One pass: each campaign comes out of memory once.
         for (i, entry) in entries.iter_mut().enumerate() {
             let compiled = &*entry.compiled;
@@ -96,12 +98,26 @@ impl Part {
             });
             caps_usd.push(entry.cap_usd);
             by_no.insert(entry.no, i as u32);
+            bars_by_number |= compiled.category_areas.bars_by_number();
             uses_categories |= !compiled.categories.include.is_empty() || !compiled.categories.exclude.is_empty();
         }
         let (index, regions, cities, inventory, deals) =
             (index.finish(), regions.finish(), cities.finish(), inventory.finish(), deals.finish());
         let (since, entries) = (0, entries);
-        Part { since, entries, caps_usd, index, regions, cities, inventory, deals, by_no, zones, uses_categories }
+        Part {
+            since,
+            entries,
+            caps_usd,
+            index,
+            regions,
+            cities,
+            inventory,
+            deals,
+            by_no,
+            zones,
+            uses_categories,
+            bars_by_number,
+        }
     }
 
     /// The caps of up to 64 entries, falling. After the last word there are none.

@@ -70,7 +70,8 @@ impl Blocked {
 
 impl Subject {
     /// Reads `request` into the buffers of an earlier one. `vendor` is whom consent under GDPR must be for.
-    pub fn read(&mut self, request: &BidRequest, vendor: Option<&Vendor>, categories: bool) {
+    /// `categories` says whether any campaign names some, and whether one excludes any by number.
+    pub fn read(&mut self, request: &BidRequest, vendor: Option<&Vendor>, categories: Option<bool>) {
         (self.personal, self.user, self.knows_segments) = (None, None, false);
         let device = &request.device;
         let geo = &device.geo;
@@ -94,7 +95,7 @@ impl Subject {
             if let Some(domain) = domain_of(inventory) {
                 domain_keys(&inventory_key(domain), &mut self.inventory);
             }
-            if categories {
+            if let Some(bars_by_number) = categories {
                 let content = (inventory.content.cat, inventory.content.cattax);
                 let lists =
                     [inventory.cat, inventory.sectioncat, inventory.pagecat].map(|list| (list, inventory.cattax));
@@ -105,7 +106,7 @@ impl Subject {
                 for (taxonomy, category) in all.take(MAX_KEYS) {
                     let category = named(&category);
                     self.categories.extend(category_keys(&category));
-                    self.category_areas.add(taxonomy, &category);
+                    self.category_areas.add(taxonomy, &category, bars_by_number);
                 }
             }
         }

@@ -209,6 +209,11 @@ impl AreaTargets {
         self.wanted & place.numbered != 0
     }
 
+    /// Whether [`PlaceAreas`] of named categories matter to it.
+    pub fn bars_by_number(self) -> bool {
+        self.barred_named != 0
+    }
+
     pub fn bar(self, place: PlaceAreas) -> bool {
         self.barred & place.numbered != 0 || self.barred_named & place.named != 0
     }
@@ -222,9 +227,10 @@ pub struct PlaceAreas {
 }
 
 impl PlaceAreas {
-    /// `taxonomy` is that of the list which has the category.
-    pub fn add(&mut self, taxonomy: Taxonomy, category: &str) {
+    /// `taxonomy` is that of the list which has the category. Names are only looked at where somebody `bars_by_number`.
+    pub fn add(&mut self, taxonomy: Taxonomy, category: &str, bars_by_number: bool) {
         match Taxonomy::of_text(category) {
+            Taxonomy::Named if !bars_by_number => {}
             Taxonomy::Named => self.named |= Taxonomy::Named.place(category),
             _ if taxonomy == Taxonomy::Numbered => self.numbered |= taxonomy.place(category),
             // An exchange's own.

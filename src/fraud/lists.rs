@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Fault;
 use super::pan::holds_card_number;
+use super::traffic::ranges::written;
 use crate::clock::UnixMs;
 
 /// Entries of one list: a hash of each stays in memory.
@@ -218,17 +219,8 @@ fn mask(bits: u8) -> u128 {
 
 /// Prefix length (of IPv6, where IPv4 is mapped to) and network.
 fn network(text: &str) -> Option<(u8, u128)> {
-    let (address, bits) = match text.split_once('/') {
-        Some((address, bits)) => (address, Some(bits.parse::<u8>().ok()?)),
-        None => (text, None),
-    };
-    let address: IpAddr = address.parse().ok()?;
-    let width = if address.is_ipv4() { 32 } else { 128 };
-    let bits = bits.unwrap_or(width);
-    if bits > width {
-        return None;
-    }
-    let bits = bits + 128 - width;
+    let (address, bits) = written(text)?;
+    let bits = if address.is_ipv4() { bits + 96 } else { bits };
     Some((bits, mapped(address) & mask(bits)))
 }
 

@@ -60,21 +60,24 @@ impl Ip {
     }
 }
 
+/// An address and the length of its prefix as they are written; one address alone is all of it.
+pub fn written(text: &str) -> Option<(IpAddr, u8)> {
+    let (ip, bits) = match text.split_once('/') {
+        Some((ip, bits)) => (ip, Some(bits.parse::<u8>().ok()?)),
+        None => (text, None),
+    };
+    let ip: IpAddr = ip.parse().ok()?;
+    let width = if ip.is_ipv4() { 32 } else { 128 };
+    let bits = bits.unwrap_or(width);
+    (bits <= width).then_some((ip, bits))
+}
+
 impl Prefix {
     /// Reads `203.0.113.0/24`, `2001:db8::/32`, or one address.
     pub fn parse(text: &str) -> Option<Prefix> {
-        let (ip, bits) = match text.split_once('/') {
-            Some((ip, bits)) => (ip, Some(bits.parse::<u8>().ok()?)),
-            None => (text, None),
-        };
-        let written: IpAddr = ip.parse().ok()?;
-        let width = if written.is_ipv4() { 32 } else { 128 };
-        let bits = bits.unwrap_or(width);
-        if bits > width {
-            return None;
-        }
-        Some(match address(ip)? {
-            Ip::V4(ip) if width == 32 => Prefix { ip: Ip::V4(ip), bits },
+        let (written, bits) = written(text)?;
+        Some(match address(text.split('/').next()?)? {
+            Ip::V4(ip) if written.is_ipv4() => Prefix { ip: Ip::V4(ip), bits },
             Ip::V4(ip) if bits >= 96 => Prefix { ip: Ip::V4(ip), bits: bits - 96 },
             Ip::V4(ip) => Prefix { ip: Ip::V6(Ipv4Addr::from(ip).to_ipv6_mapped().into()), bits },
             Ip::V6(ip) => Prefix { ip: Ip::V6(ip), bits },

@@ -113,14 +113,18 @@ fn the_place(fields: &[(String, Node)], found: &mut Map<String, Value>) -> Resul
     Ok(place)
 }
 
+/// The entries of an array; nothing has none.
+fn items<'a>(node: &'a Node<'a>) -> Result<&'a [Node<'a>], Rule> {
+    match &node.kind {
+        Kind::Null => Ok(&[]),
+        Kind::Array(items) => Ok(items),
+        _ => Err(WRONG_TYPE),
+    }
+}
+
 fn imps(node: &Node) -> Result<Value, Rule> {
-    let items = match &node.kind {
-        Kind::Null => return Ok(json!([])),
-        Kind::Array(items) => items,
-        _ => return Err(WRONG_TYPE),
-    };
     let read = |(i, item)| if i < 2_000 { imp(item) } else { Err("too_many_imps") };
-    items.iter().enumerate().map(read).collect()
+    items(node)?.iter().enumerate().map(read).collect()
 }
 
 fn imp(node: &Node) -> Result<Value, Rule> {
@@ -227,13 +231,8 @@ fn fill(found: &mut Map<String, Value>, name: &str) {
 
 fn duration_floors(node: &Node) -> Result<Value, Rule> {
     const TABLE: Table = &[("mindur", Count), ("maxdur", Count), ("bidfloor", Price)];
-    let items = match &node.kind {
-        Kind::Null => return Ok(json!([])),
-        Kind::Array(items) => items,
-        _ => return Err(WRONG_TYPE),
-    };
     let mut found = Vec::new();
-    for item in items {
+    for item in items(node)? {
         if found.len() < 32 {
             found.extend(object(item, TABLE)?);
         }
@@ -252,13 +251,8 @@ fn deals(node: &Node) -> Result<Value, Rule> {
         ("wseat", Texts),
         ("wadomain", Texts),
     ];
-    let items = match &node.kind {
-        Kind::Null => return Ok(json!([])),
-        Kind::Array(items) => items,
-        _ => return Err(WRONG_TYPE),
-    };
     let mut found = Vec::new();
-    for item in items {
+    for item in items(node)? {
         if found.len() < 1_000 {
             found.extend(object(item, TABLE)?.filter(|deal| deal["id"][0] != "").map(|mut deal| {
                 fill(&mut deal, "durfloors");

@@ -29,6 +29,8 @@ fn lived() -> Server {
     let mut decide_some = |server: &Server| {
         let client = &mut server.connect();
         for i in 0..6 {
+            // No two in one millisecond: what a window shows of such is not compared.
+            std::thread::sleep(std::time::Duration::from_millis(2));
             number += 1;
             let amount = if i == 5 { 60_000 } else { 100 };
             decide(client, &check(&format!("t-{number}"), &format!("card-{}", i % 2), amount));

@@ -14,7 +14,7 @@ use super::manifest::{FeatureSpec, Golden, Manifest, ModelKind, OutputKind, Prec
 use super::model::{Model, Output, Scratch};
 use super::sources::{Kind, Source, Sources};
 use super::transform::{Listed, MAX_HASH_BITS, Transform};
-use super::{lightgbm, linear, xgboost};
+use super::{foreign, lightgbm, linear, xgboost};
 use crate::ids::name_hash;
 
 /// Larger model files are refused before they are parsed.
@@ -44,6 +44,8 @@ pub struct Artifact {
     pub model: Model,
     /// Golden rows, all of which were scored.
     pub golden: usize,
+    /// Features with `categories` of which the model file does not tell whether they are in the order of training.
+    pub untold: Vec<String>,
 }
 
 impl Artifact {
@@ -58,6 +60,7 @@ impl Artifact {
         let features = Features::new(columns, sources.caller);
         let loaded = load_file(manifest, file, &features, rows).map_err(|fault| fault.within(&manifest.file))?;
         check_columns(&loaded, &features)?;
+        let untold = loaded.categories.check(features.columns())?;
         let output = match manifest.output {
             OutputKind::Probability => Output::Probability,
             OutputKind::Value => Output::Value,
@@ -84,6 +87,7 @@ impl Artifact {
             features,
             model,
             golden: manifest.golden.len(),
+            untold,
         })
     }
 }
@@ -113,11 +117,13 @@ fn load_file(manifest: &Manifest, file: &[u8], features: &Features, rows: RowsFr
         (ModelKind::Linear, None | Some(PrecisionKind::F64)) => Precision::F64,
         (kind, Some(_)) => return Err(Fault::new("precision", format!("{kind:?} has its own"))),
     };
-    match manifest.kind {
+    let loaded = match manifest.kind {
         ModelKind::XGBoost => xgboost::load(file),
         ModelKind::LightGBM => lightgbm::load(file, precision),
         ModelKind::Linear => linear::load(file),
-    }
+    };
+    // What it is instead says more than the first byte that does not fit.
+    loaded.map_err(|fault| foreign::find(file, manifest.kind).map_or(fault, |what| Fault::new("", what)))
 }
 
 /// Whether every row that will come, the golden ones included, is one of f32 values.

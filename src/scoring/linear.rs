@@ -1,5 +1,6 @@
 //! Linear models.
 
+use super::categories::Categories;
 use super::fault::Fault;
 use super::forest::Precision;
 use super::link::Link;
@@ -69,6 +70,17 @@ enum Weight {
     Hashed,
 }
 
+impl Column {
+    /// The last index that has a weight of its own.
+    fn highest(&self) -> Option<u32> {
+        if let Weight::Indexed(weights) = &self.weight {
+            weights.len().checked_sub(1).map(|last| last as u32)
+        } else {
+            None
+        }
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
@@ -115,6 +127,8 @@ pub fn load(bytes: &[u8]) -> Result<Loaded, Fault> {
     let names: Vec<String> = file.columns.iter().map(|column| column.name.clone()).collect();
     let (objective, features) = (file.objective.clone(), names.len());
     let hashed = Hashed::new(file)?;
+    let highest = hashed.columns.iter().map(Column::highest).collect();
+    let categories = Categories { highest, ..Categories::default() };
     Ok(Loaded {
         library: "gavel-linear-1".to_owned(),
         objective,
@@ -123,6 +137,7 @@ pub fn load(bytes: &[u8]) -> Result<Loaded, Fault> {
         features,
         classes: 1,
         names: Some(names),
+        categories,
         link,
         probability,
         average: None,

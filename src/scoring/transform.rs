@@ -10,11 +10,14 @@ use super::sources::Value;
 /// The most bits of a hash: the largest table of a linear model.
 pub const MAX_HASH_BITS: u32 = 24;
 
+/// Longer texts are found as they stand only.
+const MAX_FOLDED: usize = 64;
+
 #[derive(Debug)]
 pub enum Transform {
     /// The number times `scale`.
     Numeric { scale: f64 },
-    /// The place of the value in the list; missing if it is not in it.
+    /// The place of the value in the list, in any case; missing if it is not in it.
     Category(Listed),
     /// How many edges are at most the number.
     Bucket { edges: Vec<f64> },
@@ -26,10 +29,13 @@ pub enum Transform {
     Log1p,
 }
 
-/// A list of texts or numbers with the place of each.
+/// A list of texts or numbers with the place of each. Exchanges send `iOS` and `ios`: case matters only between texts of the
+/// list that differ in nothing else.
 #[derive(Debug, Default)]
 pub struct Listed {
     texts: HashMap<Box<str>, u32, FixedState>,
+    /// In lower case, where no other text of the list is the same in it.
+    folded: HashMap<Box<[u8]>, Option<u32>, FixedState>,
     /// By the bits of f64.
     numbers: HashMap<u64, u32, FixedState>,
 }
@@ -38,6 +44,10 @@ impl Listed {
     /// False if it was there already.
     pub fn add_text(&mut self, text: &str) -> bool {
         let place = self.len() as u32;
+        if text.len() <= MAX_FOLDED {
+            let folded = self.folded.entry(text.to_ascii_lowercase().into_bytes().into());
+            folded.and_modify(|place| *place = None).or_insert(Some(place));
+        }
         self.texts.insert(text.into(), place).is_none()
     }
 
@@ -56,11 +66,27 @@ impl Listed {
 
     fn place(&self, value: Value) -> Option<u32> {
         match value {
-            Value::Text(text) => self.texts.get(text).copied(),
-            Value::Number(number) => self.numbers.get(&key(number)).copied(),
-            Value::Texts(texts) => texts.iter().find_map(|text| self.texts.get(*text).copied()),
+            Value::Text(text) => self.text_place(text),
+            Value::Number(number) => self.number_place(number),
+            Value::Texts(texts) => texts.iter().find_map(|text| self.text_place(text)),
             Value::Missing => None,
         }
+    }
+
+    /// As it stands, or else in any case.
+    pub(super) fn text_place(&self, text: &str) -> Option<u32> {
+        if let Some(place) = self.texts.get(text) {
+            return Some(*place);
+        }
+        let mut room = [0; MAX_FOLDED];
+        let folded = room.get_mut(..text.len())?;
+        folded.copy_from_slice(text.as_bytes());
+        folded.make_ascii_lowercase();
+        self.folded.get(&*folded).copied().flatten()
+    }
+
+    pub(super) fn number_place(&self, number: f64) -> Option<u32> {
+        self.numbers.get(&key(number)).copied()
     }
 }
 

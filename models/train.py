@@ -1,7 +1,7 @@
 """Trains the demo models, `ctr` (XGBoost) and `fraud` (LightGBM), and writes complete artifacts.
 
     models/train --version 2026-12-01.1     both, from generated events, into models/<name>/<version>/
-    models/train --replace                  the shipped ones anew
+    models/train --replace                  the shipped ones anew; another version has other events
     models/train --model ctr --data clicks.csv --version 2026-12-01.1
 
 A version that is there is not overwritten without --replace. A CSV has one column per source of the model (`device.geo.country`, ...; empty is missing) and `label`, 0 or 1, in order
@@ -14,6 +14,7 @@ import hashlib
 import math
 import re
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -200,10 +201,11 @@ def main():
     for name in [args.model] if args.model else ["ctr", "fraud"]:
         if (HERE / name / args.version).exists() and not args.replace:
             sys.exit(f"{HERE / name / args.version} is there: a version never changes. Give another --version, or --replace it")
+    seed = 20261120 if args.version == parser.get_default("version") else zlib.crc32(args.version.encode())
     for name, spec, generate in (("ctr", CTR, clicks), ("fraud", FRAUD, payments)):
         if args.model not in (None, name):
             continue
-        events, y = read(args.data, spec) if args.data else generate(np.random.default_rng(20261120), 60_000)
+        events, y = read(args.data, spec) if args.data else generate(np.random.default_rng(seed), 60_000)
         x = np.stack([transform(column, how, params, events[source]) for column, source, how, params in spec], axis=1)
         cut = len(y) * 4 // 5
         names = [column for column, *_ in spec]

@@ -115,7 +115,7 @@ fn say(transform: &Transform) -> String {
         Transform::Category(listed) => format!("category (of {})", listed.len()),
         Transform::Bucket { edges } => format!("bucket ({} edges)", edges.len()),
         Transform::In(listed) => format!("in ({} values)", listed.len()),
-        Transform::Hash { bits, .. } => format!("hash ({bits} bits)"),
+        Transform::Hash(hash) => format!("hash ({} bits)", hash.bits),
         Transform::Log1p => "log1p".to_owned(),
     }
 }

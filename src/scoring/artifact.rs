@@ -13,7 +13,7 @@ use super::loaded::{Core, Loaded};
 use super::manifest::{FeatureSpec, Golden, Manifest, ModelKind, OutputKind, PrecisionKind, Scalar, TransformKind};
 use super::model::{Model, Output, Scratch};
 use super::sources::{Kind, Source, Sources};
-use super::transform::{Listed, MAX_HASH_BITS, Transform};
+use super::transform::{Hash, Listed, MAX_HASH_BITS, Transform};
 use super::{foreign, lightgbm, linear, xgboost};
 use crate::ids::name_hash;
 
@@ -162,7 +162,7 @@ fn check_columns(loaded: &Loaded, features: &Features) -> Result<(), Fault> {
     }
     if let Core::Hashed(hashed) = &loaded.core {
         for (at, column) in columns.iter().enumerate() {
-            let bits = if let Transform::Hash { bits, .. } = column.transform { Some(bits) } else { None };
+            let bits = if let Transform::Hash(hash) = column.transform { Some(hash.bits) } else { None };
             let wanted = hashed.is_hashed(at).then_some(hashed.hash_bits);
             if bits != wanted {
                 let say =
@@ -244,7 +244,7 @@ fn column(spec: &FeatureSpec, sources: &Sources) -> Result<Feature, Fault> {
             if !(1..=MAX_HASH_BITS).contains(&bits) {
                 return Err(Fault::new("bits", format!("is {bits}, not 1 to {MAX_HASH_BITS}")));
             }
-            Transform::Hash { seed: hash64(0, spec.name.as_bytes()), bits }
+            Transform::Hash(Hash { seed: hash64(0, spec.name.as_bytes()), bits })
         }
         TransformKind::Log1p => Transform::Log1p,
     };

@@ -78,7 +78,7 @@ impl Categories {
             Transform::Category(listed) => ("categories", listed.len() as u64 - 1),
             Transform::In(_) => ("values", 1),
             Transform::Bucket { edges } => ("edges", edges.len() as u64),
-            Transform::Hash { bits, .. } => ("bits", (1 << bits) - 1),
+            Transform::Hash(hash) => ("bits", (1 << hash.bits) - 1),
             Transform::Log1p if self.is(at) => return Err(Fault::new("transform", "a logarithm is no category")),
             Transform::Log1p | Transform::Numeric { .. } => return Ok(()),
         };

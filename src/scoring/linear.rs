@@ -52,6 +52,10 @@ impl Dense {
 pub struct Hashed {
     bias: f64,
     columns: Vec<Column>,
+    /// By column: how many hashed columns stand here in a row.
+    runs: Vec<u32>,
+    /// By column, as in `columns`.
+    missing: Vec<f64>,
     /// One weight for every index; empty without hashed columns.
     table: Vec<f32>,
     pub hash_bits: u32,
@@ -189,7 +193,12 @@ impl Hashed {
                 }
             }
         }
-        Ok(Hashed { bias: file.bias, columns, table, hash_bits: file.hash_bits })
+        let mut runs = vec![0; columns.len()];
+        for at in (0..columns.len()).rev().filter(|&at| matches!(columns[at].weight, Weight::Hashed)) {
+            runs[at] = 1 + runs.get(at + 1).copied().unwrap_or(0);
+        }
+        let missing = columns.iter().map(|column| column.missing).collect();
+        Ok(Hashed { bias: file.bias, columns, runs, missing, table, hash_bits: file.hash_bits })
     }
 
     /// Whether the column is an index into the shared table.
@@ -201,33 +210,33 @@ impl Hashed {
     pub fn score(&self, rows: &[f64], shared: usize, raw: &mut [f64]) {
         let width = self.columns.len();
         let shared = if raw.is_empty() { 0 } else { shared.min(width) };
-        let start = self.sum(self.bias, &self.columns[..shared], &rows[..shared]);
+        let start = self.sum(self.bias, 0, &rows[..shared]);
         for (row, raw) in raw.iter_mut().enumerate() {
-            *raw = self.sum(start, &self.columns[shared..], &rows[row * width + shared..(row + 1) * width]);
+            *raw = self.sum(start, shared, &rows[row * width + shared..(row + 1) * width]);
         }
     }
 
-    /// The lines of a large table come from far away: what asks for them is a loop of its own, so short that many are under
-    /// way at once.
-    fn sum(&self, start: f64, columns: &[Column], values: &[f64]) -> f64 {
-        let (mut at, mut found) = ([usize::MAX; SIDE], [0.0; SIDE]);
-        columns.chunks(SIDE).zip(values.chunks(SIDE)).fold(start, |sum, (columns, values)| {
-            for (at, &value) in at.iter_mut().zip(values) {
-                *at = index(value);
+    /// Adds the columns from `first` on. The lines of a large table come from far away: what asks for them is a loop of its
+    /// own, so short that many are under way at once.
+    fn sum(&self, mut sum: f64, first: usize, values: &[f64]) -> f64 {
+        let mut found = [0f32; SIDE];
+        let mut at = 0;
+        while at < values.len() {
+            let run = (self.runs[first + at] as usize).min(values.len() - at).min(SIDE);
+            if run == 0 {
+                sum += self.term(&self.columns[first + at], values[at]);
+                at += 1;
+                continue;
             }
-            if !self.table.is_empty() {
-                for (found, &at) in found.iter_mut().zip(&at[..columns.len()]) {
-                    *found = self.table.get(at).copied().unwrap_or(f32::NAN);
-                }
+            for (found, &value) in found.iter_mut().zip(&values[at..at + run]) {
+                *found = self.table.get(index(value)).copied().unwrap_or(f32::NAN);
             }
-            columns.iter().zip(values).zip(&found).fold(sum, |sum, ((column, &value), &found)| {
-                sum + match &column.weight {
-                    Weight::Hashed if found.is_nan() => column.missing,
-                    Weight::Hashed => f64::from(found),
-                    _ => self.term(column, value),
-                }
-            })
-        })
+            for (&found, &missing) in found.iter().zip(&self.missing[first + at..first + at + run]) {
+                sum += if found.is_nan() { missing } else { f64::from(found) };
+            }
+            at += run;
+        }
+        sum
     }
 
     fn term(&self, column: &Column, value: f64) -> f64 {

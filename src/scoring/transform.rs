@@ -24,9 +24,29 @@ pub enum Transform {
     /// 1 if the value, or one of several, is in the list; else, and if there is no value, 0.
     In(Listed),
     /// The first bits of the value's hash.
-    Hash { seed: u64, bits: u32 },
+    Hash(Hash),
     /// ln(1 + x).
     Log1p,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Hash {
+    pub seed: u64,
+    /// 1 to [`MAX_HASH_BITS`].
+    pub bits: u32,
+}
+
+impl Hash {
+    #[inline]
+    pub fn of(self, value: &Value) -> f64 {
+        let hash = match value {
+            Value::Text(text) => hash64(self.seed, text.as_bytes()),
+            Value::Number(number) => hash64(self.seed, &(number + 0.0).to_le_bytes()),
+            Value::Missing | Value::Texts(_) => return f64::NAN,
+        };
+        // At most 24 bits: processors have an instruction for signed 32.
+        f64::from((hash >> (64 - self.bits)) as i32)
+    }
 }
 
 /// A list of texts or numbers with the place of each. Exchanges send `iOS` and `ios`: case matters only between texts of the
@@ -99,10 +119,7 @@ impl Transform {
     #[inline]
     pub fn apply(&self, value: Value) -> f64 {
         match (self, value) {
-            (Transform::Hash { seed, bits }, Value::Text(text)) => bucket(*seed, text.as_bytes(), *bits),
-            (Transform::Hash { seed, bits }, Value::Number(number)) => {
-                bucket(*seed, &(number + 0.0).to_le_bytes(), *bits)
-            }
+            (Transform::Hash(hash), value) => hash.of(&value),
             (Transform::Numeric { scale }, Value::Number(number)) => number * scale,
             (Transform::Category(listed), value) => listed.place(value).map_or(f64::NAN, f64::from),
             (Transform::In(listed), value) => f64::from(u8::from(listed.place(value).is_some())),
@@ -118,9 +135,4 @@ impl Transform {
     pub fn is_narrow(&self) -> bool {
         !matches!(self, Transform::Numeric { .. } | Transform::Log1p)
     }
-}
-
-fn bucket(seed: u64, bytes: &[u8], bits: u32) -> f64 {
-    // At most 24 bits: processors have an instruction for 32.
-    f64::from((hash64(seed, bytes) >> (64 - bits)) as u32)
 }

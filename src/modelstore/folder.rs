@@ -66,7 +66,8 @@ pub fn list(dir: &Path) -> Vec<(String, String)> {
     let mut list = Vec::new();
     for (name, is_dir) in entries(dir) {
         let inner = entries(&dir.join(&name));
-        if is_packed(&name) || name == MANIFEST || inner.iter().any(|(inner, _)| inner == MANIFEST) {
+        let is_too_high = !is_dir && (is_packed(&name) || name == MANIFEST);
+        if is_too_high || inner.iter().any(|(inner, is_dir)| !is_dir && inner == MANIFEST) {
             list.push((name.clone(), String::new()));
         }
         if is_dir {

@@ -263,3 +263,48 @@ impl Hashed {
 fn index(value: f64) -> usize {
     if value >= 0.0 { value as i64 as usize } else { usize::MAX }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However columns follow one another and wherever the shared ones end, the sum is that of the columns in order.
+    #[test]
+    fn runs_of_hashed_columns_add_up_in_the_columns_order() {
+        let mut rng = fastrand::Rng::with_seed(20261123);
+        for round in 0..200 {
+            let width = rng.usize(1..200);
+            let one_in = rng.usize(1..5);
+            let column = |at: usize, rng: &mut fastrand::Rng| {
+                let kind = match rng.usize(0..one_in) {
+                    0 => "\"hashed\":true".to_owned(),
+                    1 => format!("\"weights\":[{},{}]", rng.f64(), rng.f64()),
+                    _ => format!("\"weight\":{}", rng.f64()),
+                };
+                format!("{{\"name\":\"c{at}\",{kind},\"missing\":{}}}", rng.f64())
+            };
+            let columns: Vec<String> = (0..width).map(|at| column(at, &mut rng)).collect();
+            let any = columns.iter().any(|column| column.contains("hashed"));
+            let bits =
+                if any { "\"hash_bits\":3,\"hashed\":{\"index\":[1,2,5],\"weight\":[0.5,-3.25,1e-7]}," } else { "" };
+            let file = format!(
+                "{{\"format\":\"gavel-linear-1\",\"objective\":\"linear\",\"bias\":0.1,{bits}\"columns\":[{}]}}",
+                columns.join(",")
+            );
+            let Core::Hashed(model) = load(file.as_bytes()).unwrap().core else { panic!("a linear model") };
+            let odd = [f64::NAN, -1.0, -0.5, 0.0, 1.0, 2.7, 5.0, 8.0, 1e300];
+            let shared = rng.usize(0..=width);
+            let mut rows: Vec<f64> = (0..3 * width).map(|_| odd[rng.usize(0..odd.len())]).collect();
+            for row in 1..3 {
+                rows.copy_within(..shared, row * width);
+            }
+            let mut raws = [0.0; 3];
+            model.score(&rows, shared, &mut raws);
+            for (row, raw) in rows.chunks(width).zip(raws) {
+                let sum =
+                    model.columns.iter().zip(row).fold(0.1, |sum, (column, &value)| sum + model.term(column, value));
+                assert_eq!(raw.to_bits(), sum.to_bits(), "round {round}");
+            }
+        }
+    }
+}

@@ -136,3 +136,24 @@ impl Transform {
         !matches!(self, Transform::Numeric { .. } | Transform::Log1p)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_is_found_in_any_case_unless_another_differs_by_that_alone() {
+        let mut listed = Listed::default();
+        let long = "L".repeat(MAX_FOLDED + 1);
+        for text in ["ios", "Android", "a1", "A1", &long] {
+            assert!(listed.add_text(text));
+        }
+        let place = |text: &str| listed.place(Value::Text(text));
+        assert_eq!(["iOS", "IOS", "android", "ANDROID"].map(place), [Some(0), Some(0), Some(1), Some(1)]);
+        assert_eq!(["a1", "A1", "ios ", ""].map(place), [Some(2), Some(3), None, None]);
+        // Long ones, and letters beyond ASCII, are found as they stand.
+        assert_eq!([place(&long), place(&long.to_lowercase())], [Some(4), None]);
+        assert_eq!(listed.place(Value::Texts(&["x", "IOS"])), Some(0));
+        assert!(!listed.add_text("ios"), "it is there already");
+    }
+}

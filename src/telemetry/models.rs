@@ -212,6 +212,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scoring::registry::tests::linear;
 
     #[test]
     fn a_value_is_in_the_first_bucket_that_reaches_it() {
@@ -223,5 +224,26 @@ mod tests {
         assert_eq!((buckets[0], buckets[1], buckets[11]), ((1e-4, 2), (3e-4, 1), (1.0, 1)));
         assert_eq!((buckets[12].1, histogram.count()), (1, 5));
         assert!((histogram.mean() - 3.00025 / 5.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_shadow_is_compared_with_one_active_version_by_the_rows_that_both_scored() {
+        let version = |version: &str| {
+            let rest = r#""objective":"linear","columns":[{"name":"x","weight":1}],"bias":0"#;
+            let feature = "[[features]]\nname = \"x\"\nsource = \"clock.hour\"\ntransform = \"numeric\"\n";
+            Some(linear("m", version, rest, "value", feature))
+        };
+        let set = |active: &str| ModelSet { active: version(active), shadow: version("s"), previous: None };
+        let stats = ModelStats::default();
+        stats.record(&set("1"), &[0.5, 0.5], 10, &[0.5, 0.75], 20);
+        // What either did not score is no row of both.
+        stats.record(&set("2"), &[0.1, 7.0, 0.2, f64::NAN], 10, &[0.2, 0.3, f64::NAN, 0.5], 20);
+        let merged = ModelStats::merged([&stats, &ModelStats::default()].into_iter());
+        let shadow = &merged[&("m".to_owned(), "s".to_owned(), true)];
+        assert_eq!(shadow.compared.keys().collect::<Vec<_>>(), ["2"], "the last one only");
+        let compared = &shadow.compared["2"];
+        assert_eq!((compared.active.scores.count(), compared.shadow.scores.count()), (1, 1));
+        assert_eq!((compared.active.scores.sum, compared.shadow.scores.sum), (0.1, 0.2));
+        assert_eq!((compared.difference_sum, compared.most_different, shadow.scores.count()), (0.1, 0.1, 5));
     }
 }

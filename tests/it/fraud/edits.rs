@@ -84,7 +84,8 @@ fn rules_are_swapped_whole_and_outlive_a_restart() {
 #[test]
 fn rules_of_a_window_that_is_not_declared_any_more_are_left_out_and_said() {
     let dir = tempfile::tempdir().unwrap();
-    let window = "[[fraud.windows]]\nname = \"ip_count_1h\"\nkey = [\"device.ip\"]\naggregate = \"count\"\nlength = \"1h\"\n";
+    let window =
+        "[[fraud.windows]]\nname = \"ip_count_1h\"\nkey = [\"device.ip\"]\naggregate = \"count\"\nlength = \"1h\"\n";
     let (without, with) = (config(""), config("") + window);
     let begin = |config: &str| {
         write_files(dir.path(), config, &[]);

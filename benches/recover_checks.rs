@@ -71,7 +71,7 @@ fn write(config: &Config, checks: u64) {
     let policy = Policy::new("", &velocity, first_lists(Lists::default(), "")).expect("no rules");
     let bounds = Bounds { max_checks: config.fraud.max_checks, max_answer_bytes: 1 << 20 };
     let engine = Engine::new(velocity, policy, bounds);
-    let storage = Arc::new(DirStorage::new(&config.data_dir.join("log")).expect("a directory"));
+    let storage = Arc::new(DirStorage::new(config.data_dir.join("log")).expect("a directory"));
     let clock = SystemClock::start();
     let opened = SegmentLog::open(storage, LogConfig::default(), &mut |_, _| {}).expect("the log opens");
     let log = opened.start(Box::new(move || clock.now()), Box::new(Idle), Box::new(|why| panic!("{why}")));
@@ -144,7 +144,7 @@ fn main() {
     timed("writing the log", || write(&config(dir.path()), checks));
     println!("{checks} checks, a log of {} MB", bytes_of(&data.join("log")) >> 20);
     timed("checking every byte of the log", || {
-        let storage = Arc::new(DirStorage::new(&data.join("log")).expect("a directory"));
+        let storage = Arc::new(DirStorage::new(data.join("log")).expect("a directory"));
         drop(SegmentLog::open(storage, LogConfig::default(), &mut |_, _| {}).expect("the log opens"));
     });
     fs::remove_file(data.join("fraud-checkpoint")).expect("the stop wrote one");

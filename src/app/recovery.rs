@@ -268,3 +268,76 @@ impl Progress {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::*;
+    use crate::event::{CampaignSet, Facts, NoticeKind};
+    use crate::eventlog::mem::MemStorage;
+    use crate::eventlog::{EventLog, Follower};
+    use crate::ids::{CampaignNo, Currency};
+    use crate::ledger::fold::tests::{facts, notice};
+    use crate::money::Nanos;
+    use crate::window::impressions::Seen;
+
+    const DAY_MS: i64 = 86_400_000;
+    const TOKEN_MS: i64 = 2 * DAY_MS;
+    /// The longest cap: one impression in ten days.
+    const CAP_MS: i64 = 10 * DAY_MS;
+    const USER: u64 = 1;
+
+    struct Nobody;
+    impl Follower for Nobody {
+        fn apply(&mut self, _: &Stamped, _: &mut Vec<Event>) {}
+        fn tick(&mut self, _: UnixMs, _: &mut Vec<Event>) {}
+    }
+
+    fn open(disk: &MemStorage) -> Opened {
+        let config = LogConfig { lanes: 1, lane_bytes: 8_192, segment_bytes: 4_096, max_bytes: None };
+        SegmentLog::open(Arc::new(disk.clone()), config, &mut |_, _| {}).unwrap()
+    }
+
+    /// As many bytes as make the next event begin a segment.
+    fn filler() -> Event {
+        let json = Some("x".repeat(3_000));
+        let (campaign, id, currency) = (CampaignNo(9), String::new(), Currency::USD);
+        Event::CampaignSet(CampaignSet { campaign, id, currency, total: Nanos(0), daily: None, day: None, json })
+    }
+
+    /// What a cap knows of the user after a start `later_ms` after the last of `events`, each of which comes
+    /// so many milliseconds after the start of the log and is followed by new segments.
+    fn seen(events: &[(i64, Event)], later_ms: i64) -> Seen {
+        let (disk, now) = (MemStorage::default(), Arc::new(AtomicI64::new(0)));
+        let began = facts(0).bid_at;
+        let clock = now.clone();
+        let clock = Box::new(move || began.plus(clock.load(Ordering::Relaxed)));
+        let log = open(&disk).start(clock, Box::new(Nobody), Box::new(|why| panic!("{why}"))).unwrap();
+        for (after_ms, event) in events {
+            now.store(*after_ms, Ordering::Relaxed);
+            log.append_durable(0, &[event.clone()]).wait().unwrap();
+            (0..3).for_each(|_| log.append_durable(0, &[filler()]).wait().unwrap());
+        }
+        let then = began.plus(now.load(Ordering::Relaxed) + later_ms);
+        log.close().unwrap();
+        let (impressions, caps) = (ImpressionStore::new(1 << 20), CapMemory::default());
+        caps.insert(facts(0).campaign, (1, CAP_MS));
+        remember_impressions(&open(&disk), &impressions, &caps, then, TOKEN_MS).unwrap();
+        impressions.seen(facts(0).campaign, USER, then, CAP_MS, 1)
+    }
+
+    fn bill() -> Event {
+        notice(NoticeKind::Bill, Facts { user: USER, ..facts(0) }, 7)
+    }
+
+    #[test]
+    fn what_a_cap_counts_is_read_back_from_wherever_in_the_log_it_is() {
+        let events = [(0, filler()), (1_000, bill()), (2_000, filler()), (3_000, filler())];
+        assert_eq!(seen(&events, CAP_MS - 3_000), Seen::Reached);
+        assert_eq!(seen(&events, CAP_MS), Seen::Below);
+        // The impression no longer counts, and its duplicate never did: for that the first bill must be read.
+        let events = [(0, filler()), (1_000, bill()), (DAY_MS, filler()), (DAY_MS + 1, bill()), (DAY_MS + 2, filler())];
+        assert_eq!(seen(&events, CAP_MS - 1_000), Seen::Below);
+    }
+}

@@ -65,7 +65,7 @@ impl Server {
     /// after: an account that has not come to `end` yet is asked for again, for a while.
     pub fn accounts(&self, of: &Books, end: Offset) -> Result<Vec<Account>, String> {
         let asked = Instant::now();
-        let account = |(campaign, book): (&CampaignNo, &CampaignBook)| loop {
+        let account = |(campaign, book): (&CampaignNo, &Box<CampaignBook>)| loop {
             let json = self.get(&format!("/v1/campaigns/{}/account", book.id))?;
             let at = json.as_ref().map_or(Some(0), |json| json["event"].as_u64());
             let at =

@@ -199,7 +199,7 @@ impl BookStore for SqliteBooks {
                 billed: r.get::<_, i64>(12)? as u64,
                 ..CampaignBook::new(&set)
             };
-            Ok((set.campaign, book))
+            Ok((set.campaign, Box::new(book)))
         })?;
         books.campaigns = campaigns.collect::<Result<_, _>>()?;
 
@@ -374,7 +374,7 @@ fn save_daily_budgets(rows: &mut Rows, no: CampaignNo, book: &CampaignBook) -> r
 
 fn campaign(books: &mut Books, no: CampaignNo) -> Result<&mut CampaignBook, BookError> {
     let missing = || BookError::Damaged(format!("campaign {} has money but no row", no.0));
-    books.campaigns.get_mut(&no).ok_or_else(missing)
+    books.campaigns.get_mut(&no).map(|book| &mut **book).ok_or_else(missing)
 }
 
 #[cfg(test)]

@@ -129,6 +129,7 @@ impl App {
 
         let in_force = books.models.clone();
         let mut metrics = Metrics::new(lanes);
+        config.exchanges.iter().for_each(warn_of_short_tokens);
         let activity = Arc::new(activity(&config, clock.now()));
         let impressions = Arc::new(ImpressionStore::new(config.caps.max_bytes));
         let lifetimes: Vec<Lifetimes> = config.exchanges.iter().map(|e| e.lifetimes).collect();
@@ -352,6 +353,20 @@ impl App {
         self.reconciler.stop();
         self.admin_listener.stop();
         closed
+    }
+}
+
+/// Bills that come in time but after their token are refused: the exchange would not be paid for them.
+fn warn_of_short_tokens(exchange: &config::Exchange) {
+    let (token_s, exp_s) = (exchange.token_lifetime_ms / 1_000, exchange.lifetimes.exp_s());
+    if token_s < exp_s {
+        tracing::warn!(
+            exchange = exchange.name,
+            token_s,
+            exp_s,
+            "token_lifetime_s is shorter than bills may take: notices after it change nothing, also those of bids that \
+             an earlier start made with a longer one; bids say the shorter one as their `exp`"
+        );
     }
 }
 

@@ -238,7 +238,10 @@ fn serve(config: Config) -> ExitCode {
     match (failure, stopped) {
         (None, Ok(())) => ExitCode::SUCCESS,
         (Some(reason), _) => {
-            eprintln!("{reason}; start again to recover from disk");
+            eprintln!(
+                "{reason}. What is in the log is safe: start again. If the next start ends like this too, `gavel audit` \
+                 tells what is wrong with the log or the books"
+            );
             ExitCode::FAILURE
         }
         (None, Err(error)) => {

@@ -8,7 +8,7 @@ mod checksum;
 mod models;
 mod rows;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use rusqlite::types::Type;
@@ -139,6 +139,15 @@ impl SqliteBooks {
         Ok(SqliteBooks { db })
     }
 
+    /// A table, trigger or index that is not as gavel makes it, or nothing.
+    fn schema_edited(&self) -> Result<Option<String>, BookError> {
+        let made = Connection::open_in_memory()?;
+        made.execute_batch(SCHEMA)?;
+        let (made, stored) = (objects(&made)?, objects(&self.db)?);
+        let name = made.symmetric_difference(&stored).next().map(|(kind, name, _)| format!("the {kind} {name}"));
+        Ok(name.map(|what| format!("{what} is not one that it makes, or is missing")))
+    }
+
     /// Empty books, with what `meta` says of them.
     fn load_meta(&self) -> Result<Books, BookError> {
         let mut rows = self.db.prepare("SELECT key, value FROM meta")?;
@@ -167,6 +176,10 @@ impl SqliteBooks {
 
 impl BookStore for SqliteBooks {
     fn load(&mut self) -> Result<Books, BookError> {
+        // A trigger changes what is saved after it was checked.
+        if let Some(what) = self.schema_edited()? {
+            return Err(BookError::Edited(what));
+        }
         if let Some(what) = checksum::edited(&self.db)? {
             return Err(BookError::Edited(what));
         }
@@ -359,6 +372,12 @@ fn slot_of(day: i64) -> Slot {
     if day == WHOLE { Slot::Whole } else { Slot::Day(Day(day as i32)) }
 }
 
+/// Kind, name and definition of all that is in a database.
+fn objects(db: &Connection) -> rusqlite::Result<BTreeSet<(String, String, Option<String>)>> {
+    let mut rows = db.prepare("SELECT type, name, sql FROM sqlite_schema")?;
+    rows.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?.collect()
+}
+
 fn version(db: &Connection) -> rusqlite::Result<i64> {
     db.query_row("PRAGMA user_version", [], |row| row.get(0))
 }
@@ -493,6 +512,19 @@ mod tests {
             assert_eq!(store.load().unwrap().campaigns, books.campaigns);
             store.db.execute_batch("BEGIN").unwrap();
             assert!(store.db.execute(edit, []).unwrap() > 0, "{edit}");
+            let refused = store.load().unwrap_err().to_string();
+            assert!(refused.contains("edited") && refused.contains("delete books.sqlite"), "{edit}: {refused}");
+            store.db.execute_batch("ROLLBACK").unwrap();
+        }
+        for edit in [
+            "CREATE TRIGGER less AFTER INSERT ON days BEGIN UPDATE days SET spent = 0; END",
+            "CREATE UNIQUE INDEX one ON days (day)",
+            "CREATE TABLE notes (text TEXT)",
+            "DROP VIEW spend",
+            "ALTER TABLE days ADD COLUMN note TEXT",
+        ] {
+            assert_eq!(store.load().unwrap().campaigns, books.campaigns);
+            store.db.execute_batch(&format!("BEGIN; {edit}")).unwrap();
             let refused = store.load().unwrap_err().to_string();
             assert!(refused.contains("edited") && refused.contains("delete books.sqlite"), "{edit}: {refused}");
             store.db.execute_batch("ROLLBACK").unwrap();

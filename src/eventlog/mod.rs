@@ -146,7 +146,7 @@ pub enum AppendError {
     /// The lane is full: the disk is slower than what comes in. Worth trying again.
     #[error("the log is behind: its queue is full")]
     Busy,
-    #[error("the disk is full: the log takes no more events until there is space")]
+    #[error("the log is full: it takes no more events until there is space on its disk, or below log.max_bytes")]
     Full,
     #[error("events of {bytes} bytes are too large for one commit (at most {max})")]
     TooLarge { bytes: usize, max: usize },

@@ -10,7 +10,7 @@ use super::follower::lock;
 use super::{OnFailed, Running, Stop};
 use crate::bookstore::BookStore;
 use crate::event::Event;
-use crate::eventlog::{EventLog, LogReader};
+use crate::eventlog::{EventLog, LogReader, LogState};
 use crate::ids::CampaignNo;
 use crate::ledger::reconcile::{correct, reconcile, reconcile_some};
 use crate::ledger::{Books, Hot, fold_on};
@@ -50,8 +50,19 @@ impl Reconciler {
         let mut reader = None;
         let mut level_at = Instant::now();
         let mut compared_all_at = Instant::now();
+        let mut was_full = false;
         loop {
             let last_round = stop.is_told();
+            let full = self.log.state() == LogState::Full;
+            match (was_full, full) {
+                (false, true) => tracing::error!(
+                    "the log is full: no bids are made and only notices are taken, until there is room for another \
+                     segment on its disk and below log.max_bytes"
+                ),
+                (true, false) => tracing::info!("the log has room again: bids are made"),
+                _ => {}
+            }
+            was_full = full;
             match self.round(&mut reader) {
                 Ok(()) => {}
                 Err(error) => {

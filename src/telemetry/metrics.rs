@@ -377,7 +377,7 @@ impl Collector for Stores {
             LogState::Full => 1,
             LogState::Failed => 2,
         };
-        gauge(e, "gavel_log_state", "0 open, 1 disk full, 2 failed", state)?;
+        gauge(e, "gavel_log_state", "0 open, 1 full (its disk, or log.max_bytes), 2 failed", state)?;
         gauge(
             e,
             "gavel_clock_ahead_milliseconds",

@@ -135,7 +135,7 @@ fn on_a_full_disk_bids_stop_notices_go_on_and_then_ask_to_be_sent_again() {
         assert!(answer.header("retry-after").is_some());
         let problem = answer.json();
         let detail = problem["detail"].as_str().unwrap();
-        assert!(problem["status"] == 503 && detail.contains("nothing was changed: the disk is full"), "{problem}");
+        assert!(problem["status"] == 503 && detail.contains("nothing was changed: the log is full"), "{problem}");
     }
     assert_eq!(server.ask("GET", "/v1/campaigns/b", b"").status, 404);
     assert_eq!(server.ask("GET", "/v1/campaigns/a", b"").json().get("status"), None);

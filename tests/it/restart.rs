@@ -185,6 +185,17 @@ fn sigterm_ends_it_promptly_with_0_and_the_next_start_recovers_nothing() {
 }
 
 #[test]
+fn tokens_that_live_shorter_than_bills_may_take_are_warned_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let config =
+        "[exchanges.short]\ntoken_lifetime_s = 60\n[exchanges.other]\nbill_lifetime_s = 60\ntoken_lifetime_s = 60\n";
+    write_files(dir.path(), config, &[campaign("a")]);
+    let errors = Process::start(dir.path(), &[], "admin").errors();
+    assert!(errors.contains("token_lifetime_s is shorter") && errors.contains("short"), "{errors}");
+    assert_eq!(errors.lines().count(), 1, "{errors}");
+}
+
+#[test]
 fn a_shorter_token_lifetime_holds_for_older_tokens_too() {
     let mut server = Server::start("[exchanges.demo]\ntoken_lifetime_s = 3600\n", &[campaign("a")]);
     let (billed, open) = (server.bid_soon(&request()), server.bid_soon(&request()));

@@ -58,8 +58,8 @@ pub struct CompiledCreative {
 
 impl Compiled {
     pub fn new(no: CampaignNo, campaign: Campaign) -> Compiled {
-        let creatives: Vec<_> = campaign.creatives;
-        let creatives: Box<[_]> = creatives.into_iter().map(|c| CompiledCreative::new(&campaign.id, c)).collect();
+        let compile = |creative| CompiledCreative::new(&campaign.id, creative);
+        let creatives: Box<[_]> = campaign.creatives.into_iter().map(compile).collect();
         let categories = &campaign.targeting.categories;
         Compiled {
             no,

@@ -347,7 +347,7 @@ fn save_campaign(rows: &mut Rows, no: CampaignNo, book: &CampaignBook) -> rusqli
     rows.put("campaigns", &["no"], values)?;
     // Most saves change none of them.
     let stored = leases(rows.db(), no)?;
-    for ((epoch, slot), _) in stored.iter().filter(|(key, _)| !book.leases.contains_key(*key)) {
+    for ((epoch, slot), _) in stored.iter().filter(|(key, _)| !book.leases.contains_key(key)) {
         rows.remove("leases", "no = ?1 AND epoch = ?2 AND day = ?3", params![no.0, epoch.0, day_of(*slot)])?;
     }
     for ((epoch, slot), left) in book.leases.iter().filter(|(key, left)| stored.get(*key) != Some(*left)) {

@@ -118,7 +118,7 @@ impl World {
             events: VecDeque::new(),
             next: 0,
             catalog: Arc::new(Catalog::default()),
-            pacing: Pacing::new(&present.compiled.campaign, start),
+            pacing: Pacing::new(&present.compiled.schedule, start),
             present,
             registry,
             shared,

@@ -1,9 +1,10 @@
 """Trains the demo models, `ctr` (XGBoost) and `fraud` (LightGBM), and writes complete artifacts.
 
-    models/train                      both, from generated events, into models/<name>/<version>/
+    models/train --version 2026-12-01.1     both, from generated events, into models/<name>/<version>/
+    models/train --replace                  the shipped ones anew; another version has other events
     models/train --model ctr --data clicks.csv --version 2026-12-01.1
 
-A CSV has one column per source of the model (`device.geo.country`, ...; empty is missing) and `label`, 0 or 1, in order
+A version that is there is not overwritten without --replace. A CSV has one column per source of the model (`device.geo.country`, ...; empty is missing) and `label`, 0 or 1, in order
 of time. The last fifth is held out: it fits the calibration and gives the golden rows.
 """
 
@@ -11,6 +12,9 @@ import argparse
 import csv
 import hashlib
 import math
+import re
+import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +69,10 @@ def hash64(seed, data):
 def transform(name, kind, args, values):
     """One column of f64 from a source's values, None where missing."""
     if kind in ("category", "in"):
-        places = {value: place for place, value in enumerate(args.get("categories", args.get("values")))}
+        # As gavel does, texts in any case.
+        fold = lambda value: value.lower() if isinstance(value, str) else value
+        places = {fold(value): place for place, value in enumerate(args.get("categories", args.get("values")))}
+        values = [fold(value) for value in values]
         if kind == "in":
             return np.array([float(value in places) for value in values])
         return np.array([float(places[value]) if value in places else math.nan for value in values])
@@ -123,12 +130,22 @@ def payments(r, count):
     return events, (r.random(count) < 1 / (1 + np.exp(-score))).astype(float)
 
 
+def os_name(text):
+    """What gavel makes of `device.os`, which is free text: one of the names of targeting."""
+    heads = "ipados:ios iphone:ios ios android windows macos osx:macos macintosh:macos linux ubuntu:linux chrome:chromeos cros:chromeos"
+    heads += " tvos appletv:tvos roku tizen webos fireos firetv:fireos amazonfire:fireos"
+    short = re.sub("[ _-]", "", text.lower())
+    return next((head.split(":")[-1] for head in heads.split() if short.startswith(head.split(":")[0])), "other")
+
+
 def read(path, spec):
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     number = lambda kind, args: kind in ("numeric", "log1p", "bucket") or any(isinstance(v, (int, float)) for v in args.get("categories", args.get("values", [])))
     cell = lambda text, as_number: None if text == "" else float(text) if as_number else text
     events = {source: [cell(row[source], number(kind, args)) for row in rows] for _, source, kind, args in spec}
+    if "device.os" in events:
+        events["device.os"] = [os and os_name(os) for os in events["device.os"]]
     return events, np.array([float(row["label"]) for row in rows])
 
 
@@ -179,11 +196,16 @@ def main():
     parser.add_argument("--model", choices=["ctr", "fraud"])
     parser.add_argument("--data", type=Path)
     parser.add_argument("--version", default="2026-11-20.1")
+    parser.add_argument("--replace", action="store_true", help="overwrite a version that is there")
     args = parser.parse_args()
+    for name in [args.model] if args.model else ["ctr", "fraud"]:
+        if (HERE / name / args.version).exists() and not args.replace:
+            sys.exit(f"{HERE / name / args.version} is there: a version never changes. Give another --version, or --replace it")
+    seed = 20261120 if args.version == parser.get_default("version") else zlib.crc32(args.version.encode())
     for name, spec, generate in (("ctr", CTR, clicks), ("fraud", FRAUD, payments)):
         if args.model not in (None, name):
             continue
-        events, y = read(args.data, spec) if args.data else generate(np.random.default_rng(20261120), 60_000)
+        events, y = read(args.data, spec) if args.data else generate(np.random.default_rng(seed), 60_000)
         x = np.stack([transform(column, how, params, events[source]) for column, source, how, params in spec], axis=1)
         cut = len(y) * 4 // 5
         names = [column for column, *_ in spec]

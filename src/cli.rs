@@ -107,7 +107,7 @@ pub fn run() -> ExitCode {
     let cli = Cli::parse();
     logs::start();
     if let Some(Command::Model(command)) = &cli.command {
-        return model::run(command);
+        return model::run(command, || configuration(cli.options));
     }
     if let Some(Command::Lists(command)) = &cli.command {
         return lists::run(command);

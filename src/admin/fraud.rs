@@ -141,7 +141,8 @@ fn rule_hits(edits: &FraudEdits) -> Value {
         let mode = if rule.shadow { "shadow" } else { "live" };
         json!({"id": rule.id, "mode": mode, "action": rule.action.as_str(), "hits": hits})
     });
-    json!({"ruleset_version": &*policy.version, "rules": rules.collect::<Vec<_>>()})
+    let left_out: Vec<Value> = policy.rules.left_out.iter().map(|fault| fault.message.clone().into()).collect();
+    json!({"ruleset_version": &*policy.version, "rules": rules.collect::<Vec<_>>(), "left_out": left_out})
 }
 
 async fn text(request: Request<Incoming>) -> Result<String, Problem> {

@@ -11,10 +11,10 @@ use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::problem::{Answer, Problem, with_body};
-use crate::modelstore::{ModelStore, NotLoaded, StoreError, yield_to_bids};
-use crate::scoring::{Fault, ModelSet};
+use crate::modelstore::{ModelStore, NotLoaded, OnDisk, StoreError, yield_to_bids};
+use crate::scoring::ModelSet;
 use crate::telemetry::Metrics;
-use crate::telemetry::models::{Key, ModelStats, SCORES, VersionStats};
+use crate::telemetry::models::{Compared, Histogram, Key, ModelStats, SCORES, VersionStats};
 
 const JSON: &str = "application/json";
 /// Largest upload; larger artifacts are put into the directory.
@@ -170,21 +170,29 @@ fn model_json(api: &ModelApi, name: &str) -> Option<Value> {
     }
     let set = set.cloned().unwrap_or_default();
     let mut versions = found.unwrap_or_default();
-    for artifact in [&set.active, &set.shadow, &set.previous].into_iter().flatten() {
-        versions.entry(artifact.version.clone()).or_insert(None);
+    let misplaced = versions.remove("");
+    for artifact in set.each() {
+        versions.entry(artifact.version.clone()).or_insert(OnDisk::Fine);
     }
     let [active, shadow, previous] = [&set.active, &set.shadow, &set.previous].map(|r| r.as_ref().map(|a| &a.version));
-    let list: Vec<Value> = versions.iter().map(|(version, fault)| version_json(name, version, fault, &set)).collect();
+    let list: Vec<Value> = versions.iter().map(|(version, known)| version_json(name, version, known, &set)).collect();
     let stats = ModelStats::merged(api.metrics.workers.iter().map(|worker| &worker.models));
     let scores: Vec<Value> = stats.iter().filter(|((of, ..), _)| of == name).map(scores_json).collect();
+    let both = set.active.as_deref().zip(set.shadow.as_deref());
+    let comparison = both.and_then(|(active, shadow)| {
+        let stats = stats.get(&(name.to_owned(), shadow.version.clone(), true))?;
+        comparison_json(&active.version, &shadow.version, stats)
+    });
     let not_loaded: Vec<Value> = api.store.not_loaded(name).iter().map(not_loaded_json).collect();
     Some(json!({
         "name": name,
         "active": active,
         "shadow": shadow,
         "previous": previous,
+        "fault": misplaced.as_ref().and_then(fault_of),
         "not_loaded": not_loaded,
         "versions": list,
+        "comparison": comparison,
         "scores": scores,
     }))
 }
@@ -192,26 +200,39 @@ fn model_json(api: &ModelApi, name: &str) -> Option<Value> {
 fn version_of(api: &ModelApi, name: &str, version: &str) -> Result<Answer, Problem> {
     let set = api.store.registry().load().get(name).cloned().unwrap_or_default();
     let mut versions = api.store.versions().remove(name).unwrap_or_default();
-    let fault = match versions.remove(version) {
-        Some(fault) => fault,
-        None if set.find(version).is_some() => None,
+    let known = match versions.remove(version) {
+        Some(known) => known,
+        None if set.find(version).is_some() => OnDisk::Fine,
         None => {
             let detail = format!("there is no model {name:?} {version:?}");
             return Err(Problem::new(StatusCode::NOT_FOUND, detail));
         }
     };
-    Ok(with_body(StatusCode::OK, JSON, version_json(name, version, &fault, &set).to_string()))
+    Ok(with_body(StatusCode::OK, JSON, version_json(name, version, &known, &set).to_string()))
 }
 
-fn version_json(name: &str, version: &str, fault: &Option<Fault>, set: &ModelSet) -> Value {
+fn fault_of(known: &OnDisk) -> Option<String> {
+    match known {
+        OnDisk::Fine => None,
+        OnDisk::Refused(fault) | OnDisk::Changed(fault) => Some(fault.clone()),
+        OnDisk::Gone => Some("its files are gone: the next start will not use it".to_owned()),
+    }
+}
+
+fn version_json(name: &str, version: &str, known: &OnDisk, set: &ModelSet) -> Value {
     let roles = [("active", &set.active), ("shadow", &set.shadow), ("previous", &set.previous)];
     let role = roles.iter().find(|(_, role)| role.as_ref().is_some_and(|a| a.version == version));
     json!({
         "name": name,
         "version": version,
         "role": role.map(|(role, _)| *role),
-        "state": if fault.is_none() { "fine" } else { "refused" },
-        "fault": fault.as_ref().map(ToString::to_string),
+        "state": match known {
+            OnDisk::Fine => "fine",
+            OnDisk::Refused(_) => "refused",
+            OnDisk::Changed(_) => "changed",
+            OnDisk::Gone => "gone",
+        },
+        "fault": fault_of(known),
     })
 }
 
@@ -219,28 +240,48 @@ fn not_loaded_json(NotLoaded { role, version, why }: &NotLoaded) -> Value {
     json!({"role": role, "version": version, "why": why})
 }
 
-/// Since the start. Numbers that there are none of are null.
-fn scores_json(((_, version, is_shadow), stats): (&Key, &VersionStats)) -> Value {
-    let below = stats.scores.buckets(&SCORES).into_iter().scan(0, |sum, (end, count)| {
+/// The active version and its shadow, by the rows that both have scored since the two stand beside one another.
+fn comparison_json(active: &str, shadow: &str, stats: &VersionStats) -> Option<Value> {
+    let compared = stats.compared.get(active)?;
+    let side = |version: &str, side: &Compared| {
+        json!({
+            "version": version,
+            "mean": side.scores.mean(),
+            "distribution": distribution(&side.scores),
+            "batch_mean_us": side.seconds.mean() * 1e6,
+        })
+    };
+    let rows = compared.active.scores.count();
+    Some(json!({
+        "rows": rows,
+        "batches": compared.active.seconds.count(),
+        "active": side(active, &compared.active),
+        "shadow": side(shadow, &compared.shadow),
+        "difference": {"mean": compared.difference_sum / rows as f64, "most": compared.most_different},
+    }))
+}
+
+/// How many scores are at most so much.
+fn distribution(scores: &Histogram<{ SCORES.len() }>) -> Vec<Value> {
+    let below = scores.buckets(&SCORES).into_iter().scan(0, |sum, (end, count)| {
         *sum += count;
         Some((end, *sum))
     });
-    let distribution: Vec<Value> =
-        below.filter(|(end, _)| end.is_finite()).map(|(end, rows)| json!({"at_most": end, "rows": rows})).collect();
-    let mut scores = json!({
+    below.filter(|(end, _)| end.is_finite()).map(|(end, rows)| json!({"at_most": end, "rows": rows})).collect()
+}
+
+/// Since the start. Numbers that there are none of are null.
+fn scores_json(((_, version, is_shadow), stats): (&Key, &VersionStats)) -> Value {
+    json!({
         "version": version,
         "role": if *is_shadow { "shadow" } else { "active" },
         "rows": stats.scores.count(),
         "odd": stats.odd,
         "mean": stats.scores.mean(),
-        "distribution": distribution,
+        "distribution": distribution(&stats.scores),
         "batches": stats.seconds.count(),
         "batch_mean_us": stats.seconds.mean() * 1e6,
-    });
-    if *is_shadow {
-        scores["difference"] = json!({"mean": stats.differences.mean(), "most": stats.most_different});
-    }
-    scores
+    })
 }
 
 #[cfg(test)]

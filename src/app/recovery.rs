@@ -177,20 +177,30 @@ fn put_in_force(config: &Config, engine: &Engine, edits: Edits) -> Result<Option
     let is_put = edits.rules.is_some();
     let toml = edits.rules.unwrap_or_else(|| of_file.clone());
     let lists = first_lists(edits.lists, &toml);
-    let policy = Policy::new(&toml, &engine.velocity, lists).map_err(|faults| {
-        let AppError(why) = told(faults);
-        // Those of REST beat the file's, so that mending the file would not help.
-        let remedy = "they were put by REST and do not go with the config's windows. Declare again what they name, start, \
-                      put rules that do without it, and then take it out of the config";
-        AppError(if is_put { format!("{why}\n{remedy}") } else { why })
-    })?;
+    // Those of REST were right when they were put. Without the windows that some of them name the others still decide:
+    // neither none of them nor no server at all would be safer.
+    let make = if is_put { Policy::again } else { Policy::new };
+    let policy = make(&toml, &engine.velocity, lists).map_err(told)?;
+    let left_out = &policy.rules.left_out;
+    if !left_out.is_empty() {
+        tracing::error!(
+            "{} of the fraud rules that were put by REST are left out, and every answer says degraded, for they do not go \
+             with the config's windows: declare again what they name and start, or put rules that do without it:\n{}",
+            left_out.len(),
+            lines(left_out)
+        );
+    }
     engine.policy.store(Arc::new(policy));
     Ok(is_news.then_some(toml))
 }
 
-fn told(faults: Vec<fraud::Fault>) -> AppError {
+fn lines(faults: &[fraud::Fault]) -> String {
     let lines: Vec<String> = faults.iter().map(|f| format!("  {}: {}", f.pointer, f.message)).collect();
-    AppError(format!("the fraud rules have faults:\n{}", lines.join("\n")))
+    lines.join("\n")
+}
+
+fn told(faults: Vec<fraud::Fault>) -> AppError {
+    AppError(format!("the fraud rules have faults:\n{}", lines(&faults)))
 }
 
 /// Reads frequency caps alone back from the log.

@@ -9,6 +9,7 @@ use super::creative::Creative;
 use super::key::{UserKey, category_keys, domain_keys, key};
 use super::taxonomy::{BlockedAreas, PlaceAreas, Taxonomy};
 use crate::openrtb::consent::{Cache, Privacy, Vendor};
+use crate::openrtb::device_user::Device;
 use crate::openrtb::inventory::Inventory;
 use crate::openrtb::request::BidRequest;
 
@@ -68,6 +69,12 @@ impl Blocked {
     }
 }
 
+/// The class of the system that the device says it has.
+pub(super) fn os_of(device: &Device) -> Option<OsClass> {
+    let os = device.os.as_deref().filter(|os| !os.is_empty()).or(device.platform.as_deref());
+    os.map(OsClass::of)
+}
+
 impl Subject {
     /// Reads `request` into the buffers of an earlier one. `vendor` is whom consent under GDPR must be for.
     /// `categories` says whether any campaign names some, and whether one excludes any by number.
@@ -82,8 +89,7 @@ impl Subject {
         self.region = geo.region.as_deref().map(region_key);
         self.city = geo.city.as_deref().map(key);
         self.devices = device.devicetype.map_or(DeviceSet::EMPTY, DeviceSet::of_devicetype);
-        let os = device.os.as_deref().filter(|os| !os.is_empty()).or(device.platform.as_deref());
-        self.os = os.map(|os| OsClass::of(os) as u64);
+        self.os = os_of(device).map(|os| os as u64);
         self.language = device.language.as_deref().and_then(language_key);
         self.inventory.clear();
         self.categories.clear();

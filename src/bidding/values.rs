@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 
 use super::creative::{Creative, Kind};
 use super::part::Entry;
+use super::subject::os_of;
 use crate::clock::UnixMs;
 use crate::openrtb::inventory::{Channel, Inventory};
 use crate::openrtb::list::StrList;
@@ -231,7 +232,7 @@ fn request(name: &str) -> Option<FromRequest> {
         "device.geo.city" => |s| text(&s.request.device.geo.city),
         "device.make" => |s| text(&s.request.device.make),
         "device.model" => |s| text(&s.request.device.model),
-        "device.os" => |s| text(&s.request.device.os),
+        "device.os" => |s| os_of(&s.request.device).map_or(Value::Missing, |os| Value::Text(os.name())),
         "device.osv" => |s| text(&s.request.device.osv),
         "device.language" => |s| text(&s.request.device.language),
         "device.devicetype" => |s| number(s.request.device.devicetype),

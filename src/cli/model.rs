@@ -1,4 +1,4 @@
-//! `gavel model`: artifacts from the command line. Needs no config and no server.
+//! `gavel model`: artifacts from the command line. Needs no server; of the config `verify` takes the windows.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -7,18 +7,25 @@ use std::process::ExitCode;
 
 use clap::Subcommand;
 
-use crate::modelstore::folder;
+use crate::app;
+use crate::config::Config;
+use crate::modelstore::{self, folder};
 use crate::scoring::artifact::RowsFrom;
 use crate::scoring::loaded::Core;
+use crate::scoring::sources::Caller;
 use crate::scoring::transform::Transform;
 use crate::scoring::{Artifact, Scratch, Sources};
+
+/// A wrong order is what no check can find then.
+const UNTOLD: &str = "the model file does not tell the order of categories";
 
 /// Rows that are scored together.
 const BATCH: usize = 256;
 
 #[derive(Debug, Subcommand)]
 pub enum ModelCommand {
-    /// Check an artifact as the server would before it takes it: manifest, digest, sources, model file, golden rows
+    /// Check an artifact as the server would before it takes it: manifest, digest, sources, model file, golden rows. What it
+    /// is for, its name says: `fraud` is for fraud checks, and may use the windows of the config; others are for bids
     Verify { dir: PathBuf },
     /// Say what an artifact holds
     Inspect { dir: PathBuf },
@@ -27,9 +34,16 @@ pub enum ModelCommand {
     Score { dir: PathBuf, rows: PathBuf },
 }
 
-pub fn run(command: &ModelCommand) -> ExitCode {
+/// `configuration` is the server's, with its faults, or why there is none.
+pub fn run(
+    command: &ModelCommand,
+    configuration: impl FnOnce() -> Result<(Option<Config>, Vec<String>), String>,
+) -> ExitCode {
     let done = match command {
-        ModelCommand::Verify { dir } => load(dir, RowsFrom::Transforms).and_then(|artifact| verify(&artifact)),
+        ModelCommand::Verify { dir } => configuration().and_then(|(config, faults)| match config {
+            Some(config) => verify(dir, &config),
+            None => Err(faults.join("\n")),
+        }),
         ModelCommand::Inspect { dir } => load(dir, RowsFrom::Transforms).and_then(|artifact| inspect(&artifact)),
         ModelCommand::Score { dir, rows } => load(dir, RowsFrom::Anywhere).and_then(|artifact| score(&artifact, rows)),
     };
@@ -46,13 +60,28 @@ fn load(dir: &Path, rows: RowsFrom) -> Result<Artifact, String> {
     folder::load(dir, &Sources::any(), rows).map_err(|fault| format!("refused: {fault}"))
 }
 
-fn verify(artifact: &Artifact) -> Result<(), String> {
-    let Artifact { name, version, golden, .. } = artifact;
-    let text = match golden {
-        0 => "fine, but it has no golden rows to tell that it scores as where it was trained".to_owned(),
-        rows => format!("fine, {rows} golden rows agree"),
+fn verify(dir: &Path, config: &Config) -> Result<(), String> {
+    let artifact = modelstore::check_folder(dir, |name| app::sources(config, name)).map_err(|fault| {
+        let hint = if fault.message.contains("`window:") { "; windows are those of the config (--config)" } else { "" };
+        format!("refused: {fault}{hint}")
+    })?;
+    let Artifact { name, version, golden, untold, .. } = &artifact;
+    let of = if artifact.features.caller() == Caller::Fraud { "fraud checks" } else { "bids" };
+    let mut text = match golden {
+        0 => format!(
+            "{name} {version}: fine for {of}, but it has no golden rows to tell that it scores as where it was trained\n"
+        ),
+        rows => format!("{name} {version}: fine for {of}, {rows} golden rows agree\n"),
     };
-    writeln!(std::io::stdout(), "{name} {version}: {text}").map_err(|error| error.to_string())
+    if !untold.is_empty() {
+        let names = untold.join(", ");
+        text += &format!("{UNTOLD}; compare `categories` with your training: {names}\n");
+    }
+    let place = dir.canonicalize().unwrap_or_default();
+    if !place.ends_with(Path::new(name).join(version)) {
+        text += &format!("its place is {name}/{version}/ in the models directory, not where it is now\n");
+    }
+    std::io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())
 }
 
 fn inspect(artifact: &Artifact) -> Result<(), String> {
@@ -70,7 +99,11 @@ fn inspect(artifact: &Artifact) -> Result<(), String> {
     line("golden rows", artifact.golden.to_string());
     line("features", artifact.features.len().to_string());
     for (at, column) in artifact.features.columns().iter().enumerate() {
-        line("", format!("{at} {}: {} of {}", column.name, say(&column.transform), column.source_name));
+        let untold = if artifact.untold.contains(&column.name) { ", order not told" } else { "" };
+        line("", format!("{at} {}: {}{untold} of {}", column.name, say(&column.transform), column.source_name));
+    }
+    if !artifact.untold.is_empty() {
+        text += &format!("  {UNTOLD}\n");
     }
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())
 }
@@ -82,7 +115,7 @@ fn say(transform: &Transform) -> String {
         Transform::Category(listed) => format!("category (of {})", listed.len()),
         Transform::Bucket { edges } => format!("bucket ({} edges)", edges.len()),
         Transform::In(listed) => format!("in ({} values)", listed.len()),
-        Transform::Hash { bits, .. } => format!("hash ({bits} bits)"),
+        Transform::Hash(hash) => format!("hash ({} bits)", hash.bits),
         Transform::Log1p => "log1p".to_owned(),
     }
 }

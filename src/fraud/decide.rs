@@ -70,7 +70,7 @@ pub struct Decided {
     /// What the model in force said, and the one that is tried out.
     pub model: Option<Scored>,
     pub shadow_model: Option<Scored>,
-    /// A window was evicted, or the model could not say anything.
+    /// A window was evicted, the model could not say anything, or rules are left out.
     pub degraded: bool,
     pub facts: Facts,
 }
@@ -168,7 +168,8 @@ fn decide(snapshot: &Snapshot, request: &Request, now: UnixMs, scratch: &mut Scr
     }
     let asked = |decision: &Decision| matched.iter().any(|at| rules[*at as usize].action == *decision);
     let decision = Decision::BY_STRENGTH.into_iter().find(asked).unwrap_or(Decision::Allow);
-    let degraded = windows.contains(&Shown::Lost) || model.is_some() && model_score.is_none();
+    let degraded =
+        windows.contains(&Shown::Lost) || model.is_some() && model_score.is_none() || !policy.rules.left_out.is_empty();
     Decided { decision, risk_score, matched, shadow, model, shadow_model, degraded, facts }
 }
 

@@ -51,8 +51,22 @@ pub struct Policy {
 impl Policy {
     /// Rules over these lists.
     pub fn new(toml: &str, velocity: &Velocity, lists: Lists) -> Result<Policy, Vec<Fault>> {
+        Policy::of(toml, velocity, lists, Rules::parse)
+    }
+
+    /// Rules that were taken once, over the windows of today: [`Rules::left_out`] has those that are not in force.
+    pub fn again(toml: &str, velocity: &Velocity, lists: Lists) -> Result<Policy, Vec<Fault>> {
+        Policy::of(toml, velocity, lists, Rules::parse_again)
+    }
+
+    fn of(
+        toml: &str,
+        velocity: &Velocity,
+        lists: Lists,
+        parse: fn(&str, &Names) -> Result<Rules, Vec<Fault>>,
+    ) -> Result<Policy, Vec<Fault>> {
         let names: Vec<String> = lists.keys().cloned().collect();
-        let rules = Rules::parse(toml, &Names { velocity, lists: &names })?;
+        let rules = parse(toml, &Names { velocity, lists: &names })?;
         let digest = Sha256::digest(toml.as_bytes());
         let version: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
         Ok(Policy::bind(Arc::new(rules), version.into(), lists))

@@ -28,7 +28,11 @@ pub fn read(dir: &Path) -> Result<(Manifest, Vec<u8>), Fault> {
     let text = String::from_utf8(bytes).map_err(|_| Fault::new(MANIFEST, "is not UTF-8"))?;
     let manifest = Manifest::parse(&text).map_err(|fault| fault.within(MANIFEST))?;
     // A plain name: it cannot lead out of the folder.
-    let file = read_file(&dir.join(&manifest.file), MAX_FILE_BYTES)?;
+    let path = dir.join(&manifest.file);
+    if !path.exists() {
+        return Err(Fault::new("file", format!("`{}` is missing beside {MANIFEST}", manifest.file)));
+    }
+    let file = read_file(&path, MAX_FILE_BYTES)?;
     Ok((manifest, file))
 }
 
@@ -50,22 +54,57 @@ pub fn digest(dir: &Path) -> Option<[u8; 32]> {
     read_file(&dir.join(MANIFEST), manifest::MAX_BYTES).ok().map(|bytes| Sha256::digest(&bytes).into())
 }
 
-fn plain_names(dir: &Path) -> Vec<String> {
+/// What a directory holds and nobody hides, and whether it is a directory.
+fn entries(dir: &Path) -> Vec<(String, bool)> {
     let entries = fs::read_dir(dir).into_iter().flatten().take(MAX_ENTRIES).filter_map(Result::ok);
-    let names = entries.filter(|entry| entry.path().is_dir()).filter_map(|entry| entry.file_name().into_string().ok());
-    names.filter(|name| is_plain(name)).collect()
+    let named = entries.filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path().is_dir())));
+    named.filter(|(name, _)| !name.starts_with('.')).collect()
 }
 
-/// Name and version of every folder with a manifest.
+/// Name and version of everything that may be meant as a version of a model. What lies one level too high has none.
 pub fn list(dir: &Path) -> Vec<(String, String)> {
     let mut list = Vec::new();
-    for name in plain_names(dir) {
-        let versions = plain_names(&dir.join(&name));
-        let whole = versions.into_iter().filter(|version| dir.join(&name).join(version).join(MANIFEST).is_file());
-        list.extend(whole.map(|version| (name.clone(), version)));
+    for (name, is_dir) in entries(dir) {
+        let inner = entries(&dir.join(&name));
+        let is_too_high = !is_dir && (is_packed(&name) || name == MANIFEST);
+        if is_too_high || inner.iter().any(|(inner, is_dir)| !is_dir && inner == MANIFEST) {
+            list.push((name.clone(), String::new()));
+        }
+        if is_dir {
+            let versions = inner.into_iter().filter(|(version, is_dir)| *is_dir || is_packed(version));
+            list.extend(versions.map(|(version, _)| (name.clone(), version)));
+        }
     }
     list.sort_unstable();
     list
+}
+
+fn is_packed(file: &str) -> bool {
+    [".tar", ".tgz", ".gz", ".zst", ".zip"].iter().any(|ending| file.ends_with(ending))
+}
+
+/// Why what [`list`] found is no folder of a version, if it is none.
+pub fn misplaced(dir: &Path, name: &str, version: &str) -> Option<Fault> {
+    let fault = |message: String| Some(Fault::new("", message));
+    let path = if version.is_empty() { dir.join(name) } else { dir.join(name).join(version) };
+    if path.is_file() && is_packed(path.to_str().unwrap_or_default()) {
+        return fault("is packed: a version is a folder; unpack it as <name>/<version>/, or upload the tar".to_owned());
+    }
+    if version.is_empty() {
+        return fault(format!("{MANIFEST} lies too high: its place is <name>/<version>/ in {}", dir.display()));
+    }
+    if let Some(bad) = [name, version].into_iter().find(|name| !is_plain(name)) {
+        return fault(format!("`{bad:.80}` {}", manifest::PLAIN));
+    }
+    let inner = entries(&path);
+    let is_whole = |(name, is_dir): &(String, bool)| *is_dir && path.join(name).join(MANIFEST).is_file();
+    let names: Vec<&str> = inner.iter().take(8).map(|(name, _)| name.as_str()).collect();
+    match inner.iter().find(|inner| is_whole(inner)) {
+        _ if path.join(MANIFEST).exists() => None,
+        Some((inner, _)) => fault(format!("the files of `{inner:.80}` lie one level too deep: they belong here")),
+        None if names.is_empty() => fault(format!("is empty: {MANIFEST} and the model file are missing")),
+        None => fault(format!("{MANIFEST} is missing: there is only {}", names.join(", "))),
+    }
 }
 
 /// How many names there are, and versions of `name`.
@@ -117,7 +156,7 @@ fn remove(dir: &Path) -> io::Result<()> {
 
 /// Removes what a crash left half-written.
 pub fn remove_leftovers(dir: &Path) -> io::Result<()> {
-    for name in plain_names(dir) {
+    for (name, _) in entries(dir).into_iter().filter(|(_, is_dir)| *is_dir) {
         for entry in fs::read_dir(dir.join(name))?.take(MAX_ENTRIES) {
             let path: PathBuf = entry?.path();
             if path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(NEW.as_bytes())) {

@@ -10,6 +10,9 @@ use crate::scoring::Fault;
 /// Length and time of change of the manifest and of all files beside it.
 type Stamp = (u64, Option<SystemTime>);
 
+/// What came of a check: SHA-256 of the manifest.
+pub type Checked = Result<[u8; 32], Fault>;
+
 #[derive(Debug, Default)]
 pub struct Found {
     versions: BTreeMap<(String, String), Version>,
@@ -18,8 +21,8 @@ pub struct Found {
 #[derive(Debug, Default)]
 struct Version {
     stamp: Stamp,
-    /// With the stamp it was checked at.
-    checked: Option<(Stamp, Option<Fault>)>,
+    /// With the stamp it was checked at: the manifest's digest, or what is wrong.
+    checked: Option<(Stamp, Checked)>,
 }
 
 impl Found {
@@ -41,28 +44,31 @@ impl Found {
         due
     }
 
+    /// Whether it was there when this last looked, good or not.
+    pub fn is_there(&self, name: &str, version: &str) -> bool {
+        self.versions.contains_key(&(name.to_owned(), version.to_owned()))
+    }
+
     /// What came of a check of what was [`Found::due`]. Files that have changed since are due again.
-    pub fn note(&mut self, name: &str, version: &str, fault: Option<Fault>) {
+    pub fn note(&mut self, name: &str, version: &str, checked: Checked) {
         if let Some(noted) = self.versions.get_mut(&(name.to_owned(), version.to_owned())) {
-            noted.checked = Some((noted.stamp, fault));
+            noted.checked = Some((noted.stamp, checked));
         }
     }
 
     /// A version that was installed is fine as it is.
-    pub fn install(&mut self, dir: &Path, name: &str, version: &str) {
+    pub fn install(&mut self, dir: &Path, name: &str, version: &str, digest: [u8; 32]) {
         let noted = self.versions.entry((name.to_owned(), version.to_owned())).or_default();
         noted.stamp = stamp(&dir.join(name).join(version));
-        noted.checked = Some((noted.stamp, None));
+        noted.checked = Some((noted.stamp, Ok(digest)));
     }
 
-    pub fn versions(&self) -> BTreeMap<String, BTreeMap<String, Option<Fault>>> {
-        let mut names = BTreeMap::<String, BTreeMap<_, _>>::new();
-        for ((name, version), known) in &self.versions {
-            if let Some((_, fault)) = &known.checked {
-                names.entry(name.clone()).or_default().insert(version.clone(), fault.clone());
-            }
-        }
-        names
+    /// What was looked at, by name and version.
+    pub fn checked(&self) -> impl Iterator<Item = (&str, &str, &Checked)> {
+        self.versions.iter().filter_map(|((name, version), known)| {
+            let (_, checked) = known.checked.as_ref()?;
+            Some((name.as_str(), version.as_str(), checked))
+        })
     }
 }
 
@@ -85,11 +91,11 @@ mod tests {
         let key = ("ctr".to_owned(), "1".to_owned());
         assert_eq!(found.due(dir.path()), std::slice::from_ref(&key));
         std::fs::write(dir.path().join("ctr/1/model.json"), b"all of it").unwrap();
-        found.note("ctr", "1", Some(Fault::new("", "half of it was there")));
+        found.note("ctr", "1", Err(Fault::new("", "half of it was there")));
         assert_eq!(found.due(dir.path()), []);
         assert_eq!(found.due(dir.path()), [key]);
-        found.note("ctr", "1", None);
+        found.note("ctr", "1", Ok([1; 32]));
         assert_eq!(found.due(dir.path()), []);
-        assert_eq!(found.versions()["ctr"]["1"].as_ref().map(ToString::to_string), None);
+        assert_eq!(found.checked().collect::<Vec<_>>(), [("ctr", "1", &Ok([1; 32]))]);
     }
 }

@@ -14,7 +14,7 @@ pub mod found;
 mod roles;
 pub mod upload;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -23,11 +23,14 @@ use crate::eventlog::{AppendError, EventLog, LogState};
 use crate::scoring::manifest::{Manifest, OutputKind, is_plain};
 use crate::scoring::sources::Caller;
 use crate::scoring::{Artifact, Fault, ModelSet, Models, Registry, RowsFrom, Sources};
-use found::Found;
+use found::{Checked, Found};
 
 /// Names of models, and versions of one: more is refused. An operator takes old ones out of the directory.
 pub const MAX_NAMES: usize = 64;
 pub const MAX_VERSIONS: usize = 256;
+
+/// What becomes of a version in force that is not on the disk as it was.
+const STAYS: &str = "what is in force stays until the next start, which will not use it";
 
 /// Why nothing was changed.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +76,19 @@ struct State {
     roles: BTreeMap<String, ModelsSet>,
     /// Why a version could not be loaded when that was last tried, by name and version.
     why: BTreeMap<(String, String), String>,
+    /// Versions in force whose files were gone at the last look, by name and version.
+    gone: BTreeSet<(String, String)>,
+}
+
+/// What is known of a version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum OnDisk {
+    Fine,
+    Refused(String),
+    /// In force, while its files are others or no good by now.
+    Changed(String),
+    /// In force, while its files are gone.
+    Gone,
 }
 
 /// A version that has a role by the log and is not in memory: whoever needs it does without.
@@ -125,7 +141,7 @@ impl ModelStore {
     }
 
     fn load(&self, name: &str, version: &str) -> Result<Arc<Artifact>, StoreError> {
-        let there = is_plain(name) && is_plain(version) && self.folder(name, version).join(folder::MANIFEST).is_file();
+        let there = is_plain(name) && is_plain(version) && self.folder(name, version).exists();
         if !there {
             return Err(StoreError::NotThere(format!("there is no model {name} {version}")));
         }
@@ -166,13 +182,18 @@ impl ModelStore {
             }
             None => {}
         }
+        if self.folder(name, version).exists() {
+            let why = folder::misplaced(&self.dir, name, version).map(|fault| fault.to_string()).unwrap_or_default();
+            let detail = format!("something else is in the place of {name} {version}: {why}; take it away first");
+            return Err(StoreError::Conflict(detail));
+        }
         let (names, versions) = folder::count(&self.dir, name)?;
         if versions >= MAX_VERSIONS || versions == 0 && names >= MAX_NAMES {
             let detail = format!("there are {names} models and {versions} versions of {name}: take some away first");
             return Err(StoreError::Conflict(detail));
         }
         folder::install(&self.dir, name, version, &manifest.file, text, file)?;
-        state.found.install(&self.dir, name, version);
+        state.found.install(&self.dir, name, version, manifest.digest);
         Ok(true)
     }
 
@@ -290,20 +311,52 @@ impl ModelStore {
         let due = self.state().found.due(&self.dir);
         for (name, version) in &due {
             let checked = self.check(name, version);
-            if let Err(fault) = &checked {
-                tracing::warn!(name, version, %fault, "a model in the directory is no good");
-            }
             let mut state = self.state();
-            let fault = match checked {
-                Ok(artifact) => {
-                    self.put_back(&state, name, Arc::new(artifact));
-                    None
+            let digest = checked.as_ref().map(|artifact| artifact.digest).map_err(Clone::clone);
+            match self.on_disk(&state, name, version, &digest) {
+                OnDisk::Refused(fault) => tracing::warn!(name, version, fault, "a model in the directory is no good"),
+                OnDisk::Changed(fault) => {
+                    tracing::error!(name, version, fault, "a model in force was changed in the directory: {STAYS}")
                 }
-                Err(fault) => Some(fault),
-            };
-            state.found.note(name, version, fault);
+                OnDisk::Fine | OnDisk::Gone => {}
+            }
+            if let Ok(artifact) = checked {
+                self.put_back(&state, name, Arc::new(artifact));
+            }
+            state.found.note(name, version, digest);
         }
+        self.miss();
         due.len()
+    }
+
+    /// Tells once of each version in force whose files are not there any more.
+    fn miss(&self) {
+        let (models, mut state) = (self.registry.load(), self.state());
+        let in_force = models.iter().flat_map(|(name, set)| set.each().map(move |artifact| (name, &artifact.version)));
+        let gone: BTreeSet<_> = in_force
+            .filter(|(name, version)| !state.found.is_there(name, version) && !self.folder(name, version).exists())
+            .map(|(name, version)| (name.to_owned(), version.clone()))
+            .collect();
+        for (name, version) in gone.difference(&state.gone) {
+            tracing::error!(name, version, "the files of a model in force are gone: {STAYS}");
+        }
+        state.gone = gone;
+    }
+
+    /// What a check's outcome means for what is in force.
+    fn on_disk(&self, state: &State, name: &str, version: &str, checked: &Checked) -> OnDisk {
+        let of_version = |has: &ModelVersion| has.version == version;
+        let role =
+            state.roles.get(name).and_then(|roles| roles::each(roles).map(|(_, has)| has).find(|has| of_version(has)));
+        let in_memory = || self.registry.load().get(name).is_some_and(|set| set.find(version).is_some());
+        match (checked, role) {
+            (Ok(digest), Some(role)) if *digest != role.digest => {
+                OnDisk::Changed("its content is not that of the version that was put in force".to_owned())
+            }
+            (Ok(_), _) => OnDisk::Fine,
+            (Err(fault), Some(_)) if in_memory() => OnDisk::Changed(fault.to_string()),
+            (Err(fault), _) => OnDisk::Refused(fault.to_string()),
+        }
     }
 
     /// Puts a version in force that has its role by the log and could not be loaded until now.
@@ -317,9 +370,19 @@ impl ModelStore {
         }
     }
 
-    /// Every version in the directory with what is wrong with it; none is listed that was not looked at yet.
-    pub fn versions(&self) -> BTreeMap<String, BTreeMap<String, Option<Fault>>> {
-        self.state().found.versions()
+    /// Every version in the directory, and those in force that are gone from it; none is listed that was not looked at yet.
+    /// What lies where no version does has an empty one.
+    pub fn versions(&self) -> BTreeMap<String, BTreeMap<String, OnDisk>> {
+        let state = self.state();
+        let mut names = BTreeMap::<String, BTreeMap<_, _>>::new();
+        for (name, version, checked) in state.found.checked() {
+            let on_disk = self.on_disk(&state, name, version, checked);
+            names.entry(name.to_owned()).or_default().insert(version.to_owned(), on_disk);
+        }
+        for (name, version) in &state.gone {
+            names.entry(name.clone()).or_default().insert(version.clone(), OnDisk::Gone);
+        }
+        names
     }
 
     pub fn dir(&self) -> &Path {
@@ -343,8 +406,17 @@ fn is_wanted(name: &str, artifact: Arc<Artifact>, wanted: &ModelVersion) -> Resu
 
 /// Loads an artifact from a models directory and checks that it is what its folder says.
 pub fn check(dir: &Path, name: &str, version: &str, sources: &Sources) -> Result<Artifact, Fault> {
+    if let Some(fault) = folder::misplaced(dir, name, version) {
+        return Err(fault);
+    }
     let (manifest, file) = folder::read(&dir.join(name).join(version))?;
     check_content(name, version, &manifest, &file, sources)
+}
+
+/// The same for a folder wherever it is, under the name and version that it gives itself.
+pub fn check_folder(dir: &Path, sources: impl FnOnce(&str) -> Sources) -> Result<Artifact, Fault> {
+    let (manifest, file) = folder::read(dir)?;
+    check_content(&manifest.name, &manifest.version, &manifest, &file, &sources(&manifest.name))
 }
 
 fn check_content(

@@ -12,6 +12,9 @@ pub type File<'t> = (String, &'t [u8]);
 
 /// The manifest of a tar, and its other files.
 pub fn unpack(tar: &[u8]) -> Result<(&str, Vec<File<'_>>), String> {
+    if matches!(tar, [0x1f, 0x8b, ..] | [0x28, 0xb5, 0x2f, 0xfd, ..] | [b'P', b'K', 3, 4, ..]) {
+        return Err("the body is compressed: it must be the tar itself".to_owned());
+    }
     let malformed = |error: std::io::Error| format!("the body is no tar: {error}");
     let (mut manifest, mut files) = (None, Vec::<File>::new());
     let mut archive = Archive::new(tar);
@@ -87,6 +90,7 @@ mod tests {
             let refused = unpack(&tar(files)).unwrap_err();
             assert!(refused.contains(what), "{what}: {refused}");
         }
+        assert!(unpack(&[0x1f, 0x8b, 8, 0, 0]).unwrap_err().contains("is compressed"));
         let many: Vec<(String, Vec<u8>)> = (0..20).map(|i| (format!("f{i}"), vec![])).collect();
         let many: Vec<(&str, &[u8])> = many.iter().map(|(name, content)| (name.as_str(), content.as_slice())).collect();
         assert!(unpack(&tar(&many)).unwrap_err().contains("more than 16"));

@@ -13,8 +13,8 @@ use super::loaded::{Core, Loaded};
 use super::manifest::{FeatureSpec, Golden, Manifest, ModelKind, OutputKind, PrecisionKind, Scalar, TransformKind};
 use super::model::{Model, Output, Scratch};
 use super::sources::{Kind, Source, Sources};
-use super::transform::{Listed, MAX_HASH_BITS, Transform};
-use super::{lightgbm, linear, xgboost};
+use super::transform::{Hash, Listed, MAX_HASH_BITS, Transform};
+use super::{foreign, lightgbm, linear, xgboost};
 use crate::ids::name_hash;
 
 /// Larger model files are refused before they are parsed.
@@ -44,6 +44,8 @@ pub struct Artifact {
     pub model: Model,
     /// Golden rows, all of which were scored.
     pub golden: usize,
+    /// Features with `categories` of which the model file does not tell whether they are in the order of training.
+    pub untold: Vec<String>,
 }
 
 impl Artifact {
@@ -58,6 +60,7 @@ impl Artifact {
         let features = Features::new(columns, sources.caller);
         let loaded = load_file(manifest, file, &features, rows).map_err(|fault| fault.within(&manifest.file))?;
         check_columns(&loaded, &features)?;
+        let untold = loaded.categories.check(features.columns())?;
         let output = match manifest.output {
             OutputKind::Probability => Output::Probability,
             OutputKind::Value => Output::Value,
@@ -84,6 +87,7 @@ impl Artifact {
             features,
             model,
             golden: manifest.golden.len(),
+            untold,
         })
     }
 }
@@ -113,11 +117,13 @@ fn load_file(manifest: &Manifest, file: &[u8], features: &Features, rows: RowsFr
         (ModelKind::Linear, None | Some(PrecisionKind::F64)) => Precision::F64,
         (kind, Some(_)) => return Err(Fault::new("precision", format!("{kind:?} has its own"))),
     };
-    match manifest.kind {
+    let loaded = match manifest.kind {
         ModelKind::XGBoost => xgboost::load(file),
         ModelKind::LightGBM => lightgbm::load(file, precision),
         ModelKind::Linear => linear::load(file),
-    }
+    };
+    // What it is instead says more than the first byte that does not fit.
+    loaded.map_err(|fault| foreign::find(file, manifest.kind).map_or(fault, |what| Fault::new("", what)))
 }
 
 /// Whether every row that will come, the golden ones included, is one of f32 values.
@@ -156,7 +162,7 @@ fn check_columns(loaded: &Loaded, features: &Features) -> Result<(), Fault> {
     }
     if let Core::Hashed(hashed) = &loaded.core {
         for (at, column) in columns.iter().enumerate() {
-            let bits = if let Transform::Hash { bits, .. } = column.transform { Some(bits) } else { None };
+            let bits = if let Transform::Hash(hash) = column.transform { Some(hash.bits) } else { None };
             let wanted = hashed.is_hashed(at).then_some(hashed.hash_bits);
             if bits != wanted {
                 let say =
@@ -238,7 +244,7 @@ fn column(spec: &FeatureSpec, sources: &Sources) -> Result<Feature, Fault> {
             if !(1..=MAX_HASH_BITS).contains(&bits) {
                 return Err(Fault::new("bits", format!("is {bits}, not 1 to {MAX_HASH_BITS}")));
             }
-            Transform::Hash { seed: hash64(0, spec.name.as_bytes()), bits }
+            Transform::Hash(Hash { seed: hash64(0, spec.name.as_bytes()), bits })
         }
         TransformKind::Log1p => Transform::Log1p,
     };

@@ -1,7 +1,7 @@
 //! The columns of a model, made of a caller's values.
 
 use super::sources::{Caller, Value};
-use super::transform::Transform;
+use super::transform::{Hash, Transform};
 
 #[derive(Debug)]
 pub struct Feature {
@@ -20,10 +20,40 @@ pub struct Features {
     /// Places of the values that any column needs, each once.
     sources: Vec<usize>,
     /// The columns that the rows of a batch share, and those that differ.
-    shared: Vec<usize>,
-    varying: Vec<usize>,
+    shared: Plan,
+    varying: Plan,
     leading: usize,
     caller: Caller,
+}
+
+/// Columns to fill in. Hashed ones are many where there are any: a loop of their own decides nothing for each.
+#[derive(Debug, Default)]
+struct Plan {
+    columns: Vec<usize>,
+    hashed: Vec<HashedColumn>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct HashedColumn {
+    column: u32,
+    source: u32,
+    hash: Hash,
+}
+
+impl Plan {
+    fn new(columns: &[Feature], varies: bool) -> Plan {
+        let mut plan = Plan::default();
+        for (place, column) in columns.iter().enumerate().filter(|(_, column)| column.varies == varies) {
+            match column.transform {
+                Transform::Hash(hash) => {
+                    let (column, source) = (place as u32, column.source as u32);
+                    plan.hashed.push(HashedColumn { column, source, hash });
+                }
+                _ => plan.columns.push(place),
+            }
+        }
+        plan
+    }
 }
 
 impl Features {
@@ -32,7 +62,7 @@ impl Features {
         sources.sort_unstable();
         sources.dedup();
         let leading = columns.iter().take_while(|column| !column.varies).count();
-        let (varying, shared) = (0..columns.len()).partition(|&column| columns[column].varies);
+        let [shared, varying] = [false, true].map(|varies| Plan::new(&columns, varies));
         Features { columns, sources, shared, varying, leading, caller }
     }
 
@@ -74,10 +104,13 @@ impl Features {
         self.fill(&self.varying, values, row);
     }
 
-    fn fill(&self, columns: &[usize], values: &[Value], row: &mut [f64]) {
-        for &place in columns {
+    fn fill(&self, plan: &Plan, values: &[Value], row: &mut [f64]) {
+        for &place in &plan.columns {
             let column = &self.columns[place];
             row[place] = column.transform.apply(values.get(column.source).copied().unwrap_or_default());
+        }
+        for &HashedColumn { column, source, hash } in &plan.hashed {
+            row[column as usize] = values.get(source as usize).map_or(f64::NAN, |value| hash.of(value));
         }
     }
 }

@@ -11,12 +11,14 @@
 //! ```
 //! `data` is the text in UTF-8, or a number as its eight little-endian bytes of f64.
 
+#[inline]
 fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     (product as u64) ^ (product >> 64) as u64
 }
 
 /// Up to eight bytes as a little-endian number; only ever compared with what Python makes of the same bytes.
+#[inline]
 fn tail(bytes: &[u8]) -> u64 {
     let half = |at: usize| bytes[at..].first_chunk::<4>().map_or(0, |four| u64::from(u32::from_le_bytes(*four)));
     match bytes.len() {
@@ -27,17 +29,20 @@ fn tail(bytes: &[u8]) -> u64 {
     }
 }
 
+#[inline]
 pub fn hash64(seed: u64, bytes: &[u8]) -> u64 {
     let mut hash = seed ^ (bytes.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    if !bytes.is_empty() {
-        // All words but the last, which has one to eight bytes: texts of like length take the same way.
-        let whole = (bytes.len() - 1) / 8;
-        for word in &bytes.as_chunks::<8>().0[..whole] {
-            hash = fold(hash ^ u64::from_le_bytes(*word), 0xD6E8_FEB8_6659_FD93);
-        }
-        let rest = bytes.len() - 8 * whole;
-        let last =
-            bytes.last_chunk::<8>().map_or_else(|| tail(bytes), |last| u64::from_le_bytes(*last) >> (64 - 8 * rest));
+    let mut rest = bytes;
+    // All words but the last, which has one to eight bytes: texts of like length take the same way.
+    while let Some((word, more)) = rest.split_first_chunk::<8>().filter(|(_, more)| !more.is_empty()) {
+        hash = fold(hash ^ u64::from_le_bytes(*word), 0xD6E8_FEB8_6659_FD93);
+        rest = more;
+    }
+    if !rest.is_empty() {
+        let last = match bytes.last_chunk::<8>() {
+            Some(last) => u64::from_le_bytes(*last) >> (64 - 8 * rest.len()),
+            None => tail(rest),
+        };
         hash = fold(hash ^ last, 0xD6E8_FEB8_6659_FD93);
     }
     fold(hash ^ 0xA076_1D64_78BD_642F, 0xE703_7ED1_A0B4_28DB)

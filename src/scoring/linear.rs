@@ -1,5 +1,6 @@
 //! Linear models.
 
+use super::categories::Categories;
 use super::fault::Fault;
 use super::forest::Precision;
 use super::link::Link;
@@ -51,6 +52,10 @@ impl Dense {
 pub struct Hashed {
     bias: f64,
     columns: Vec<Column>,
+    /// By column: how many hashed columns stand here in a row.
+    runs: Vec<u32>,
+    /// By column, as in `columns`.
+    missing: Vec<f64>,
     /// One weight for every index; empty without hashed columns.
     table: Vec<f32>,
     pub hash_bits: u32,
@@ -67,6 +72,17 @@ enum Weight {
     Factor(f64),
     Indexed(Vec<f64>),
     Hashed,
+}
+
+impl Column {
+    /// The last index that has a weight of its own.
+    fn highest(&self) -> Option<u32> {
+        if let Weight::Indexed(weights) = &self.weight {
+            weights.len().checked_sub(1).map(|last| last as u32)
+        } else {
+            None
+        }
+    }
 }
 
 #[derive(Deserialize)]
@@ -115,6 +131,8 @@ pub fn load(bytes: &[u8]) -> Result<Loaded, Fault> {
     let names: Vec<String> = file.columns.iter().map(|column| column.name.clone()).collect();
     let (objective, features) = (file.objective.clone(), names.len());
     let hashed = Hashed::new(file)?;
+    let highest = hashed.columns.iter().map(Column::highest).collect();
+    let categories = Categories { highest, ..Categories::default() };
     Ok(Loaded {
         library: "gavel-linear-1".to_owned(),
         objective,
@@ -123,6 +141,7 @@ pub fn load(bytes: &[u8]) -> Result<Loaded, Fault> {
         features,
         classes: 1,
         names: Some(names),
+        categories,
         link,
         probability,
         average: None,
@@ -174,7 +193,12 @@ impl Hashed {
                 }
             }
         }
-        Ok(Hashed { bias: file.bias, columns, table, hash_bits: file.hash_bits })
+        let mut runs = vec![0; columns.len()];
+        for at in (0..columns.len()).rev().filter(|&at| matches!(columns[at].weight, Weight::Hashed)) {
+            runs[at] = 1 + runs.get(at + 1).copied().unwrap_or(0);
+        }
+        let missing = columns.iter().map(|column| column.missing).collect();
+        Ok(Hashed { bias: file.bias, columns, runs, missing, table, hash_bits: file.hash_bits })
     }
 
     /// Whether the column is an index into the shared table.
@@ -186,33 +210,33 @@ impl Hashed {
     pub fn score(&self, rows: &[f64], shared: usize, raw: &mut [f64]) {
         let width = self.columns.len();
         let shared = if raw.is_empty() { 0 } else { shared.min(width) };
-        let start = self.sum(self.bias, &self.columns[..shared], &rows[..shared]);
+        let start = self.sum(self.bias, 0, &rows[..shared]);
         for (row, raw) in raw.iter_mut().enumerate() {
-            *raw = self.sum(start, &self.columns[shared..], &rows[row * width + shared..(row + 1) * width]);
+            *raw = self.sum(start, shared, &rows[row * width + shared..(row + 1) * width]);
         }
     }
 
-    /// The lines of a large table come from far away: what asks for them is a loop of its own, so short that many are under
-    /// way at once.
-    fn sum(&self, start: f64, columns: &[Column], values: &[f64]) -> f64 {
-        let (mut at, mut found) = ([usize::MAX; SIDE], [0.0; SIDE]);
-        columns.chunks(SIDE).zip(values.chunks(SIDE)).fold(start, |sum, (columns, values)| {
-            for (at, &value) in at.iter_mut().zip(values) {
-                *at = index(value);
+    /// Adds the columns from `first` on. The lines of a large table come from far away: what asks for them is a loop of its
+    /// own, so short that many are under way at once.
+    fn sum(&self, mut sum: f64, first: usize, values: &[f64]) -> f64 {
+        let mut found = [0f32; SIDE];
+        let mut at = 0;
+        while at < values.len() {
+            let run = (self.runs[first + at] as usize).min(values.len() - at).min(SIDE);
+            if run == 0 {
+                sum += self.term(&self.columns[first + at], values[at]);
+                at += 1;
+                continue;
             }
-            if !self.table.is_empty() {
-                for (found, &at) in found.iter_mut().zip(&at[..columns.len()]) {
-                    *found = self.table.get(at).copied().unwrap_or(f32::NAN);
-                }
+            for (found, &value) in found.iter_mut().zip(&values[at..at + run]) {
+                *found = self.table.get(index(value)).copied().unwrap_or(f32::NAN);
             }
-            columns.iter().zip(values).zip(&found).fold(sum, |sum, ((column, &value), &found)| {
-                sum + match &column.weight {
-                    Weight::Hashed if found.is_nan() => column.missing,
-                    Weight::Hashed => f64::from(found),
-                    _ => self.term(column, value),
-                }
-            })
-        })
+            for (&found, &missing) in found.iter().zip(&self.missing[first + at..first + at + run]) {
+                sum += if found.is_nan() { missing } else { f64::from(found) };
+            }
+            at += run;
+        }
+        sum
     }
 
     fn term(&self, column: &Column, value: f64) -> f64 {
@@ -238,4 +262,49 @@ impl Hashed {
 /// an instruction.
 fn index(value: f64) -> usize {
     if value >= 0.0 { value as i64 as usize } else { usize::MAX }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// However columns follow one another and wherever the shared ones end, the sum is that of the columns in order.
+    #[test]
+    fn runs_of_hashed_columns_add_up_in_the_columns_order() {
+        let mut rng = fastrand::Rng::with_seed(20261123);
+        for round in 0..200 {
+            let width = rng.usize(1..200);
+            let one_in = rng.usize(1..5);
+            let column = |at: usize, rng: &mut fastrand::Rng| {
+                let kind = match rng.usize(0..one_in) {
+                    0 => "\"hashed\":true".to_owned(),
+                    1 => format!("\"weights\":[{},{}]", rng.f64(), rng.f64()),
+                    _ => format!("\"weight\":{}", rng.f64()),
+                };
+                format!("{{\"name\":\"c{at}\",{kind},\"missing\":{}}}", rng.f64())
+            };
+            let columns: Vec<String> = (0..width).map(|at| column(at, &mut rng)).collect();
+            let any = columns.iter().any(|column| column.contains("hashed"));
+            let bits =
+                if any { "\"hash_bits\":3,\"hashed\":{\"index\":[1,2,5],\"weight\":[0.5,-3.25,1e-7]}," } else { "" };
+            let file = format!(
+                "{{\"format\":\"gavel-linear-1\",\"objective\":\"linear\",\"bias\":0.1,{bits}\"columns\":[{}]}}",
+                columns.join(",")
+            );
+            let Core::Hashed(model) = load(file.as_bytes()).unwrap().core else { panic!("a linear model") };
+            let odd = [f64::NAN, -1.0, -0.5, 0.0, 1.0, 2.7, 5.0, 8.0, 1e300];
+            let shared = rng.usize(0..=width);
+            let mut rows: Vec<f64> = (0..3 * width).map(|_| odd[rng.usize(0..odd.len())]).collect();
+            for row in 1..3 {
+                rows.copy_within(..shared, row * width);
+            }
+            let mut raws = [0.0; 3];
+            model.score(&rows, shared, &mut raws);
+            for (row, raw) in rows.chunks(width).zip(raws) {
+                let sum =
+                    model.columns.iter().zip(row).fold(0.1, |sum, (column, &value)| sum + model.term(column, value));
+                assert_eq!(raw.to_bits(), sum.to_bits(), "round {round}");
+            }
+        }
+    }
 }

@@ -1,5 +1,6 @@
 //! What a loader makes of a model file: everything but the manifest's part.
 
+use super::categories::Categories;
 use super::forest::{Forest, Precision};
 use super::linear::{Dense, Hashed};
 use super::link::Link;
@@ -17,6 +18,7 @@ pub struct Loaded {
     pub classes: usize,
     /// Names of the columns, where the file gives them.
     pub names: Option<Vec<String>>,
+    pub categories: Categories,
     /// What the library itself predicts.
     pub link: Link,
     /// What makes a probability of a raw score, if the objective has one.

@@ -9,6 +9,9 @@ use super::fault::Fault;
 /// Far above any manifest, golden rows included. Read, one takes up to a hundred times as much.
 pub const MAX_BYTES: usize = 2 << 20;
 
+/// What [`is_plain`] asks for.
+pub const PLAIN: &str = "needs 1 to 64 letters, digits, `.`, `_` or `-`, and not to begin with `.`";
+
 /// A manifest as it was typed. Unknown keys are refused.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -140,10 +143,7 @@ impl Manifest {
         })?;
         for (key, text) in [("name", &manifest.name), ("version", &manifest.version), ("file", &manifest.file)] {
             if !is_plain(text) {
-                return Err(Fault::new(
-                    key,
-                    "needs 1 to 64 letters, digits, `.`, `_` or `-`, and not to begin with `.`",
-                ));
+                return Err(Fault::new(key, PLAIN));
             }
         }
         manifest.digest = Sha256::digest(text.as_bytes()).into();

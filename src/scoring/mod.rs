@@ -5,12 +5,15 @@
 //! - [`model`]: scores rows from a scratch. [`link`], [`calibration`]: from raw scores to predictions.
 //! - [`forest`]: the evaluator of all tree models. [`linear`]: linear ones, with feature hashing.
 //! - [`registry`]: the versions in force: active, shadow, previous.
+//! - [`categories`]: what a model file tells of its categories; [`foreign`]: files that are no models.
 //! - [`xgboost`], [`lightgbm`]: the loaders; [`read`]: JSON and UBJSON as one stream. [`loaded`]: what they give.
 
 pub mod artifact;
 pub mod calibration;
+pub mod categories;
 pub mod fault;
 pub mod features;
+mod foreign;
 pub mod forest;
 pub mod hash;
 pub mod lightgbm;

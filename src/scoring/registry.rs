@@ -63,15 +63,19 @@ impl Models {
 }
 
 impl ModelSet {
+    /// The versions that are in memory, whatever their role.
+    pub fn each(&self) -> impl Iterator<Item = &Arc<Artifact>> {
+        [&self.active, &self.shadow, &self.previous].into_iter().flatten()
+    }
+
     /// Whether the version is in memory, with this digest of its manifest.
     pub fn has(&self, version: &str, digest: &[u8; 32]) -> bool {
-        let mut roles = [&self.active, &self.shadow, &self.previous].into_iter().flatten();
-        roles.any(|artifact| artifact.version == version && artifact.digest == *digest)
+        self.each().any(|artifact| artifact.version == version && artifact.digest == *digest)
     }
 
     /// The version that is in memory already, if it is.
     pub fn find(&self, version: &str) -> Option<&Arc<Artifact>> {
-        [&self.active, &self.shadow, &self.previous].into_iter().flatten().find(|artifact| artifact.version == version)
+        self.each().find(|artifact| artifact.version == version)
     }
 }
 

@@ -53,8 +53,9 @@ pub struct Sources {
 type Names = (Kind, &'static str);
 
 /// A bid request as seen by one of its impressions. Fields are OpenRTB 2.6's, as they came; `site.*` and `app.*` are missing
-/// in the other's requests. User data is missing where privacy forbids it. `imp.type` is the first of banner, video, audio
-/// and native that is offered; a banner's size, where it is not given, is its first format's.
+/// in the other's requests. `device.os` is the name that targeting has for it, such as `ios`. User data is missing where
+/// privacy forbids it. `imp.type` is the first of banner, video, audio and native that is offered; a banner's size, where it
+/// is not given, is its first format's.
 const REQUEST: &[Names] = &[
     (
         Kind::Text,

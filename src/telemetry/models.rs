@@ -69,19 +69,69 @@ pub struct VersionStats {
     pub odd: u64,
     /// Of a shadow: by how much it differs from the active version.
     pub differences: Histogram<{ DIFFERENCES.len() }>,
-    pub most_different: f64,
     /// Of a batch, with filling it in.
     pub seconds: Histogram<{ SECONDS.len() }>,
+    /// Of a shadow, by the active version that it stood beside; of one worker the last one only.
+    pub compared: BTreeMap<String, Comparison>,
     used: u64,
 }
 
+/// An active version and its shadow: the same rows of the same requests, of which both made a score within 0 and 1.
+#[derive(Clone, Debug, Default)]
+pub struct Comparison {
+    pub active: Compared,
+    pub shadow: Compared,
+    pub difference_sum: f64,
+    pub most_different: f64,
+}
+
+#[derive(Clone, Debug, Default)]
+pub struct Compared {
+    pub scores: Histogram<{ SCORES.len() }>,
+    pub seconds: Histogram<{ SECONDS.len() }>,
+}
+
+impl Compared {
+    fn merge(&mut self, other: &Compared) {
+        self.scores.merge(&other.scores);
+        self.seconds.merge(&other.seconds);
+    }
+}
+
+impl Comparison {
+    fn merge(&mut self, other: &Comparison) {
+        self.active.merge(&other.active);
+        self.shadow.merge(&other.shadow);
+        self.difference_sum += other.difference_sum;
+        self.most_different = self.most_different.max(other.most_different);
+    }
+
+    fn add(&mut self, active: f64, shadow: f64) {
+        self.active.scores.add(&SCORES, active);
+        self.shadow.scores.add(&SCORES, shadow);
+        self.difference_sum += (shadow - active).abs();
+        self.most_different = self.most_different.max((shadow - active).abs());
+    }
+}
+
 impl VersionStats {
+    /// Another active version begins another comparison.
+    fn compared_with(&mut self, active: &str) -> &mut Comparison {
+        if !self.compared.contains_key(active) {
+            self.compared.clear();
+            self.compared.insert(active.to_owned(), Comparison::default());
+        }
+        self.compared.entry(active.to_owned()).or_default()
+    }
+
     fn merge(&mut self, other: &VersionStats) {
         self.scores.merge(&other.scores);
         self.differences.merge(&other.differences);
         self.seconds.merge(&other.seconds);
         self.odd += other.odd;
-        self.most_different = self.most_different.max(other.most_different);
+        for (active, compared) in &other.compared {
+            self.compared.entry(active.clone()).or_default().merge(compared);
+        }
     }
 }
 
@@ -121,11 +171,17 @@ impl ModelStats {
                     continue;
                 }
                 stats.scores.add(&SCORES, *score);
-                let difference = (score - other).abs();
-                if is_shadow && difference.is_finite() {
-                    stats.differences.add(&DIFFERENCES, difference);
-                    stats.most_different = stats.most_different.max(difference);
+                if is_shadow && (0.0..=1.0).contains(other) {
+                    stats.differences.add(&DIFFERENCES, (score - other).abs());
                 }
+            }
+            if let Some(active_artifact) = set.active.as_deref().filter(|_| is_shadow && !scores.is_empty()) {
+                let compared = stats.compared_with(&active_artifact.version);
+                let is_score = |score: &f64| (0.0..=1.0).contains(score);
+                let both = active.iter().zip(scores).filter(|(active, shadow)| is_score(active) && is_score(shadow));
+                both.for_each(|(active, shadow)| compared.add(*active, *shadow));
+                compared.active.seconds.add(&SECONDS, active_ns as f64 / 1e9);
+                compared.shadow.seconds.add(&SECONDS, shadow_ns as f64 / 1e9);
             }
         }
     }
@@ -156,6 +212,7 @@ impl Kept {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scoring::registry::tests::linear;
 
     #[test]
     fn a_value_is_in_the_first_bucket_that_reaches_it() {
@@ -167,5 +224,26 @@ mod tests {
         assert_eq!((buckets[0], buckets[1], buckets[11]), ((1e-4, 2), (3e-4, 1), (1.0, 1)));
         assert_eq!((buckets[12].1, histogram.count()), (1, 5));
         assert!((histogram.mean() - 3.00025 / 5.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_shadow_is_compared_with_one_active_version_by_the_rows_that_both_scored() {
+        let version = |version: &str| {
+            let rest = r#""objective":"linear","columns":[{"name":"x","weight":1}],"bias":0"#;
+            let feature = "[[features]]\nname = \"x\"\nsource = \"clock.hour\"\ntransform = \"numeric\"\n";
+            Some(linear("m", version, rest, "value", feature))
+        };
+        let set = |active: &str| ModelSet { active: version(active), shadow: version("s"), previous: None };
+        let stats = ModelStats::default();
+        stats.record(&set("1"), &[0.5, 0.5], 10, &[0.5, 0.75], 20);
+        // What either did not score is no row of both.
+        stats.record(&set("2"), &[0.1, 7.0, 0.2, f64::NAN], 10, &[0.2, 0.3, f64::NAN, 0.5], 20);
+        let merged = ModelStats::merged([&stats, &ModelStats::default()].into_iter());
+        let shadow = &merged[&("m".to_owned(), "s".to_owned(), true)];
+        assert_eq!(shadow.compared.keys().collect::<Vec<_>>(), ["2"], "the last one only");
+        let compared = &shadow.compared["2"];
+        assert_eq!((compared.active.scores.count(), compared.shadow.scores.count()), (1, 1));
+        assert_eq!((compared.active.scores.sum, compared.shadow.scores.sum), (0.1, 0.2));
+        assert_eq!((compared.difference_sum, compared.most_different, shadow.scores.count()), (0.1, 0.1, 5));
     }
 }

@@ -118,8 +118,17 @@ fn a_version_is_uploaded_shadowed_activated_and_rolled_back() {
         (Some("2"), Some("shadow"), Some(10))
     );
     let apart = rate(-2.0) - rate(-3.0);
-    for shown in [&two["difference"]["mean"], &two["difference"]["most"]] {
+    // Side by side they stand for the ten requests that both scored, whatever the active one scored before.
+    let compared = &model["comparison"];
+    assert_eq!((compared["rows"].as_u64(), compared["batches"].as_u64()), (Some(10), Some(10)));
+    for shown in [&compared["difference"]["mean"], &compared["difference"]["most"]] {
         assert!((shown.as_f64().unwrap() - apart).abs() < 1e-12, "{shown}");
+    }
+    for (role, version, bias) in [("active", "1", -3.0), ("shadow", "2", -2.0)] {
+        let side = &compared[role];
+        assert_eq!((side["version"].as_str(), &side["distribution"][11]["rows"]), (Some(version), &json!(10)));
+        assert!((side["mean"].as_f64().unwrap() - rate(bias)).abs() < 1e-12, "{side}");
+        assert!(side["batch_mean_us"].as_f64().unwrap() > 0.0);
     }
     assert!((two["mean"].as_f64().unwrap() - rate(-2.0)).abs() < 1e-12 && two["batch_mean_us"].as_f64().unwrap() > 0.0);
     let of = |version, role| format!("{{model=\"ctr\",version=\"{version}\",role=\"{role}\"}}");
@@ -286,11 +295,88 @@ fn a_folder_that_is_dropped_is_found_and_checked() {
 
     // Whatever was put in force is what is in force, or nothing is.
     drop_into(&dir.join("1"), &files("1", -1.0));
+    wait_until("it is seen", || version("1").json()["state"] == "changed");
+    assert_eq!(version("1").json()["role"], "active");
+    assert!(version("1").json()["fault"].as_str().unwrap().contains("not that of the version"));
+    assert_eq!(price(&server), Some(cpm(-3.0)));
+    drop_into(&dir.join("1"), &files("1", -3.0));
+    wait_until("it is as it was", || version("1").json()["state"] == "fine");
+    drop_into(&dir.join("1"), &[("weights.json".to_owned(), b"{}".to_vec())]);
+    wait_until("it is seen", || version("1").json()["state"] == "changed");
+    assert!(version("1").json()["fault"].as_str().unwrap().starts_with("sha256"));
+    drop_into(&dir.join("1"), &files("1", -1.0));
     assert_eq!(price(&server), Some(cpm(-3.0)));
     server.restart();
     assert_eq!(price(&server), None);
     drop_into(&dir.join("1"), &files("1", -3.0));
     server.restart();
+    assert_eq!(price(&server), Some(cpm(-3.0)));
+}
+
+#[test]
+fn a_version_in_force_whose_files_are_gone_is_told() {
+    let server = Server::start("models = \"artifacts\"\n", &[per_click("a")]);
+    put_some(&server);
+    let dir = server.dir.path().join("artifacts/ctr");
+    let state = |version: &str| server.ask("GET", &format!("/v1/models/ctr/{version}"), b"").json()["state"].clone();
+    for version in ["1", "2", "3"] {
+        std::fs::remove_dir_all(dir.join(version)).unwrap();
+        wait_until("it is missed", || state(version) == "gone");
+    }
+    let model = server.ask("GET", "/v1/models/ctr", b"").json();
+    assert_eq!(roles(&model), [Some("2"), Some("3"), Some("1")]);
+    assert!(model["versions"].as_array().unwrap().iter().all(|one| one["state"] == "gone"), "{model}");
+    assert_eq!(price(&server), Some(cpm(-2.0)), "what is in force stays");
+    drop_into(&dir.join("2"), &files("2", -2.0));
+    wait_until("it is back", || state("2") == "fine");
+    // A rollback needs no files.
+    assert_eq!(roles(&post(&server, "rollback")), [Some("1"), Some("3"), None]);
+    assert_eq!(price(&server), Some(cpm(-3.0)));
+}
+
+#[test]
+fn what_lies_at_the_wrong_place_is_told() {
+    let server = Server::start("models = \"artifacts\"\n", &[per_click("a")]);
+    let dir = server.dir.path().join("artifacts");
+    let good = files("1", -3.0);
+    drop_into(&dir.join("2026-12-01.1"), &good);
+    drop_into(&dir.join("ctr/1/1"), &good);
+    drop_into(&dir.join("ctr/2"), &good[1..]);
+    drop_into(&dir.join("ctr/3"), &good[..1]);
+    drop_into(&dir.join("ctr/4 (copy)"), &good);
+    drop_into(&dir.join("ctr/5"), &[]);
+    drop_into(&dir.join("ctr"), &[("6.tar.gz".to_owned(), b"packed".to_vec())]);
+    drop_into(&dir.join("ctr/.hidden"), &[]);
+    let model = |name: &str| server.ask("GET", &format!("/v1/models/{name}"), b"");
+    wait_until("all are looked at", || {
+        model("ctr").status == 200 && model("ctr").json()["versions"].as_array().unwrap().len() == 6
+    });
+    let found = model("ctr").json();
+    let expected = [
+        ("1", "one level too deep"),
+        ("2", "manifest.toml is missing: there is only weights.json"),
+        ("3", "`weights.json` is missing"),
+        ("4 (copy)", "needs 1 to 64 letters"),
+        ("5", "is empty"),
+        ("6.tar.gz", "is packed"),
+    ];
+    for (one, (version, what)) in found["versions"].as_array().unwrap().iter().zip(expected) {
+        assert_eq!((one["version"].as_str(), one["state"].as_str()), (Some(version), Some("refused")));
+        assert!(one["fault"].as_str().unwrap().contains(what), "{what}: {one}");
+    }
+    wait_until("the other is looked at", || model("2026-12-01.1").status == 200);
+    let high = model("2026-12-01.1").json();
+    assert!(high["fault"].as_str().unwrap().contains("lies too high"), "{high}");
+    assert_eq!(server.ask("GET", "/v1/models", b"").json().as_array().unwrap().len(), 2);
+    // Whoever goes on with one of them is told the same.
+    let refused = problem(&server.ask("POST", "/v1/models/ctr/2/activate", b""), 422);
+    assert!(refused["detail"].as_str().unwrap().contains("manifest.toml is missing"), "{refused}");
+    let refused = problem(&upload(&server, "2", -3.0), 409);
+    assert!(refused["detail"].as_str().unwrap().contains("there is only weights.json"), "{refused}");
+    // Mended, it is as good as any.
+    drop_into(&dir.join("ctr/3"), &files("3", -3.0));
+    wait_until("it is looked at", || model("ctr/3").json()["state"] == "fine");
+    post(&server, "3/activate");
     assert_eq!(price(&server), Some(cpm(-3.0)));
 }
 
@@ -397,6 +483,14 @@ fn the_demo_serves_with_its_models() {
     assert_eq!(bid["cid"], "demo-vela");
     let price = bid["price"].as_f64().unwrap();
     assert!(price > 0.0 && price < 400.0, "{price}");
+    // Exchanges write systems and countries as they like: the model knows them as targeting does.
+    let of = |os: &str, country: &str| with(large.clone(), json!({"device": {"os": os, "geo": {"country": country}}}));
+    let seen = |request: &Value| server.bid(request).map(|bid| bid["price"].as_f64().unwrap());
+    let ios = seen(&of("ios", "USA")).unwrap();
+    for (os, country) in [("iOS", "USA"), ("iPhone OS", "usa"), ("IOS", "Usa")] {
+        assert_eq!(seen(&of(os, country)), Some(ios), "{os}");
+    }
+    assert_ne!(seen(&of("Windows", "USA")), Some(ios));
     let active = model("ctr")["active"].clone();
     server.restart();
     assert_eq!(server.ask("GET", "/v1/models/ctr", b"").json()["active"], active);

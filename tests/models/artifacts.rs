@@ -5,6 +5,7 @@ use std::process::Command;
 
 use gavel::modelstore::folder;
 use gavel::scoring::{Artifact, RowsFrom, Scratch, Sources, Value};
+use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 
 fn shipped(name: &str) -> PathBuf {
@@ -164,6 +165,52 @@ fn values_become_columns() {
     }
 }
 
+/// An artifact of bid requests around a file of `models/fidelity`.
+fn folder_of(file: &str, kind: &str, output: &str, columns: usize) -> TempDir {
+    let bytes = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("models/fidelity").join(file)).unwrap();
+    folder_with(&bytes, file, kind, output, columns)
+}
+
+fn folder_with(bytes: &[u8], file: &str, kind: &str, output: &str, columns: usize) -> TempDir {
+    let dir = TempDir::new().unwrap();
+    std::fs::write(dir.path().join(file), bytes).unwrap();
+    let digest: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+    let mut text = format!(
+        "name = \"ctr\"\nversion = \"1\"\nkind = \"{kind}\"\nfile = \"{file}\"\nsha256 = \"{digest}\"\noutput = \"{output}\"\n"
+    );
+    for column in 0..columns {
+        text += &format!("[[features]]\nname = \"f{column}\"\nsource = \"clock.hour\"\ntransform = \"numeric\"\n");
+    }
+    std::fs::write(dir.path().join("manifest.toml"), text).unwrap();
+    dir
+}
+
+#[test]
+fn a_file_that_is_no_model_is_called_what_it_is() {
+    let tar = [&[b'a'; 257][..], b"ustar\0"].concat();
+    let files: [(&str, &[u8], &str); 12] = [
+        ("xgboost", b"\x80\x04\x95\xc1\x18\0\0\0\0\0\0\x8c\x0cxgboost.core\x94", "is a pickle"),
+        ("lightgbm", b"\x80\x02clightgbm.basic\nBooster\n", "is a pickle"),
+        ("linear", b"\x80\x05\x95", "is a pickle"),
+        ("xgboost", b"\x1f\x8b\x08\0\0\0\0\0", "is compressed"),
+        ("xgboost", b"PK\x03\x04\x14\0", "is a zip"),
+        ("lightgbm", &tar, "is a tar"),
+        ("xgboost", b"booster[0]:\n0:[f0<1] yes=1,no=2,missing=2\n", "is a dump"),
+        ("xgboost", b"[\n  { \"nodeid\": 0, \"depth\": 0,", "is a dump"),
+        ("lightgbm", b"{\"name\": \"tree\", \"version\": \"v4\", \"num_tree_per_iteration\": 1}", "is a dump"),
+        ("xgboost", b"tree\nversion=v4\n", "`kind` is \"lightgbm\""),
+        ("lightgbm", b"{\"learner\":{}}", "`kind` is \"xgboost\""),
+        ("xgboost", b"binf\0\0\0?", "binary format before 1.0"),
+    ];
+    for (kind, bytes, what) in files {
+        let message = refused(folder_with(bytes, "model", kind, "value", 1).path());
+        assert!(message.starts_with("model: ") && message.contains(what), "{kind}: {message}");
+    }
+    // What is one and damaged is told where.
+    let message = refused(folder_with(b"tree\nversion=v4\n", "model", "lightgbm", "value", 1).path());
+    assert!(message.starts_with("model: line"), "{message}");
+}
+
 fn gavel(args: &[&str]) -> (bool, String, String) {
     let out = Command::new(env!("CARGO_BIN_EXE_gavel")).arg("model").args(args).output().unwrap();
     (out.status.success(), String::from_utf8(out.stdout).unwrap(), String::from_utf8(out.stderr).unwrap())
@@ -174,12 +221,38 @@ fn the_command_line_verifies_inspects_and_scores() {
     let dir = shipped("ctr");
     let dir = dir.to_str().unwrap();
     let (fine, out, _) = gavel(&["verify", dir]);
-    assert!(fine && out.contains("ctr 2026-11-20.1"), "{out}");
+    assert!(fine && out.contains("ctr 2026-11-20.1: fine for bids"), "{out}");
+    assert!(
+        out.contains("does not tell the order") && out.contains("country, os, device_type, creative_type"),
+        "{out}"
+    );
+    assert!(!out.contains("its place"), "{out}");
     let (fine, out, _) = gavel(&["inspect", dir]);
     assert!(fine && out.contains("binary:logistic") && out.contains("device.geo.country"), "{out}");
+    assert!(out.contains("os: category (of 5), order not told of device.os"), "{out}");
     let bad = altered("ctr", |text| text.replace("imp.banner.w", "imp.banner.width"));
     let (fine, _, err) = gavel(&["verify", bad.path().to_str().unwrap()]);
     assert!(!fine && err.contains("imp.banner.width"), "{err}");
+
+    // What the server refuses: windows that no config declares, several classes, another use than the name's.
+    let (fine, out, err) = gavel(&["verify", shipped("fraud").to_str().unwrap()]);
+    assert!(fine && out.contains("fine for fraud checks"), "{out} {err}");
+    let edits: [(&str, &str, &str, &str); 3] = [
+        ("fraud", "window:customer_avg_7d", "window:customer_avg_8d", "customer_avg_8d` is unknown; windows are those"),
+        ("fraud", "name = \"fraud\"", "name = \"chargebacks\"", "`amount`: source"),
+        ("ctr", "name = \"ctr\"", "name = \"fraud\"", "`country`: source"),
+    ];
+    for (name, from, to, what) in edits {
+        let bad = altered(name, |text| text.replacen(from, to, 1));
+        let (fine, out, err) = gavel(&["verify", bad.path().to_str().unwrap()]);
+        assert!(!fine && out.is_empty() && err.contains(what), "{what}: {err}");
+    }
+    let moved = altered("ctr", |text| text.replacen("2026-11-20.1", "2", 1));
+    let (fine, out, _) = gavel(&["verify", moved.path().to_str().unwrap()]);
+    assert!(fine && out.contains("its place is ctr/2/"), "{out}");
+    let classes = folder_of("xgb32-softprob.json", "xgboost", "value", 6);
+    let (fine, _, err) = gavel(&["verify", classes.path().to_str().unwrap()]);
+    assert!(!fine && err.contains("gives 3 predictions, a click rate is one"), "{err}");
 
     // The golden rows as a table, its columns the other way round.
     let text = std::fs::read_to_string(shipped("ctr").join("manifest.toml")).unwrap();

@@ -2,6 +2,7 @@
 
 mod artifacts;
 mod case;
+mod categories;
 mod hostile;
 mod plain;
 mod traps;

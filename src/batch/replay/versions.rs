@@ -144,7 +144,8 @@ impl Versions {
             std::collections::hash_map::Entry::Occupied(policy) => policy.into_mut(),
             std::collections::hash_map::Entry::Vacant(place) => {
                 let toml = self.rules.get(ruleset).ok_or_else(|| unknown(ruleset))?;
-                let policy = Policy::new(toml, velocity, first_lists(lists.lists.clone(), toml));
+                // A start may have left out rules that name windows which were not declared any more.
+                let policy = Policy::again(toml, velocity, first_lists(lists.lists.clone(), toml));
                 place.insert(policy.map_err(|faults| format!("the ruleset {ruleset}: {faults:?}"))?)
             }
         };

@@ -91,6 +91,11 @@ pub(super) const OSES: &[(&str, OsClass)] = &[
 ];
 
 impl OsClass {
+    /// As targeting names it.
+    pub fn name(self) -> &'static str {
+        OSES[self as usize].0
+    }
+
     /// The class of an OpenRTB `device.os`, which is free text: spaces and case are ignored.
     pub fn of(os: &str) -> OsClass {
         let mut short = [0u8; 16];
@@ -186,7 +191,7 @@ mod tests {
             assert_eq!(OsClass::of(text), want, "{text}");
         }
         for (name, class) in OSES {
-            assert_eq!(OsClass::of(name), *class);
+            assert_eq!((OsClass::of(name), class.name()), (*class, *name));
             assert!(OsSet::default().with(*class).contains(*class));
         }
     }

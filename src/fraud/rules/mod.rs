@@ -128,11 +128,24 @@ pub struct Rules {
     pub lists: Vec<String>,
     /// As it was typed.
     pub toml: String,
+    /// Rules that are not in force, for they name what is not there any more.
+    pub left_out: Vec<Fault>,
 }
 
 impl Rules {
     /// Checks a ruleset as a whole: every fault, with the line of its rule.
     pub fn parse(text: &str, names: &Names) -> Result<Rules, Vec<Fault>> {
+        let (rules, faults) = Rules::read(text, names)?;
+        if faults.is_empty() { Ok(rules) } else { Err(faults) }
+    }
+
+    /// A ruleset that was taken once, over today's names. Rules that cannot be understood any more are left out.
+    pub fn parse_again(text: &str, names: &Names) -> Result<Rules, Vec<Fault>> {
+        Rules::read(text, names).map(|(rules, _)| rules)
+    }
+
+    /// What of it can be understood, and all faults.
+    fn read(text: &str, names: &Names) -> Result<(Rules, Vec<Fault>), Vec<Fault>> {
         let raw: RawRules = toml::from_str(text).map_err(|e| {
             let line = e.span().map_or(1, |span| line_of(text, span.start));
             vec![Fault::new("", format!("line {line}: {}", e.message()))]
@@ -140,7 +153,7 @@ impl Rules {
         if raw.rules.len() > MAX_RULES {
             return Err(vec![Fault::new("/rules", format!("there are more than {MAX_RULES}"))]);
         }
-        let (mut rules, mut lists, mut faults) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut rules, mut lists, mut faults, mut left_out) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (number, spanned) in raw.rules.into_iter().enumerate() {
             let line = line_of(text, spanned.span().start);
             let raw = spanned.into_inner();
@@ -180,6 +193,7 @@ impl Rules {
                 Ok(when) => when,
                 Err(message) => {
                     fault("when", message);
+                    left_out.extend(faults.last().cloned());
                     continue;
                 }
             };
@@ -199,10 +213,7 @@ impl Rules {
         if faults.is_empty() && text.lines().any(holds_card_number) {
             faults.push(Fault::new("", "there is a card number in it"));
         }
-        if !faults.is_empty() {
-            return Err(faults);
-        }
-        Ok(Rules { rules, lists, toml: text.to_owned() })
+        Ok((Rules { rules, lists, toml: text.to_owned(), left_out }, faults))
     }
 }
 

@@ -8,6 +8,7 @@
 mod objective;
 mod text;
 
+use super::categories::{Categories, MAX_NAMES, Names};
 use super::fault::Fault;
 use super::forest::tree::{CategorySplit, Linear, Missing, NEAR_ZERO, Negative, Node, Tree, Trees};
 use super::forest::{Forest, MAX_CLASSES, MAX_FEATURES, MAX_TREES, Precision, Sum};
@@ -38,6 +39,13 @@ pub fn load(bytes: &[u8], precision: Precision) -> Result<Loaded, Fault> {
         let message = format!("{} trees are not what the header announces", trees.trees.len());
         return Err(Fault::new("the trees", message));
     }
+    let mut categories = Categories::of_trees(&trees);
+    let infos = header.text("feature_infos").unwrap_or("").split_whitespace();
+    for (is, info) in categories.are.iter_mut().zip(infos) {
+        // A range is of numbers, `none` of a column without a split; else all categories are listed.
+        *is |= !info.starts_with('[') && info != "none";
+    }
+    categories.names = names_of_categories(&mut lines, &mut categories.are)?;
     let average = header.has("average_output").then_some((trees.trees.len() / classes).max(1) as f64);
     Ok(Loaded {
         library: format!("LightGBM {}", header.text("version").unwrap_or("v2")),
@@ -47,11 +55,34 @@ pub fn load(bytes: &[u8], precision: Precision) -> Result<Loaded, Fault> {
         features,
         classes,
         names: Some(names),
+        categories,
         link,
         probability: link.is_probability().then_some(link),
         average,
         precision: Precision::F64,
     })
+}
+
+/// What comes after the trees: the training's parameters, then the categories of pandas' columns.
+fn names_of_categories(lines: &mut Lines, are: &mut [bool]) -> Result<Names, Fault> {
+    while let Some(line) = lines.next_line() {
+        let parameter =
+            line.strip_prefix("[categorical_feature: ").or_else(|| line.strip_prefix("[categorical_column: "));
+        for column in parameter.unwrap_or("").trim_end_matches(']').split(',') {
+            // It may be names instead, of columns that training picked itself.
+            if let Some(is) = column.trim().parse().ok().and_then(|column: usize| are.get_mut(column)) {
+                *is = true;
+            }
+        }
+        let Some(lists) = line.strip_prefix("pandas_categorical:") else { continue };
+        if lists.len() > MAX_NAMES {
+            return Err(Fault::new("pandas_categorical", format!("is longer than {MAX_NAMES} bytes")));
+        }
+        let lists: Option<Vec<_>> = serde_json::from_str(lists)
+            .map_err(|error| Fault::new("pandas_categorical", format!("is no list of lists of names: {error}")))?;
+        return Ok(lists.filter(|lists| !lists.is_empty()).map_or(Names::Untold, Names::InOrder));
+    }
+    Ok(Names::Untold)
 }
 
 fn trees(lines: &mut Lines, features: usize, classes: usize) -> Result<Trees, Fault> {

@@ -1,7 +1,9 @@
 //! What an XGBoost file says, in either encoding.
 
+use crate::scoring::categories::MAX_NAMES;
 use crate::scoring::fault::Fault;
 use crate::scoring::forest::{MAX_FEATURES, MAX_TREES};
+use crate::scoring::manifest::Scalar;
 use crate::scoring::read::{Kind, Read};
 
 /// An object of parameters has a dozen; more is no model's.
@@ -13,6 +15,10 @@ pub struct File {
     pub booster: String,
     pub objective: String,
     pub feature_names: Vec<String>,
+    /// `c` for categories, else a kind of number.
+    pub feature_types: Vec<String>,
+    /// Names of each column's categories, by their numbers; from 3.1 on, where training had them.
+    pub categories: Vec<Vec<Scalar>>,
     pub trees: Vec<RawTree>,
     pub tree_info: Vec<i32>,
     pub num_trees: Option<usize>,
@@ -92,16 +98,8 @@ impl File {
                 }
                 read.skip()
             }),
-            "feature_names" => {
-                self.feature_names.clear();
-                read.array(|read| {
-                    if self.feature_names.len() == MAX_FEATURES {
-                        return Err(Fault::new("feature_names", format!("has more than {MAX_FEATURES}")));
-                    }
-                    self.feature_names.push(read.text()?);
-                    Ok(())
-                })
-            }
+            "feature_names" => texts(read, key, &mut self.feature_names),
+            "feature_types" => texts(read, key, &mut self.feature_types),
             "gradient_booster" => self.booster(read),
             _ => read.skip(),
         })
@@ -146,11 +144,46 @@ impl File {
                 self.num_trees = count.and_then(|(_, count)| count.parse().ok());
                 Ok(())
             }
+            "cats" => self.categories(read).map_err(|fault| fault.within("cats")),
             "weights" => {
                 self.weights = read.floats()?;
                 Ok(())
             }
             _ => read.skip(),
+        })
+    }
+
+    /// `enc` has an entry for each column: texts, one after another in `values`, with their `offsets`; or numbers; or nothing.
+    fn categories<R: Read>(&mut self, read: &mut R) -> Result<(), Fault> {
+        self.categories.clear();
+        let mut room = MAX_NAMES;
+        read.object(|read, key| {
+            if key != "enc" {
+                return read.skip();
+            }
+            read.array(|read| {
+                if self.categories.len() == MAX_FEATURES {
+                    return Err(Fault::new("enc", format!("has more than {MAX_FEATURES}")));
+                }
+                let (mut offsets, mut values) = (None, Vec::new());
+                read.object(|read, key| {
+                    match key {
+                        "offsets" => offsets = Some(wholes(read, &mut room)?),
+                        "values" => values = wholes(read, &mut room)?,
+                        _ => read.skip()?,
+                    }
+                    Ok(())
+                })?;
+                let names = match offsets {
+                    // As of 3.2 the library counts characters where offsets are of bytes: its names are garbled then.
+                    Some(_) if !values.iter().all(|byte| (0..128).contains(byte)) => Some(Vec::new()),
+                    Some(offsets) => names(&offsets, &values),
+                    None => Some(values.into_iter().map(|value| Scalar::Number(value as f64)).collect()),
+                };
+                let column = self.categories.len();
+                self.categories.push(names.ok_or_else(|| Fault::new(format!("column {column}"), "are no texts"))?);
+                Ok(())
+            })
         })
     }
 
@@ -213,6 +246,38 @@ impl RawTree {
         }
         Ok(tree)
     }
+}
+
+fn texts<R: Read>(read: &mut R, key: &str, out: &mut Vec<String>) -> Result<(), Fault> {
+    out.clear();
+    read.array(|read| {
+        if out.len() == MAX_FEATURES {
+            return Err(Fault::new(key, format!("has more than {MAX_FEATURES}")));
+        }
+        out.push(read.text()?);
+        Ok(())
+    })
+}
+
+/// Whole numbers, as long as there is room for them.
+fn wholes<R: Read>(read: &mut R, room: &mut usize) -> Result<Vec<i64>, Fault> {
+    let mut out = Vec::new();
+    read.array(|read| {
+        *room = room.checked_sub(1).ok_or_else(|| read.fault(format!("more than {MAX_NAMES} numbers")))?;
+        out.push(read.int()?);
+        Ok(())
+    })?;
+    Ok(out)
+}
+
+/// The texts between the offsets.
+fn names(offsets: &[i64], values: &[i64]) -> Option<Vec<Scalar>> {
+    let bytes: Vec<u8> = values.iter().map(|value| *value as u8).collect();
+    let text = |pair: &[i64]| {
+        let range = usize::try_from(pair[0]).ok()?..usize::try_from(pair[1]).ok()?;
+        Some(Scalar::Text(std::str::from_utf8(bytes.get(range)?).ok()?.to_owned()))
+    };
+    offsets.windows(2).map(text).collect()
 }
 
 /// An object of texts; numbers among them are taken as they are written, anything else is left out.

@@ -9,6 +9,7 @@
 mod file;
 mod objective;
 
+use super::categories::{Categories, Names};
 use super::fault::Fault;
 use super::forest::tree::{CategorySplit, Missing, Negative, Node, Tree, Trees};
 use super::forest::{Forest, Precision, Sum};
@@ -42,14 +43,23 @@ fn build(file: File) -> Result<Loaded, Fault> {
     if let Some(class) = margins.iter().position(|margin| !margin.is_finite()) {
         return Err(Fault::new("base_score", format!("has no finite margin for class {class}")));
     }
+    let mut categories = Categories::default();
     let core = match file.booster.as_str() {
         "gbtree" | "dart" => {
             let weights = (file.booster == "dart").then_some(&file.weight_drop);
-            Core::Forest(Box::new(Forest::new(&trees(&file, features, margins, weights)?, Precision::F32)?))
+            let trees = trees(&file, features, margins, weights)?;
+            categories = Categories::of_trees(&trees);
+            Core::Forest(Box::new(Forest::new(&trees, Precision::F32)?))
         }
         "gblinear" => Core::Dense(dense(&file, features, margins)?),
         other => return Err(Fault::new("gradient_booster", format!("the booster `{other:.40}` is not supported"))),
     };
+    if !file.feature_types.is_empty() {
+        categories.are = file.feature_types.iter().map(|kind| kind == "c").collect();
+    }
+    if !file.categories.is_empty() {
+        categories.names = Names::Columns(file.categories);
+    }
     let names = if file.feature_names.is_empty() { None } else { Some(file.feature_names) };
     let (link, probability) = objective.links();
     let version = file.version.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
@@ -61,6 +71,7 @@ fn build(file: File) -> Result<Loaded, Fault> {
         features,
         classes,
         names,
+        categories,
         link,
         probability,
         average: None,

@@ -63,25 +63,31 @@ impl Acc {
     pub fn shows(&self, asked: &Asked, of: &Acc, at: UnixMs, counts_itself: bool) -> Value {
         let number = |value: i64| if value == NONE { Value::Null } else { Value::Int(value) };
         match asked.aggregate {
-            Aggregate::Count => Value::Int(self.count as i64),
-            Aggregate::Sum => whole(self.sum),
-            _ if of.count == 0 && asked.aggregate == Aggregate::Share => Value::Real(0.0),
-            Aggregate::Share => Value::Real(self.count as f64 / of.count as f64),
+            aggregate if aggregate.is_summed() => summed(aggregate, self.count, self.sum, of.count),
             Aggregate::TimeSince => {
                 let previous_ms = if counts_itself { self.before_ms } else { self.newest_ms };
                 if previous_ms == NONE { Value::Null } else { Value::Real((at.0 - previous_ms) as f64 / 1e3) }
             }
             _ if self.count == 0 => Value::Null,
-            Aggregate::Avg => Value::Real(self.sum as f64 / self.count as f64),
             Aggregate::Min => number(self.min),
             Aggregate::Max => number(self.max),
             Aggregate::Last => number(self.newest),
             // Counted apart, from the values themselves.
-            Aggregate::Distinct => Value::Null,
+            _ => Value::Null,
         }
     }
 }
 
-fn whole(sum: i128) -> Value {
-    i64::try_from(sum).map_or(Value::Real(sum as f64), Value::Int)
+/// What a window shows of how many events there are, and what their values come to. `of` is how many there are of any
+/// outcome.
+#[inline]
+pub(super) fn summed(aggregate: Aggregate, count: u64, sum: i128, of: u64) -> Value {
+    match aggregate {
+        Aggregate::Sum => i64::try_from(sum).map_or(Value::Real(sum as f64), Value::Int),
+        Aggregate::Avg if count == 0 => Value::Null,
+        Aggregate::Avg => Value::Real(i64::try_from(sum).map_or(sum as f64, |sum| sum as f64) / count as f64),
+        Aggregate::Share if of == 0 => Value::Real(0.0),
+        Aggregate::Share => Value::Real(count as f64 / of as f64),
+        _ => Value::Int(count as i64),
+    }
 }

@@ -46,6 +46,16 @@ struct Whole {
 /// Where a column begins, and how wide its values are.
 type Place = (usize, usize);
 
+/// Puts a value into a column of `len`, in front of what stands there.
+#[inline]
+fn put<const WIDTH: usize>(data: &mut [u8], begin: usize, at: usize, len: usize, value: [u8; WIDTH]) {
+    let from = begin + WIDTH * at;
+    if at < len {
+        data.copy_within(from..begin + WIDTH * len, from + WIDTH);
+    }
+    data[from..from + WIDTH].copy_from_slice(&value);
+}
+
 fn fits(value: i64) -> bool {
     value == NONE || (0..i64::from(NARROW_NONE)).contains(&value)
 }
@@ -64,44 +74,42 @@ impl Chunk {
         self.data.len() + self.whole.as_ref().map_or(0, |w| size_of::<Whole>() + w.accs.len() * size_of::<Acc>())
     }
 
-    fn width(field: Field, wide: bool) -> usize {
-        if wide || field == Field::Mark { 8 } else { 4 }
-    }
-
     fn size(plan: &KeyPlan, room: usize, wide: bool) -> usize {
-        let values: usize = plan.columns.iter().map(|(_, field)| Chunk::width(*field, wide)).sum();
-        room * (6 + usize::from(plan.has_money()) + values)
+        room * plan.begins.last().map_or(0, |end| end[usize::from(wide)])
     }
 
+    #[inline]
     fn place(plan: &KeyPlan, room: usize, wide: bool, column: usize) -> Place {
-        let before: usize = plan.columns[..column].iter().map(|(_, field)| Chunk::width(*field, wide)).sum();
-        (room * (6 + usize::from(plan.has_money()) + before), Chunk::width(plan.columns[column].1, wide))
+        (room * plan.begins[column][usize::from(wide)], plan.columns[column].1.width(wide))
     }
 
     fn room(&self) -> usize {
         usize::from(self.room)
     }
 
+    #[inline]
     fn secs(&self, at: usize) -> u32 {
         let bytes = self.data[4 * at..].first_chunk();
         bytes.map_or(0, |b| u32::from_le_bytes(*b))
     }
 
+    #[inline]
     fn bits(&self, at: usize) -> u16 {
         let bytes = self.data[4 * self.room() + 2 * at..].first_chunk();
         bytes.map_or(0, |b| u16::from_le_bytes(*b))
     }
 
+    #[inline]
     pub fn at_ms(&self, at: usize) -> i64 {
         i64::from(self.secs(at)) * 1_000 + i64::from(self.bits(at) & ((1 << OUTCOME_SHIFT) - 1))
     }
 
-    fn outcome(&self, at: usize) -> u8 {
+    pub fn outcome(&self, at: usize) -> u8 {
         (self.bits(at) >> OUTCOME_SHIFT) as u8
     }
 
-    fn currency(&self, plan: &KeyPlan, at: usize) -> u8 {
-        if plan.has_money() { self.data[6 * self.room() + at] } else { 0 }
+    pub fn currency(&self, plan: &KeyPlan, at: usize) -> u8 {
+        if plan.has_money { self.data[6 * self.room() + at] } else { 0 }
     }
 
     fn value(&self, (begin, width): Place, at: usize) -> i64 {
@@ -113,6 +121,19 @@ impl Chunk {
             NARROW_NONE => NONE,
             value => i64::from(value),
         }
+    }
+
+    /// An event's number of a column, if it has one, where all of the chunk's are narrow.
+    #[inline]
+    pub fn narrow(&self, plan: &KeyPlan, column: usize, at: usize) -> Option<u32> {
+        let begin = self.room() * plan.begins[column][0] + 4 * at;
+        let value = u32::from_le_bytes(*self.data[begin..].first_chunk()?);
+        (value != NARROW_NONE).then_some(value)
+    }
+
+    /// Whether some number in it takes 8 bytes.
+    pub fn is_wide(&self) -> bool {
+        self.wide
     }
 
     pub fn newest_ms(&self) -> i64 {
@@ -140,8 +161,8 @@ impl Chunk {
         at
     }
 
-    /// Puts an event behind all that are not later. There must be room for one more than it has.
-    pub fn insert(&mut self, plan: &KeyPlan, record: &Record) {
+    /// Puts an event behind all that are not later, and says where. There must be room for one more than it has.
+    pub fn insert(&mut self, plan: &KeyPlan, record: &Record) -> usize {
         debug_assert!(!self.is_full());
         self.whole = None;
         let must_widen = !self.wide
@@ -150,30 +171,25 @@ impl Chunk {
             let room = if self.len < self.room { self.room() } else { (self.len() * 5 / 4 + 2).min(MAX_LEN) };
             *self = self.copy(plan, 0..self.len(), room, self.wide || must_widen);
         }
-        let other = plan.has_money() && self.len > 0 && self.currency(plan, 0) != record.currency;
+        let other = plan.has_money && self.len > 0 && self.currency(plan, 0) != record.currency;
         self.mixed |= other || record.values.contains(&NONE);
         let at = self.until(record.at_ms);
         let (len, room) = (self.len(), self.room());
-        let mut put = |begin: usize, bytes: &[u8]| {
-            let width = bytes.len();
-            let (from, to) = (begin + width * at, begin + width * len);
-            self.data.copy_within(from..to, from + width);
-            self.data[from..from + width].copy_from_slice(bytes);
-        };
-        let secs = (record.at_ms / 1_000) as u32;
-        put(0, &secs.to_le_bytes());
+        let data = &mut *self.data;
+        put(data, 0, at, len, ((record.at_ms / 1_000) as u32).to_le_bytes());
         let bits = (record.at_ms % 1_000) as u16 | u16::from(record.outcome) << OUTCOME_SHIFT;
-        put(4 * room, &bits.to_le_bytes());
-        if plan.has_money() {
-            put(6 * room, &[record.currency]);
+        put(data, 4 * room, at, len, bits.to_le_bytes());
+        if plan.has_money {
+            put(data, 6 * room, at, len, [record.currency]);
         }
         for (column, value) in record.values.iter().enumerate() {
             match Chunk::place(plan, room, self.wide, column) {
-                (begin, 8) => put(begin, &value.to_le_bytes()),
-                (begin, _) => put(begin, &u32::try_from(*value).unwrap_or(NARROW_NONE).to_le_bytes()),
+                (begin, 8) => put(data, begin, at, len, value.to_le_bytes()),
+                (begin, _) => put(data, begin, at, len, u32::try_from(*value).unwrap_or(NARROW_NONE).to_le_bytes()),
             }
         }
         self.len += 1;
+        at
     }
 
     /// Some of its events, with room for so many.
@@ -185,7 +201,7 @@ impl Chunk {
         };
         copy(&mut data, 0, 0, 4);
         copy(&mut data, 4 * self.room(), 4 * room, 2);
-        if plan.has_money() {
+        if plan.has_money {
             copy(&mut data, 6 * self.room(), 6 * room, 1);
         }
         for column in 0..plan.columns.len() {
@@ -211,44 +227,58 @@ impl Chunk {
         later
     }
 
-    /// Changes the outcome of one event like this, the outcome that it has until then included; whether there was one. Two
+    /// The place of an event like this that such a change is news of, the outcome that it has until then included. Two
     /// events that are alike in all of this count alike in every window, so it does not matter which.
-    pub fn mark(&mut self, plan: &KeyPlan, record: &Record, change: Change) -> bool {
-        for at in (0..self.until(record.at_ms)).rev() {
-            if self.at_ms(at) < record.at_ms {
-                return false;
-            }
-            let alike = (!plan.has_money() || self.currency(plan, at) == record.currency)
+    pub fn find(&self, plan: &KeyPlan, record: &Record, change: Change) -> Option<usize> {
+        let is_it = |at: &usize| {
+            let before = self.outcome(*at);
+            before == record.outcome
+                && before != change.of(before)
+                && (!plan.has_money || self.currency(plan, *at) == record.currency)
                 && record.values.iter().enumerate().all(|(column, value)| {
-                    self.value(Chunk::place(plan, self.room(), self.wide, column), at) == *value
-                });
-            let (before, after) = (self.outcome(at), change.of(self.outcome(at)));
-            if alike && before == record.outcome && before != after {
-                let bits = self.bits(at) & ((1 << OUTCOME_SHIFT) - 1) | u16::from(after) << OUTCOME_SHIFT;
-                let from = 4 * self.room() + 2 * at;
-                self.data[from..from + 2].copy_from_slice(&bits.to_le_bytes());
-                self.whole = None;
-                return true;
-            }
-        }
-        false
+                    self.value(Chunk::place(plan, self.room(), self.wide, column), *at) == *value
+                })
+        };
+        (0..self.until(record.at_ms)).rev().take_while(|at| self.at_ms(*at) == record.at_ms).find(is_it)
     }
 
-    /// Adds some of its events to what the measures have.
-    pub fn add(&self, plan: &KeyPlan, of: Range<usize>, currency: u8, accs: &mut [Acc]) {
-        let is_it = |whole: &&Whole| of.len() == self.len() && (whole.currency == currency || !plan.has_money());
-        if let Some(whole) = self.whole.as_deref().filter(is_it) {
-            accs.iter_mut().zip(&whole.accs).for_each(|(acc, whole)| acc.merge(whole));
-            return;
-        }
-        for (acc, measure) in accs.iter_mut().zip(&plan.measures) {
-            match measure.column {
-                None => self.tally(&of, measure, acc),
-                Some(column) if self.wide || plan.columns[column].1 == Field::Mark => {
-                    self.each(plan, of.clone(), measure, currency, |at_ms, value| acc.add(at_ms, value));
-                }
-                Some(column) => self.total(plan, &of, (measure, column), currency, acc),
+    /// Changes the outcome of one event.
+    pub fn mark(&mut self, at: usize, change: Change) {
+        let after = change.of(self.outcome(at));
+        let bits = self.bits(at) & ((1 << OUTCOME_SHIFT) - 1) | u16::from(after) << OUTCOME_SHIFT;
+        let from = 4 * self.room() + 2 * at;
+        self.data[from..from + 2].copy_from_slice(&bits.to_le_bytes());
+        self.whole = None;
+    }
+
+    /// Adds some of its events to what the measures have that are `wanted`.
+    pub fn add(
+        &self,
+        plan: &KeyPlan,
+        of: Range<usize>,
+        currency: u8,
+        accs: &mut [Acc],
+        wanted: impl Fn(&Measure) -> bool,
+    ) {
+        let is_it = |whole: &&Whole| of.len() == self.len() && (whole.currency == currency || !plan.has_money);
+        let whole = self.whole.as_deref().filter(is_it);
+        for (number, (acc, measure)) in accs.iter_mut().zip(&plan.measures).enumerate() {
+            match whole {
+                _ if !wanted(measure) => {}
+                Some(whole) => acc.merge(&whole.accs[number]),
+                None => self.add_one(plan, of.clone(), measure, currency, acc),
             }
+        }
+    }
+
+    /// Adds some of its events to what a measure has.
+    pub fn add_one(&self, plan: &KeyPlan, of: Range<usize>, measure: &Measure, currency: u8, acc: &mut Acc) {
+        match measure.column {
+            None => self.tally(&of, measure, acc),
+            Some(column) if self.wide || plan.columns[column].1 == Field::Mark => {
+                self.each(plan, of, measure, currency, |at_ms, value| acc.add(at_ms, value));
+            }
+            Some(column) => self.total(plan, &of, (measure, column), currency, acc),
         }
     }
 
@@ -328,7 +358,7 @@ impl Chunk {
             return;
         }
         let mut accs = vec![Acc::default(); plan.measures.len()];
-        self.add(plan, 0..self.len(), currency, &mut accs);
+        self.add(plan, 0..self.len(), currency, &mut accs, |_| true);
         self.whole = Some(Box::new(Whole { currency, accs }));
     }
 

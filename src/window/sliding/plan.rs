@@ -24,6 +24,11 @@ impl Aggregate {
     pub fn needs_field(self) -> bool {
         !matches!(self, Aggregate::Count | Aggregate::TimeSince | Aggregate::Share)
     }
+
+    /// Whether it is made of how many events there are and what their values come to.
+    pub(super) fn is_summed(self) -> bool {
+        matches!(self, Aggregate::Count | Aggregate::Sum | Aggregate::Avg | Aggregate::Share)
+    }
 }
 
 /// How a field's values are kept.
@@ -36,6 +41,17 @@ pub enum Field {
     /// 64 bits of a hash of whatever it is: only told apart.
     Mark,
 }
+
+impl Field {
+    /// Bytes of a value in a chunk.
+    #[inline]
+    pub(super) fn width(self, wide: bool) -> usize {
+        if wide || self == Field::Mark { 8 } else { 4 }
+    }
+}
+
+/// What an event takes in a chunk besides its currency and values: seconds, and milliseconds with the outcome.
+const FIXED_BYTES: usize = 6;
 
 /// A window as it was declared.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +91,19 @@ pub struct Measure {
     pub extremes: bool,
     /// Whether the newest events are asked for.
     pub newest: bool,
+    /// Whether it is asked how many events there are, or what their values come to.
+    pub summed: bool,
+}
+
+/// Where the ends of windows keep what a measure counts and adds up.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sum {
+    pub selects: Outcome,
+    pub column: Option<usize>,
+    /// Position among the measures.
+    pub measure: usize,
+    /// The cell of the count in a row; that of the sum follows where there is a column.
+    pub cell: usize,
 }
 
 /// A window of one key.
@@ -87,6 +116,11 @@ pub(super) struct Asked {
     pub measure: usize,
     /// Position of the measure of all events, for a share.
     pub of: usize,
+    /// Where it finds its count in the ends' cells: those of the end that it is up to, and of the one that it begins at.
+    /// With a column the sum follows.
+    pub cells: [usize; 2],
+    /// The same of all events, for a share.
+    pub of_cells: [usize; 2],
     /// Positions among the ends: it covers the segments from one to before the other.
     pub from: usize,
     pub to: usize,
@@ -99,7 +133,17 @@ pub(super) struct Asked {
 pub struct KeyPlan {
     /// Fields whose values are kept, by their position among all fields.
     pub(super) columns: Vec<(usize, Field)>,
+    /// Where each column begins in a chunk with narrow numbers and in one with wide ones, in bytes for each event that it
+    /// has room for; and where the last one ends.
+    pub(super) begins: Vec<[usize; 2]>,
+    /// Whether some column is money.
+    pub(super) has_money: bool,
     pub(super) measures: Vec<Measure>,
+    /// Measures that move along with the ends of windows, and how many cells an end takes with its place.
+    pub(super) sums: Vec<Sum>,
+    pub(super) row_cells: usize,
+    /// Whether all windows do with those.
+    pub(super) all_sums: bool,
     /// Distances from the event at which windows end or begin, ascending.
     pub(super) ends_ms: Vec<i64>,
     pub(super) asked: Vec<Asked>,
@@ -111,10 +155,6 @@ impl KeyPlan {
         self.ends_ms.last().copied().unwrap_or(0)
     }
 
-    pub(super) fn has_money(&self) -> bool {
-        self.columns.iter().any(|(_, field)| *field == Field::Money)
-    }
-
     fn column(&mut self, field: usize, kind: Field) -> usize {
         place(&mut self.columns, (field, kind))
     }
@@ -123,11 +163,37 @@ impl KeyPlan {
         let found = self.measures.iter().position(|m| m.selects == selects && m.column == column);
         let at = found.unwrap_or(self.measures.len());
         if found.is_none() {
-            self.measures.push(Measure { selects, column, extremes: false, newest: false });
+            self.measures.push(Measure { selects, column, extremes: false, newest: false, summed: false });
         }
         self.measures[at].extremes |= matches!(aggregate, Aggregate::Min | Aggregate::Max);
         self.measures[at].newest |= matches!(aggregate, Aggregate::Last | Aggregate::TimeSince);
+        self.measures[at].summed |= aggregate.is_summed();
         at
+    }
+
+    /// Gives columns and what moves along with the ends their places.
+    fn lay_out(&mut self) {
+        self.has_money = self.columns.iter().any(|(_, kind)| *kind == Field::Money);
+        let mut begin = [FIXED_BYTES + usize::from(self.has_money); 2];
+        for (_, kind) in &self.columns {
+            self.begins.push(begin);
+            begin = [begin[0] + kind.width(false), begin[1] + kind.width(true)];
+        }
+        self.begins.push(begin);
+        // The first is the place.
+        self.row_cells = 1;
+        let mut cells = vec![0; self.measures.len()];
+        for (number, measure) in self.measures.iter().enumerate().filter(|(_, measure)| measure.summed) {
+            let (selects, column, cell) = (measure.selects, measure.column, self.row_cells);
+            cells[number] = cell;
+            self.sums.push(Sum { selects, column, measure: number, cell });
+            self.row_cells += 1 + usize::from(column.is_some());
+        }
+        self.all_sums = self.asked.iter().all(|asked| asked.aggregate.is_summed());
+        for asked in &mut self.asked {
+            let of = |measure: usize| [asked.from, asked.to].map(|end| end * self.row_cells + cells[measure]);
+            (asked.cells, asked.of_cells) = (of(asked.measure), of(asked.of));
+        }
     }
 }
 
@@ -181,7 +247,18 @@ impl Plan {
                 _ => measure,
             };
             let (aggregate, length_ms, delay_ms) = (spec.aggregate, spec.length_ms, spec.delay_ms);
-            key.asked.push(Asked { window, aggregate, measure, of, from: 0, to: 0, length_ms, delay_ms });
+            key.asked.push(Asked {
+                window,
+                aggregate,
+                measure,
+                of,
+                cells: [0; 2],
+                of_cells: [0; 2],
+                from: 0,
+                to: 0,
+                length_ms,
+                delay_ms,
+            });
         }
         for key in &mut plan.keys {
             key.ends_ms = key.asked.iter().flat_map(|a| [a.delay_ms, a.delay_ms + a.length_ms]).collect();
@@ -192,6 +269,7 @@ impl Plan {
                 asked.from = ends.partition_point(|end| *end < asked.delay_ms);
                 asked.to = ends.partition_point(|end| *end < asked.delay_ms + asked.length_ms);
             }
+            key.lay_out();
             // What begins at the same end and measures the same goes on from one another's sums.
             key.asked.sort_by_key(|asked| (asked.measure, asked.from, asked.to));
         }

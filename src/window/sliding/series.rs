@@ -4,7 +4,8 @@ use std::collections::VecDeque;
 
 use super::acc::{Acc, NONE};
 use super::chunk::{Chunk, Record};
-use super::plan::{Aggregate, KeyPlan};
+use super::moving::Moving;
+use super::plan::{Aggregate, KeyPlan, Measure};
 use super::{Change, Outcome, UnixMs, Value};
 
 /// Series of fewer chunks are added up event by event.
@@ -18,6 +19,11 @@ pub(super) struct Series {
     bytes: usize,
     /// All events later than this are here.
     pub complete_since_ms: i64,
+    moving: Moving,
+    /// Of the first event.
+    currency: u8,
+    /// There was an event in another currency, or with a number that takes 8 bytes: columns do not move along any more.
+    odd: bool,
 }
 
 /// Buffers for a look at a series.
@@ -39,16 +45,23 @@ pub(super) struct Question {
 
 impl Series {
     pub fn new(complete_since_ms: i64) -> Series {
-        Series { chunks: VecDeque::new(), events: 0, bytes: 0, complete_since_ms }
+        let (chunks, moving) = (VecDeque::new(), Moving::default());
+        Series { chunks, events: 0, bytes: 0, complete_since_ms, moving, currency: 0, odd: false }
     }
 
     pub fn events(&self) -> usize {
         self.events
     }
 
+    /// Whether its counts and sums move along with the ends of windows, and those of columns too.
+    #[cfg(test)]
+    pub fn moves(&self) -> (bool, bool) {
+        (self.moving.is_on(), self.moving.is_on() && !self.odd)
+    }
+
     /// All memory that it takes but itself.
     pub fn bytes(&self) -> usize {
-        self.bytes + self.chunks.capacity() * size_of::<Chunk>()
+        self.bytes + self.chunks.capacity() * size_of::<Chunk>() + self.moving.bytes()
     }
 
     pub fn newest_ms(&self) -> i64 {
@@ -77,14 +90,23 @@ impl Series {
                 at = self.chunks.len() - 1;
             } else {
                 let later = self.change(at, |chunk| chunk.split(plan));
+                self.moving.split(plan, at, self.chunks[at].len());
                 self.bytes += later.bytes();
                 let begins_ms = later.oldest_ms();
                 self.chunks.insert(at + 1, later);
                 at += usize::from(begins_ms <= record.at_ms);
             }
         }
-        self.change(at, |chunk| chunk.insert(plan, record));
+        let place = self.change(at, |chunk| chunk.insert(plan, record));
         self.events += 1;
+        if self.events == 1 {
+            self.currency = record.currency;
+        }
+        let chunk = &self.chunks[at];
+        self.odd |= chunk.is_wide() || plan.has_money && record.currency != self.currency;
+        if place + 1 < chunk.len() || at + 1 < self.chunks.len() {
+            self.moving.inserted(plan, at, chunk, place, self.odd);
+        }
     }
 
     pub fn mark(&mut self, plan: &KeyPlan, record: &Record, change: Change) -> bool {
@@ -92,24 +114,26 @@ impl Series {
             if self.chunks[at].newest_ms() < record.at_ms {
                 return false;
             }
-            if self.chunks[at].oldest_ms() <= record.at_ms && self.change(at, |chunk| chunk.mark(plan, record, change))
-            {
-                return true;
-            }
+            let Some(place) = self.chunks[at].find(plan, record, change) else { continue };
+            self.moving.count(plan, at, &self.chunks[at], place, -1, self.odd);
+            self.change(at, |chunk| chunk.mark(place, change));
+            self.moving.count(plan, at, &self.chunks[at], place, 1, self.odd);
+            return true;
         }
         false
     }
 
     /// Drops chunks that nothing can ask for any more.
-    pub fn forget(&mut self, until_ms: i64) {
+    pub fn forget(&mut self, plan: &KeyPlan, until_ms: i64) {
         while self.chunks.front().is_some_and(|chunk| chunk.newest_ms() <= until_ms) {
-            self.drop_oldest();
+            self.drop_oldest(plan);
         }
     }
 
     /// Drops the oldest chunk.
-    pub fn drop_oldest(&mut self) {
+    pub fn drop_oldest(&mut self, plan: &KeyPlan) {
         if let Some(chunk) = self.chunks.pop_front() {
+            self.moving.dropped_first(plan, &chunk, self.odd);
             self.events -= chunk.len();
             self.bytes -= chunk.bytes();
             self.complete_since_ms = self.complete_since_ms.max(chunk.newest_ms());
@@ -121,37 +145,55 @@ impl Series {
 
     /// What all windows of the key show. `out` is by the position among all windows.
     pub fn look(&mut self, plan: &KeyPlan, question: Question, room: &mut Room, out: &mut [Value]) {
-        self.add_up(plan, question, &mut room.accs);
-        let measures = plan.measures.len();
-        let at = question.at;
+        let (at, measures) = (question.at, plan.measures.len());
+        self.moving.keep_small(plan, self.events);
+        let moves = self.moving.is_on() && self.moving.go_to(plan, &self.chunks, at.0, self.odd);
+        let columns_move = moves && !self.odd && (!plan.has_money || question.currency == self.currency);
+        if columns_move && plan.all_sums && at.0.saturating_sub(plan.reach_ms()) >= self.complete_since_ms {
+            for asked in &plan.asked {
+                out[asked.window] = self.moving.shows(asked);
+            }
+            return;
+        }
+        let moves = |measure: &Measure| if measure.column.is_some() { columns_move } else { moves };
+        let is_added = |m: &Measure| m.extremes || m.newest || m.summed && !moves(m);
+        if plan.measures.iter().any(is_added) {
+            self.add_up(plan, question, &mut room.accs, is_added);
+        }
         let accs = &room.accs;
         let mut mine = Running::default();
         let mut whole = Running::default();
         for asked in &plan.asked {
             let begins_ms = at.0.saturating_sub(asked.delay_ms + asked.length_ms);
-            if begins_ms < self.complete_since_ms {
-                out[asked.window] = Value::Lost;
-                continue;
-            }
-            if asked.aggregate == Aggregate::Distinct {
-                out[asked.window] =
-                    self.distinct(plan, question, asked.measure, begins_ms, asked.delay_ms, &mut room.marks);
-                continue;
-            }
-            let selects = plan.measures[asked.measure].selects;
-            let counts_itself = asked.delay_ms == 0 && question.itself.is_some_and(|o| selects.selects(o.0));
-            let mine = mine.up_to(accs, measures, asked.measure, asked.from, asked.to);
-            out[asked.window] = if asked.of == asked.measure {
-                mine.shows(asked, mine, at, counts_itself)
+            let measure = &plan.measures[asked.measure];
+            out[asked.window] = if begins_ms < self.complete_since_ms {
+                Value::Lost
+            } else if asked.aggregate.is_summed() && moves(measure) {
+                self.moving.shows(asked)
+            } else if asked.aggregate == Aggregate::Distinct {
+                self.distinct(plan, question, asked.measure, begins_ms, asked.delay_ms, &mut room.marks)
             } else {
-                let of = whole.up_to(accs, measures, asked.of, asked.from, asked.to);
-                mine.shows(asked, of, at, counts_itself)
+                let counts_itself =
+                    asked.delay_ms == 0 && question.itself.is_some_and(|o| measure.selects.selects(o.0));
+                let mine = mine.up_to(accs, measures, asked.measure, asked.from, asked.to);
+                if asked.of == asked.measure {
+                    mine.shows(asked, mine, at, counts_itself)
+                } else {
+                    let of = whole.up_to(accs, measures, asked.of, asked.from, asked.to);
+                    mine.shows(asked, of, at, counts_itself)
+                }
             };
         }
     }
 
-    /// One pass from the newest back: what each measure has between each two ends.
-    fn add_up(&mut self, plan: &KeyPlan, question: Question, accs: &mut Vec<Acc>) {
+    /// One pass from the newest back: what each measure that is `wanted` has between each two ends.
+    fn add_up(
+        &mut self,
+        plan: &KeyPlan,
+        question: Question,
+        accs: &mut Vec<Acc>,
+        wanted: impl Fn(&Measure) -> bool + Copy,
+    ) {
         let measures = plan.measures.len();
         accs.clear();
         accs.resize(plan.ends_ms.len() * measures, Acc::default());
@@ -173,7 +215,7 @@ impl Series {
                     if is_long && is_whole && chunk.is_full() {
                         self.change(at - 1, |chunk| chunk.sum_up(plan));
                     }
-                    self.chunks[at - 1].add(plan, from..end, question.currency, accs);
+                    self.chunks[at - 1].add(plan, from..end, question.currency, accs, wanted);
                 }
                 end = end.min(from);
                 if from > 0 {

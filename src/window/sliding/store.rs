@@ -257,7 +257,7 @@ impl Windows {
             }
             let plan = &self.plan.keys[slot.key.0 as usize];
             let until_ms = now.0.saturating_sub(plan.reach_ms() + self.limits.late_ms);
-            shard.change(at, |series| series.forget(until_ms));
+            shard.change(at, |series| series.forget(plan, until_ms));
             if shard.slots[at as usize].series.events() == 0 {
                 let lost_ms = shard.lost_ms.clone();
                 shard.drop_key(at);
@@ -294,9 +294,9 @@ impl Windows {
     }
 
     fn trim(&self, plan: &KeyPlan, series: &mut Series) {
-        series.forget(series.newest_ms().saturating_sub(plan.reach_ms() + self.limits.late_ms));
+        series.forget(plan, series.newest_ms().saturating_sub(plan.reach_ms() + self.limits.late_ms));
         while series.events() > self.limits.max_events_per_key {
-            series.drop_oldest();
+            series.drop_oldest(plan);
         }
     }
 }

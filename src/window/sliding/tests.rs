@@ -1,5 +1,7 @@
 //! Windows against the plainest of references: a list of all events, looked through for every answer.
 
+mod moving;
+
 use fastrand::Rng;
 
 use super::*;

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use super::desk::{RULES, check, decide, start};
-use crate::server::Server;
+use super::desk::{RULES, check, config, decide, start};
+use crate::process::{Process, run};
+use crate::server::{Server, write_files};
 
 fn decision(server: &Server, transaction: &str, customer: &str) -> String {
     let mut check = check(transaction, transaction, 60_000);
@@ -78,4 +79,52 @@ fn rules_are_swapped_whole_and_outlive_a_restart() {
     server.restart();
     assert_eq!(server.ask("GET", "/v1/fraud/rules", b"").text(), rules);
     assert_eq!(decision(&server, "t-3", "c"), "challenge");
+}
+
+#[test]
+fn rules_of_a_window_that_is_not_declared_any_more_are_left_out_and_said() {
+    let dir = tempfile::tempdir().unwrap();
+    let window =
+        "[[fraud.windows]]\nname = \"ip_count_1h\"\nkey = [\"device.ip\"]\naggregate = \"count\"\nlength = \"1h\"\n";
+    let (without, with) = (config(""), config("") + window);
+    let begin = |config: &str| {
+        write_files(dir.path(), config, &[]);
+        Process::start(dir.path(), &[], "admin ")
+    };
+    std::fs::write(dir.path().join("rules.toml"), RULES).unwrap();
+    let rules = "[[rules]]\nid = \"ip\"\nwhen = \"ip_count_1h > 0\"\naction = \"deny\"\n\n\
+                 [[rules]]\nid = \"large\"\nwhen = \"amount.value > 50000\"\naction = \"review\"\n";
+    let of = |gavel: &Process, transaction: &str| {
+        let answer = decide(&mut gavel.connect(), &check(transaction, transaction, 60_000));
+        (answer["decision"].as_str().unwrap().to_owned(), answer["degraded"].as_bool().unwrap())
+    };
+    let left_out = |gavel: &Process| gavel.ask().get("/v1/fraud/rules/hits").json()["left_out"].clone();
+    let stop = |mut gavel: Process| {
+        gavel.signal(libc::SIGTERM);
+        gavel.wait(std::time::Duration::from_secs(10));
+    };
+
+    let gavel = begin(&with);
+    assert_eq!(gavel.ask().request("PUT", "/v1/fraud/rules", &[], rules.as_bytes()).status, 200);
+    assert_eq!((of(&gavel, "t-1"), left_out(&gavel)), (("deny".to_owned(), false), json!([])));
+    stop(gavel);
+
+    let gavel = begin(&without);
+    let said = gavel.errors();
+    assert!(said.contains("are left out") && said.contains("rule \"ip\"") && !said.contains("\"large\""), "{said}");
+    assert_eq!(of(&gavel, "t-2"), ("review".to_owned(), true));
+    assert!(left_out(&gavel)[0].as_str().unwrap().contains("rule \"ip\""), "{}", left_out(&gavel));
+    // They are still what was put, and whoever puts them again is told.
+    assert_eq!(gavel.ask().get("/v1/fraud/rules").text(), rules);
+    assert_eq!(gavel.ask().request("PUT", "/v1/fraud/rules", &[], rules.as_bytes()).status, 422);
+    stop(gavel);
+    let replayed = run(dir.path(), &["replay", "--fraud"]);
+    assert!(replayed.status.success(), "{replayed:?}");
+
+    let gavel = begin(&with);
+    assert_eq!(of(&gavel, "t-3"), ("deny".to_owned(), false));
+    stop(gavel);
+    let gavel = begin(&without);
+    assert_eq!(gavel.ask().request("PUT", "/v1/fraud/rules", &[], RULES.as_bytes()).status, 200);
+    assert_eq!((of(&gavel, "t-4"), left_out(&gavel)), (("review".to_owned(), false), json!([])));
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::desk::{RULES, check, config, decide, post};
+use super::desk::{RULES, check, config, post};
 use crate::http::{Answer, Client, request};
 use crate::process::Process;
-use crate::server::{Server, write_files};
+use crate::server::write_files;
 
 /// Whose time is used up before it is decided, and the sync takes the rest.
 const LATE: &str = "durability = \"synced\"\ndeadline_ms = 1\non_timeout = \"deny\"";
@@ -65,23 +65,4 @@ fn whoever_asks_again_gets_what_the_fail_policy_answered() {
         gavel.signal(libc::SIGKILL);
         gavel.wait(Duration::from_secs(5));
     }
-}
-
-#[test]
-fn rules_by_rest_whose_windows_are_gone_are_told_with_what_to_do() {
-    let mut server = super::desk::start("");
-    let rules = "[[rules]]\nid = \"a\"\nwhen = \"card_merchant_avg_1d > 5.0\"\naction = \"deny\"\n";
-    assert_eq!(server.ask("PUT", "/v1/fraud/rules", rules.as_bytes()).status, 200);
-    decide(&mut server.connect(), &check("t-1", "card-a", 100));
-    server.stop();
-    let whole = config("");
-    let (without, _) = whole.split_at(whole.rfind("[[fraud.windows]]").unwrap());
-    write_files(server.dir.path(), without, &[]);
-    let refused = server.try_run().unwrap_err();
-    for part in ["card_merchant_avg_1d", "put by REST", "Declare again"] {
-        assert!(refused.contains(part), "{part} is not in: {refused}");
-    }
-    write_files(server.dir.path(), &whole, &[]);
-    Server::run(&mut server);
-    assert_eq!(server.ask("GET", "/v1/fraud/rules", b"").text(), rules);
 }

@@ -80,11 +80,14 @@ fn the_model_in_force_scores_and_says_why() {
         let added: f64 = model.iter().map(|reason| reason["contribution"].as_f64().unwrap()).sum();
         assert!((added - 1.0 - raw(-1.0)).abs() < 1e-12, "what it begins with and what was added is the raw score");
         // The restart has forgotten what was counted before.
-        let scores = server.ask("GET", "/v1/models/fraud", b"").json()["scores"].clone();
+        let model = server.ask("GET", "/v1/models/fraud", b"").json();
+        let scores = &model["scores"];
         assert_eq!((&scores[0]["role"], &scores[0]["rows"]), (&json!("active"), &json!(1)), "{scores}");
         assert_eq!((&scores[1]["role"], &scores[1]["rows"]), (&json!("shadow"), &json!(1)), "{scores}");
         let apart = sigmoid(raw(-1.0)) - sigmoid(raw(-3.0));
-        assert!((scores[1]["difference"]["mean"].as_f64().unwrap() - apart).abs() < 1e-12, "{scores}");
+        let compared = &model["comparison"];
+        assert_eq!((&compared["rows"], &compared["shadow"]["version"]), (&json!(1), &model["shadow"]));
+        assert!((compared["difference"]["mean"].as_f64().unwrap() - apart).abs() < 1e-12, "{compared}");
         let denied = decide(client, &check(&format!("t-{round}-2"), &format!("card-{round}"), 9_000));
         assert_eq!(denied["decision"], "deny");
         server.restart();

@@ -2,6 +2,8 @@
 //!
 //! Inside the server everything costs two to four times as much, since nothing is in the caches: see `ratio`.
 
+#[path = "support/leases.rs"]
+mod leases;
 #[path = "support/mod.rs"]
 mod support;
 
@@ -19,7 +21,7 @@ use gavel::bidding::live::Live;
 use gavel::bidding::{Catalog, ExchangeTerms, Reason, Scratch, Shared, Snapshot, decide};
 use gavel::clock::UnixMs;
 use gavel::config::Config;
-use gavel::event::{Offset, Promise, Stamped};
+use gavel::event::Promise;
 use gavel::fraud::traffic::read::{Entries, Kind};
 use gavel::fraud::traffic::{self, Activity};
 use gavel::ids::{Currency, NodeId};
@@ -38,8 +40,6 @@ use support::requests::request;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const NOW: UnixMs = UnixMs(1_795_000_000_000);
-/// Before that the campaigns get their first leases.
-const LEASING_MS: i64 = 60_000;
 const LIFETIMES: Lifetimes = Lifetimes { auction_ms: 120_000, bill_ms: 3_600_000, sends_win: true };
 const SIZES: [(&str, usize); 2] = [("10k", 10_000), ("100k", 100_000)];
 /// More than the processor's caches hold.
@@ -56,23 +56,8 @@ fn campaigns(count: usize, json: impl Fn(usize) -> serde_json::Value) -> (Ready,
     let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), Promise::default());
     let config = Config::default_for_demo().unwrap_or_else(|faults| panic!("{faults:?}"));
     let parsed = (0..count).map(parsed).collect();
-    let (registry, mut events) = Registry::start(&config, &Books::default(), parsed, &mut hot, NOW);
-    events.insert(0, hot.started());
-    let (mut offset, mut at) = (0, NOW.plus(-LEASING_MS));
-    // The campaigns, then their first leases: a round of the log's thread gives some thousands of them.
-    while !events.is_empty() || hot.unleased() > 0 {
-        let mut next = Vec::new();
-        for event in events.drain(..) {
-            hot.apply(&Stamped { offset: Offset(offset), at, event }, &mut next);
-            offset += 1;
-        }
-        at = at.plus(100);
-        hot.tick(at, &mut next);
-        events = next;
-    }
-    // What is reserved at that time has its bucket then.
-    hot.tick(NOW, &mut Vec::new());
-    assert!(at < NOW, "it took {} ms until all had a lease", at.since(NOW) + LEASING_MS);
+    let (registry, events) = Registry::start(&config, &Books::default(), parsed, &mut hot, NOW);
+    leases::settle(&mut hot, events, NOW);
     (registry.present.into_values().map(|present| (present.compiled, present.live)).collect(), grids)
 }
 

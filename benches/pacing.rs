@@ -55,7 +55,7 @@ fn main() {
         // As in use: each has money set aside, so each has buckets to look through.
         for present in registry.present.values() {
             let live = &present.live;
-            let open = live.account.open(present.compiled.campaign.zone.local_hour(NOW).day);
+            let open = live.account.open(present.compiled.schedule.zone.local_hour(NOW).day);
             if let Some(slot) = open.as_deref().and_then(|open| open.as_deref()) {
                 let until = NOW.plus(i64::from(grids.lifetimes(NOW, LIFETIMES).0));
                 slot.try_reserve(&grids, Ring::Auction, until, Nanos(1));

@@ -22,6 +22,7 @@ use crate::admin::fraud::FraudEdits;
 use crate::admin::listener::Listener;
 use crate::admin::models::ModelApi;
 use crate::admin::{Admin, Campaigns, catalog_files, supply_files, traffic_files};
+use crate::bidding::campaign::cap_memory;
 use crate::bidding::{Catalog, ExchangeTerms, Screen, Shared, key};
 use crate::bookstore::SqliteBooks;
 use crate::clock::{SystemClock, UnixMs};
@@ -139,7 +140,7 @@ impl App {
         events.insert(0, hot.started());
         let caps: Arc<CapMemory> = Arc::default();
         for present in registry.present.values() {
-            if let Some(memory) = present.compiled.campaign.cap_memory() {
+            if let Some(memory) = cap_memory(&present.compiled.frequency_caps) {
                 caps.insert(present.compiled.no, memory);
             }
         }

@@ -41,9 +41,9 @@ pub struct Campaigns {
 /// Every campaign there is and every number ever given.
 #[derive(Default)]
 pub struct Registry {
-    numbers: HashMap<String, (CampaignNo, Currency)>,
+    numbers: HashMap<Arc<str>, (CampaignNo, Currency)>,
     next_no: u32,
-    pub present: BTreeMap<String, Present>,
+    pub present: BTreeMap<Arc<str>, Present>,
 }
 
 #[derive(Clone)]
@@ -65,7 +65,7 @@ impl Registry {
         let mut registry = Registry::default();
         let mut campaigns: BTreeMap<String, Campaign> = files.into_iter().map(|c| (c.id.clone(), c)).collect();
         for (no, book) in &books.campaigns {
-            registry.numbers.insert(book.id.clone(), (*no, book.currency));
+            registry.numbers.insert(book.id.as_str().into(), (*no, book.currency));
             registry.next_no = registry.next_no.max(no.0 + 1);
             if book.deleted {
                 campaigns.remove(&book.id);
@@ -101,7 +101,7 @@ impl Registry {
             }
             let book = books.campaigns.get(&no);
             let json = book.and_then(|b| b.json.clone());
-            let day = campaign.zone.local_hour(now).day;
+            let day = campaign.schedule.zone.local_hour(now).day;
             let set = set_event(no, &campaign, json, day);
             // With another time zone today may be a day that something else held on.
             let is_told = |b: &CampaignBook| b.daily_budgets.on(day).budget == set.daily;
@@ -130,14 +130,16 @@ impl Registry {
     /// Puts a campaign in place; its account stays. With `same_content` running requests see price and status at once;
     /// otherwise they go on with what they know until the catalog has the new content.
     pub fn put(&mut self, no: CampaignNo, campaign: Campaign, same_content: bool, hot: &mut Hot) -> Present {
-        let (active, price, id) = (campaign.status == Status::Active, price(&campaign), campaign.id.clone());
-        let is_new = self.numbers.insert(id.clone(), (no, campaign.currency)).is_none();
-        self.next_no = self.next_no.max(no.0 + 1);
+        let (active, price, likely) = (campaign.status == Status::Active, price(&campaign), likely_cost(&campaign));
         hot.set_plan(no, plan(&campaign));
-        let pace = (campaign.pacing == Pacing::Even && has_plan(&campaign))
-            .then(|| campaign.budget.daily.unwrap_or(campaign.budget.total))
-            .map(|amount| if is_new { first_room(amount, likely_cost(&campaign)) } else { Nanos::ZERO });
-        let live = match self.present.get(&id) {
+        let is_even = campaign.pacing == Pacing::Even && has_plan(&campaign);
+        let paced = is_even.then(|| campaign.budget.daily.unwrap_or(campaign.budget.total));
+        let compiled = Arc::new(Compiled::new(no, campaign));
+        let id = &compiled.id;
+        let is_new = self.numbers.insert(id.clone(), (no, compiled.currency)).is_none();
+        self.next_no = self.next_no.max(no.0 + 1);
+        let pace = paced.map(|amount| if is_new { first_room(amount, likely) } else { Nanos::ZERO });
+        let live = match self.present.get(id) {
             Some(present) if !same_content => Arc::new(present.live.succeed(active, price)),
             Some(present) => {
                 present.live.set_price(price);
@@ -150,8 +152,8 @@ impl Registry {
             Some(room) => live.pace.begin(room),
             None => live.pace.end(),
         }
-        let present = Present { compiled: Arc::new(Compiled::new(no, Arc::new(campaign))), live };
-        self.present.insert(id, present.clone());
+        let present = Present { compiled, live };
+        self.present.insert(present.compiled.id.clone(), present.clone());
         present
     }
 }
@@ -173,7 +175,11 @@ fn likely_cost(campaign: &Campaign) -> Nanos {
 }
 
 fn plan(campaign: &Campaign) -> Plan {
-    Plan { zone: campaign.zone.clone(), active: campaign.status == Status::Active, highest_bid: likely_cost(campaign) }
+    Plan {
+        zone: campaign.schedule.zone.clone(),
+        active: campaign.status == Status::Active,
+        highest_bid: likely_cost(campaign),
+    }
 }
 
 /// The event that puts a campaign's budget in force, its daily budget from `day` on.

@@ -182,7 +182,7 @@ mod tests {
             "id": no.0.to_string(), "currency": "USD", "budget": {"total": "1"}, "bid": {"type": "cpm", "price": "1"},
             "creatives": [{"id": "x", "type": "banner", "w": 1, "h": 1, "adm": "x", "adomain": ["a.example"]}],
         });
-        let compiled = Compiled::new(no, Arc::new(parse(&campaign.to_string()).unwrap()));
+        let compiled = Compiled::new(no, parse(&campaign.to_string()).unwrap());
         Entry::new(Arc::new(compiled), Arc::new(Live::new(hot.account(no), true, Nanos(1))), Rate::USD)
     }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::campaigns::{Campaigns, set_event};
 use super::catalog_files;
 use super::problem::Problem;
-use crate::bidding::campaign::{Campaign, parse};
+use crate::bidding::campaign::{Schedule, cap_memory, parse};
 use crate::bidding::part::Entry;
 use crate::event::Event;
 use crate::eventlog::{AppendError, LogState};
@@ -36,27 +36,27 @@ pub async fn put(campaigns: &Arc<Campaigns>, id: &str, body: &[u8]) -> Result<(b
             let detail = format!("the campaign's account is in {has}; its currency cannot change");
             Problem::new(StatusCode::CONFLICT, detail)
         })?;
-        (no, registry.present.get(id).map(|p| p.compiled.campaign.clone()))
+        (no, registry.present.get(id).map(|p| p.compiled.clone()))
     };
     let json = campaign.json.clone();
-    let day = |campaign: &Campaign| campaign.zone.local_hour(campaigns.now()).day;
+    let day = |schedule: &Schedule| schedule.zone.local_hour(campaigns.now()).day;
     // With another time zone it may be another day; until the edit is in force money is leased for the one it was.
-    let day = before.as_ref().map_or(day(&campaign), |before| day(before).min(day(&campaign)));
+    let day = before.iter().fold(day(&campaign.schedule), |new, before| new.min(day(&before.schedule)));
     durable(campaigns, Event::CampaignSet(set_event(no, &campaign, Some(json.clone()), day))).await?;
 
-    let same_content = before.as_ref().is_some_and(|before| only_live_changes(before, &campaign));
+    let same_content = before.as_ref().is_some_and(|before| only_live_changes(&before.json, &campaign.json));
+    let (currency, cap_memory) = (campaign.currency, cap_memory(&campaign.frequency_caps));
     let present = campaigns.registry().put(no, campaign, same_content, &mut campaigns.hot());
     // Whoever bids for it finds its money there.
     lease(campaigns, no).await;
-    let campaign = &present.compiled.campaign;
     if same_content {
         edit.price_changed(no).await?;
     } else {
-        match campaign.cap_memory() {
+        match cap_memory {
             Some(memory) => drop(campaigns.caps.insert(no, memory)),
             None => drop(campaigns.caps.remove(&no)),
         }
-        if let Some(rate) = campaigns.config.rates.get(campaign.currency) {
+        if let Some(rate) = campaigns.config.rates.get(currency) {
             edit.put(Entry::new(present.compiled.clone(), present.live.clone(), rate)).await?;
         }
     }
@@ -98,9 +98,9 @@ async fn lease(campaigns: &Campaigns, no: crate::ids::CampaignNo) {
 }
 
 /// Whether only things changed that running requests read from shared counters: status, price, budget, and names.
-fn only_live_changes(before: &Campaign, after: &Campaign) -> bool {
-    let rest = |campaign: &Campaign| {
-        let mut value: Value = serde_json::from_str(&campaign.json).unwrap_or(Value::Null);
+fn only_live_changes(before: &str, after: &str) -> bool {
+    let rest = |json: &str| {
+        let mut value: Value = serde_json::from_str(json).unwrap_or(Value::Null);
         if let Some(object) = value.as_object_mut() {
             for key in ["status", "budget", "name"] {
                 object.remove(key);

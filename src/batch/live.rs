@@ -65,17 +65,18 @@ impl Server {
     /// after: an account that has not come to `end` yet is asked for again, for a while.
     pub fn accounts(&self, of: &Books, end: Offset) -> Result<Vec<Account>, String> {
         let asked = Instant::now();
-        let account = |(campaign, book): (&CampaignNo, &CampaignBook)| loop {
+        let account = |campaign: CampaignNo, book: &CampaignBook| loop {
             let json = self.get(&format!("/v1/campaigns/{}/account", book.id))?;
             let at = json.as_ref().map_or(Some(0), |json| json["event"].as_u64());
             let at =
                 at.ok_or("the server does not say which event its accounts have come to: it is of another version")?;
             if json.is_none() || at >= end.0 || asked.elapsed() > CATCH_UP {
-                return Ok(Account { campaign: *campaign, at: Offset(at), json });
+                return Ok(Account { campaign, at: Offset(at), json });
             }
             std::thread::sleep(Duration::from_millis(1));
         };
-        let mut accounts = of.campaigns.iter().map(account).collect::<Result<Vec<_>, String>>()?;
+        let accounts = of.campaigns.iter().map(|(campaign, book)| account(*campaign, book));
+        let mut accounts = accounts.collect::<Result<Vec<_>, String>>()?;
         accounts.sort_by_key(|account| account.at);
         Ok(accounts)
     }

@@ -301,7 +301,7 @@ mod tests {
             let mut book = CampaignBook::new(&set);
             let booked = DayBook { spent: Nanos(*spent), late: Nanos(*late), billed: 1 };
             book.days.insert(Day(*day), booked);
-            books.campaigns.insert(campaign, book);
+            books.campaigns.insert(campaign, book.into());
         }
         books
     }

@@ -203,15 +203,15 @@ impl Ask<'_, '_> {
             lifetimes = lifetimes.with_exp(exp);
         }
         let (auction_ms, bill_ms) = snapshot.shared.grids.lifetimes(self.now, lifetimes);
-        let creative = &entry.compiled.campaign.creatives[usize::from(best.creative)];
-        let capped = !entry.compiled.campaign.frequency_caps.is_empty();
+        let creative = &entry.compiled.creatives[usize::from(best.creative)];
+        let capped = !entry.compiled.frequency_caps.is_empty();
         let facts = Facts {
             reservation: snapshot.shared.sequencer.next(&mut scratch.range, self.now)?,
             campaign: entry.compiled.no,
             lease_seq: slot.lease_seq(),
             day,
             daily: slot.slot != Slot::Whole,
-            creative: entry.compiled.creatives[usize::from(best.creative)].hash,
+            creative: creative.hash,
             exchange: self.exchange.number,
             bid_at: self.now,
             auction_ms,
@@ -228,19 +228,19 @@ impl Ask<'_, '_> {
             test: self.request.test,
             model: best.model,
         };
-        let served = match &creative.kind {
+        let served = match &creative.creative.kind {
             Kind::Banner { .. } => Served::AsIs,
             Kind::Video { spot, .. } => Served::Spot(vast::choose(spot, imp.video.as_deref()?, &formats.video)?),
             Kind::Audio { spot } => Served::Spot(vast::choose(spot, imp.audio.as_deref()?, &formats.audio)?),
             Kind::Native { .. } => Served::Native(Box::new(formats.markup(imp)?.clone())),
         };
         let deal = best.deal.map(usize::from);
-        let fragment = &entry.compiled.creatives[usize::from(best.creative)].fragment;
+        let fragment = &creative.fragment;
         let dealid = deal.and_then(|at| imp.pmp.as_ref()?.deals.get(at)).map_or(0, |deal| deal.id.literal_bytes());
         let bytes = imp.id.literal_bytes()
             + dealid
             + fragment.bytes.len()
-            + bid_bytes(creative, fragment.token_slots.len(), &served);
+            + bid_bytes(&creative.creative, fragment.token_slots.len(), &served);
         if !scratch.room.has(bytes) {
             return None;
         }

@@ -57,7 +57,7 @@ impl World {
             "id": "c", "advertiser": "a", "currency": "USD", "budget": {"total": "1000000"},
             "bid": {"type": "cpm", "price": "3"}, "targeting": {"deals": deals}, "creatives": [creative],
         });
-        let parsed = Arc::new(campaign::parse(&text.to_string()).unwrap());
+        let parsed = campaign::parse(&text.to_string()).unwrap();
         World::of(count, |no| Arc::new(Compiled::new(no, parsed.clone())))
     }
 

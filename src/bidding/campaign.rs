@@ -14,6 +14,7 @@ pub use self::targeting::{Lists, Targeting, TextSet, inventory_key};
 use super::check::{Faults, Object, choice, integer, money, name, quoted, string, text};
 use super::creative::{Creative, MAX_CREATIVES};
 use super::fault::Fault;
+use super::key::key;
 use super::strict::{elements, json};
 use crate::clock::{UnixMs, Zone};
 use crate::ids::Currency;
@@ -65,12 +66,7 @@ pub struct Campaign {
     pub advertiser: String,
     pub status: Status,
     pub currency: Currency,
-    pub zone_name: String,
-    pub zone: Zone,
-    /// The first instant at which it may bid.
-    pub starts_at: Option<UnixMs>,
-    /// The last instant at which it may bid.
-    pub ends_at: Option<UnixMs>,
+    pub schedule: Schedule,
     pub budget: Budget,
     pub pacing: Pacing,
     pub bid: BidPrice,
@@ -108,7 +104,21 @@ pub enum BidPrice {
     /// Per impression: a CPM of 2.50 is 2,500,000 nanos.
     Cpm { price: Nanos },
     /// Per click; the bid is this times the click rate that `model` predicts.
-    Cpc { price: Nanos, model: String },
+    Cpc { price: Nanos, model: Box<str> },
+}
+
+/// When it may bid.
+#[derive(Clone, Debug)]
+pub struct Schedule {
+    pub zone: Zone,
+    /// [`key`] of the zone's name.
+    pub zone_key: u64,
+    /// The first instant.
+    pub starts_at: Option<UnixMs>,
+    /// The last instant.
+    pub ends_at: Option<UnixMs>,
+    /// In its zone.
+    pub hours: HoursOfWeek,
 }
 
 /// At most `impressions` in any `per_ms` milliseconds for one user.
@@ -118,20 +128,18 @@ pub struct FrequencyCap {
     pub per_ms: i64,
 }
 
-impl Campaign {
-    /// Whether it may bid at `now` by its status and dates alone.
-    pub fn runs_at(&self, now: UnixMs) -> bool {
-        self.status == Status::Active
-            && self.starts_at.is_none_or(|start| start <= now)
-            && self.ends_at.is_none_or(|end| now <= end)
+impl Schedule {
+    /// Whether `now` lies within its dates.
+    pub fn has_begun_and_not_ended(&self, now: UnixMs) -> bool {
+        self.starts_at.is_none_or(|start| start <= now) && self.ends_at.is_none_or(|end| now <= end)
     }
+}
 
-    /// The largest count of its caps and the longest of their windows: what must be remembered of a user.
-    pub fn cap_memory(&self) -> Option<(u32, i64)> {
-        let keep = self.frequency_caps.iter().map(|c| c.impressions).max()?;
-        let keep_ms = self.frequency_caps.iter().map(|c| c.per_ms).max()?;
-        Some((keep, keep_ms))
-    }
+/// The largest count of the caps and the longest of their windows: what must be remembered of a user.
+pub fn cap_memory(caps: &[FrequencyCap]) -> Option<(u32, i64)> {
+    let keep = caps.iter().map(|c| c.impressions).max()?;
+    let keep_ms = caps.iter().map(|c| c.per_ms).max()?;
+    Some((keep, keep_ms))
 }
 
 /// Parses one campaign.
@@ -197,9 +205,9 @@ fn read(value: &Value, pointer: String, faults: &Faults) -> Option<Campaign> {
     let zone = o.optional("time_zone", |v| {
         let zone = text(v, MAX_NAME_BYTES)?;
         let known = Zone::named(zone).ok_or_else(|| format!("is {}; must be an IANA time zone", quoted(zone)))?;
-        Ok((zone.to_owned(), known))
+        Ok((key(zone), known))
     });
-    let (zone_name, zone) = zone.unwrap_or_else(|| ("UTC".to_owned(), Zone::utc()));
+    let (zone_key, zone) = zone.unwrap_or_else(|| (key("UTC"), Zone::utc()));
     let starts_at = o.optional("starts_at", instant);
     let ends_at = o.optional("ends_at", instant);
     if let (Some(start), Some(end)) = (starts_at, ends_at)
@@ -211,7 +219,7 @@ fn read(value: &Value, pointer: String, faults: &Faults) -> Option<Campaign> {
     let budget = object(&o, "budget").and_then(|b| read_budget(&b));
     let bid = object(&o, "bid").and_then(|b| read_bid(&b));
     let frequency_caps = o.objects("frequency_caps", MAX_CAPS).filter_map(|c| read_cap(&c)).collect();
-    let targeting = o.object("targeting").map(|t| Targeting::read(&t)).unwrap_or_default();
+    let (targeting, hours) = o.object("targeting").map(|t| Targeting::read(&t)).unwrap_or_default();
     let creatives = read_creatives(&o);
     let id = id?.to_owned();
     Some(Campaign {
@@ -220,10 +228,7 @@ fn read(value: &Value, pointer: String, faults: &Faults) -> Option<Campaign> {
         advertiser: advertiser.unwrap_or_default().to_owned(),
         status: status.unwrap_or(Status::Active),
         currency: currency?,
-        zone_name,
-        zone,
-        starts_at,
-        ends_at,
+        schedule: Schedule { zone, zone_key, starts_at, ends_at, hours },
         budget: budget?,
         pacing: pacing.unwrap_or(Pacing::Asap),
         bid: bid?,
@@ -258,7 +263,7 @@ fn read_bid(o: &Object) -> Option<BidPrice> {
         let max = Nanos(MAX_PRICE_UNITS * (NANOS_PER_UNIT / 1_000));
         return Some(BidPrice::Cpm { price: o.required("price", |v| money(v, Nanos::parse_cpm, max))? });
     }
-    let model = o.optional("model", |v| name(v, MAX_NAME_BYTES)).unwrap_or("ctr").to_owned();
+    let model = o.optional("model", |v| name(v, MAX_NAME_BYTES)).unwrap_or("ctr").into();
     let max = Nanos(MAX_PRICE_UNITS * NANOS_PER_UNIT);
     Some(BidPrice::Cpc { price: o.required("price", |v| money(v, Nanos::parse_units, max))?, model })
 }

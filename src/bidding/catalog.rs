@@ -93,7 +93,7 @@ impl Catalog {
         rate: impl Fn(Currency) -> Option<Rate>,
     ) -> Catalog {
         let entries = campaigns.iter().filter_map(|(compiled, live)| {
-            let rate = rate(compiled.campaign.currency)?;
+            let rate = rate(compiled.currency)?;
             Some(Entry::new(compiled.clone(), live.clone(), rate))
         });
         let base = Layer::of(version, Part::build(entries.collect()));

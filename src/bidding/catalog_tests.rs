@@ -82,7 +82,7 @@ pub(super) fn cpm(price: i64) -> Nanos {
 
 /// What a campaign's price of so much is: some are per click.
 fn nanos(compiled: &Compiled, price: i64) -> Nanos {
-    match compiled.campaign.bid {
+    match compiled.bid {
         BidPrice::Cpm { .. } => cpm(price),
         BidPrice::Cpc { .. } => Nanos(price * 40_000_000),
     }
@@ -177,7 +177,7 @@ pub(super) fn compiled(no: CampaignNo, how: u32, price: i64) -> Arc<Compiled> {
         "creatives": [{"id": "x", "type": "banner", "w": 300 + (how >> 20 & 1), "h": 250, "adm": "x", "adomain": ["a.example"]}],
     });
     let parsed = campaign::parse(&text.to_string()).unwrap();
-    Arc::new(Compiled::new(no, Arc::new(parsed)))
+    Arc::new(Compiled::new(no, parsed))
 }
 
 fn requests() -> Vec<String> {
@@ -387,7 +387,7 @@ fn decide_as_one_built_at_once(steps: &[Step], lowers: bool) -> Result<(), TestC
             .collect();
         for (no, outcome) in &alone {
             let (compiled, live) = &world.present[no];
-            let BidPrice::Cpc { model, .. } = &compiled.campaign.bid else { continue };
+            let BidPrice::Cpc { model, .. } = &compiled.bid else { continue };
             let naive = naive(*no, live.price(), model, request);
             match outcome {
                 Ok((_, price)) => prop_assert_eq!(naive, Ok(*price)),

@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::campaign::{BidPrice, Campaign, Lists, Targeting, TextSet, inventory_key};
+use super::campaign::{BidPrice, Campaign, FrequencyCap, Schedule, Targeting, TextSet, inventory_key};
 use super::creative::{Creative, Kind, Markup};
-use super::index::{ATTRIBUTES, Accepts, Attribute};
-use super::key::{KeySet, category_keys, domain_keys, key, size_key};
+use super::index::Attribute;
+use super::key::{category_keys, domain_keys, key, size_key};
+use super::sets::{Draft, List, Sets};
 use super::taxonomy::{AreaTargets, PlaceAreas};
-use crate::ids::{CampaignNo, name_hash};
+use crate::ids::{CampaignNo, Currency, name_hash};
 use crate::money::Nanos;
 use crate::openrtb::codes::MarkupType;
 use crate::openrtb::fragment::{CreativeParts, Fragment};
@@ -19,45 +20,28 @@ pub const VIDEO: u64 = 2;
 pub const AUDIO: u64 = 3;
 pub const NATIVE: u64 = 4;
 
+/// The campaign that was checked is not kept besides: there may be a million of them.
 #[derive(Debug)]
 pub struct Compiled {
     pub no: CampaignNo,
-    pub campaign: Arc<Campaign>,
-    /// [`key`] of its time zone's name.
-    pub zone: u64,
-    pub regions: Keys,
-    pub cities: Keys,
-    pub inventory: Keys,
-    pub categories: Keys,
+    pub currency: Currency,
+    pub bid: BidPrice,
+    pub schedule: Schedule,
     pub category_areas: AreaTargets,
-    pub segments_any: KeySet,
-    pub segments_none: KeySet,
-    pub deals: KeySet,
+    /// Its targeting by lists, and what it accepts of each attribute of the index.
+    pub sets: Sets,
+    pub frequency_caps: Box<[FrequencyCap]>,
     pub creatives: Box<[CompiledCreative]>,
-    /// What it accepts of each attribute of the index.
-    pub accepts: [Accepts; ATTRIBUTES.len()],
-}
-
-/// [`Lists`] as keys.
-#[derive(Clone, Debug, Default)]
-pub struct Keys {
-    pub include: KeySet,
-    pub exclude: KeySet,
-}
-
-impl Keys {
-    fn of(lists: &Lists) -> Keys {
-        Keys { include: set(&lists.include), exclude: set(&lists.exclude) }
-    }
-
-    /// Whether something with these keys is wanted; nothing known has none.
-    pub fn allow(&self, keys: &[u64]) -> bool {
-        (self.include.is_empty() || self.include.any_of(keys)) && !self.exclude.any_of(keys)
-    }
+    pub id: Arc<str>,
+    pub advertiser: Box<str>,
+    /// See [`Campaign::json`].
+    pub json: Box<str>,
 }
 
 #[derive(Debug)]
 pub struct CompiledCreative {
+    /// Without the markup that stands in the fragment.
+    pub creative: Creative,
     /// The bid's members that depend on the creative alone.
     pub fragment: Fragment,
     /// Hash of its id, never 0: what tokens carry.
@@ -67,78 +51,100 @@ pub struct CompiledCreative {
     pub duration_s: u32,
     /// Of a banner, the types that exchanges block by `btype`: bit n is type n.
     pub btypes: u8,
-    /// `adomain` and the domains it lies in, and the app.
-    pub domains: SmallVec<[u64; 8]>,
-    pub categories: SmallVec<[u64; 4]>,
-}
-
-fn set(texts: &TextSet) -> KeySet {
-    KeySet::of(texts.iter())
+    /// How many of `keys` are domains; the others are categories.
+    domains: u16,
+    keys: Box<[u64]>,
 }
 
 impl Compiled {
-    pub fn new(no: CampaignNo, campaign: Arc<Campaign>) -> Compiled {
-        let t = &campaign.targeting;
-        let creatives: Box<[_]> = campaign.creatives.iter().map(|c| CompiledCreative::new(&campaign.id, c)).collect();
+    pub fn new(no: CampaignNo, campaign: Campaign) -> Compiled {
+        let compile = |creative| CompiledCreative::new(&campaign.id, creative);
+        let creatives: Box<[_]> = campaign.creatives.into_iter().map(compile).collect();
+        let categories = &campaign.targeting.categories;
         Compiled {
             no,
-            zone: key(&campaign.zone_name),
-            regions: Keys::of(&t.regions),
-            cities: Keys::of(&t.cities),
-            inventory: Keys::of(&t.inventory),
-            categories: Keys::of(&t.categories),
-            category_areas: AreaTargets::of(t.categories.include.iter(), t.categories.exclude.iter()),
-            segments_any: set(&t.segments_any),
-            segments_none: set(&t.segments_none),
-            deals: set(&t.deals),
-            accepts: accepts(t, &creatives),
+            currency: campaign.currency,
+            bid: campaign.bid,
+            schedule: campaign.schedule,
+            category_areas: AreaTargets::of(categories.include.iter(), categories.exclude.iter()),
+            sets: sets(&campaign.targeting, &creatives),
+            frequency_caps: campaign.frequency_caps.into(),
             creatives,
-            campaign,
+            id: campaign.id.into(),
+            advertiser: campaign.advertiser.into(),
+            json: campaign.json.into(),
         }
     }
 
     /// Whether it wants a place of these categories.
     pub fn wants_categories(&self, keys: &[u64], areas: PlaceAreas) -> bool {
-        let Keys { include, exclude } = &self.categories;
-        (include.is_empty() || include.any_of(keys) || self.category_areas.want(areas))
-            && !exclude.any_of(keys)
+        (!self.sets.has(List::Categories)
+            || self.sets.any_of(List::Categories, keys)
+            || self.category_areas.want(areas))
+            && !self.sets.any_of(List::NotCategories, keys)
             && !self.category_areas.bar(areas)
     }
 
     /// The price its JSON names, per impression or per click.
     pub fn price(&self) -> Nanos {
-        match self.campaign.bid {
+        match self.bid {
             BidPrice::Cpm { price } | BidPrice::Cpc { price, .. } => price,
         }
     }
 }
 
-fn accepts(t: &Targeting, creatives: &[CompiledCreative]) -> [Accepts; ATTRIBUTES.len()] {
-    let only = |values: Vec<u64>| if values.is_empty() { Accepts::AllBut(values) } else { Accepts::Only(values) };
+fn sets(t: &Targeting, creatives: &[CompiledCreative]) -> Sets {
+    let mut draft = Draft::default();
+    for (list, texts) in [
+        (List::Regions, &t.regions.include),
+        (List::NotRegions, &t.regions.exclude),
+        (List::Cities, &t.cities.include),
+        (List::NotCities, &t.cities.exclude),
+        (List::Inventory, &t.inventory.include),
+        (List::NotInventory, &t.inventory.exclude),
+        (List::Categories, &t.categories.include),
+        (List::NotCategories, &t.categories.exclude),
+        (List::Segments, &t.segments_any),
+        (List::NotSegments, &t.segments_none),
+        (List::Deals, &t.deals),
+    ] {
+        draft.list(list, texts.iter());
+    }
     let keys = |texts: &TextSet| texts.iter().map(key).collect::<Vec<_>>();
     let bits = |bits: u32| (0..32u64).filter(|b| bits & 1 << b != 0).collect::<Vec<_>>();
-    let mut accepts = std::array::from_fn(|_| Accepts::AllBut(Vec::new()));
-    accepts[Attribute::Format as usize] = Accepts::Only(creatives.iter().map(|c| c.format).collect());
-    accepts[Attribute::Country as usize] = if t.countries.include.is_empty() {
-        Accepts::AllBut(keys(&t.countries.exclude))
+    draft.only(Attribute::Format, creatives.iter().map(|c| c.format).collect());
+    if t.countries.include.is_empty() {
+        draft.all_but(Attribute::Country, keys(&t.countries.exclude));
     } else {
         let wanted = t.countries.include.iter().filter(|c| !t.countries.exclude.contains(c));
-        Accepts::Only(wanted.map(key).collect())
-    };
-    accepts[Attribute::Device as usize] = only(bits(u32::from(t.devices.0)));
-    accepts[Attribute::Os as usize] = only(bits(u32::from(t.os.0)));
-    accepts[Attribute::Language as usize] = only(keys(&t.languages));
-    accepts[Attribute::Exchange as usize] = only(keys(&t.exchanges));
-    accepts
+        draft.only(Attribute::Country, wanted.map(key).collect());
+    }
+    for (attribute, values) in [
+        (Attribute::Device, bits(u32::from(t.devices.0))),
+        (Attribute::Os, bits(u32::from(t.os.0))),
+        (Attribute::Language, keys(&t.languages)),
+        (Attribute::Exchange, keys(&t.exchanges)),
+    ] {
+        if values.is_empty() { draft.all_but(attribute, values) } else { draft.only(attribute, values) }
+    }
+    draft.finish()
 }
 
 impl CompiledCreative {
-    fn new(campaign_id: &str, creative: &Creative) -> CompiledCreative {
-        let mut domains = SmallVec::new();
-        creative.adomain.iter().for_each(|d| domain_keys(d, &mut domains));
-        domains.extend(creative.bundle.as_deref().map(|bundle| key(&inventory_key(bundle))));
+    fn new(campaign_id: &str, mut creative: Creative) -> CompiledCreative {
+        let mut keys = SmallVec::new();
+        creative.adomain.iter().for_each(|d| domain_keys(d, &mut keys));
+        keys.extend(creative.bundle.as_deref().map(|bundle| key(&inventory_key(bundle))));
+        let domains = keys.len() as u16;
+        keys.extend(creative.cat.iter().flat_map(|c| category_keys(c)));
+        let btypes = match &creative.kind {
+            Kind::Banner { adm, .. } => btypes(adm),
+            _ => 0,
+        };
+        let fragment = fragment(campaign_id, &creative);
+        creative.forget_markup();
         CompiledCreative {
-            fragment: fragment(campaign_id, creative),
+            fragment,
             hash: name_hash(&creative.id).max(1),
             format: match creative.kind {
                 Kind::Banner { w, h, .. } => size_key(w, h),
@@ -150,13 +156,20 @@ impl CompiledCreative {
                 Kind::Video { spot, .. } | Kind::Audio { spot } => spot.duration_s,
                 _ => 0,
             },
-            btypes: match &creative.kind {
-                Kind::Banner { adm, .. } => btypes(adm),
-                _ => 0,
-            },
+            btypes,
             domains,
-            categories: creative.cat.iter().flat_map(|c| category_keys(c)).collect(),
+            keys: keys.into_vec().into(),
+            creative,
         }
+    }
+
+    /// Keys of `adomain`, of the domains it lies in, and of the app.
+    pub fn domains(&self) -> &[u64] {
+        &self.keys[..usize::from(self.domains)]
+    }
+
+    pub fn categories(&self) -> &[u64] {
+        &self.keys[usize::from(self.domains)..]
     }
 }
 
@@ -176,7 +189,7 @@ fn btypes(adm: &str) -> u8 {
 /// What a bid says of the creative; see [`Fragment`].
 fn fragment(campaign_id: &str, creative: &Creative) -> Fragment {
     let (adm, size, spot) = match &creative.kind {
-        Kind::Banner { w, h, adm } => (Some(adm.as_str()), Some((*w, *h)), None),
+        Kind::Banner { w, h, adm } => (Some(&**adm), Some((*w, *h)), None),
         Kind::Video { w, h, spot } => match &spot.markup {
             // Each bid has the size of its best file.
             Markup::Media(_) => (None, None, Some(spot)),

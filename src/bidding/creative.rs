@@ -30,27 +30,27 @@ const COMMON: [&str; 8] = ["id", "type", "adomain", "bundle", "cat", "cattax", "
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Creative {
     /// Unique within its campaign; `crid` of its bids.
-    pub id: String,
+    pub id: Box<str>,
     pub kind: Kind,
     /// Small letters, no leading `www.`; at least one.
-    pub adomain: Vec<Box<str>>,
+    pub adomain: Box<[Box<str>]>,
     /// The app that is advertised, as its store names it.
     pub bundle: Option<Box<str>>,
-    pub cat: Vec<Box<str>>,
+    pub cat: Box<[Box<str>]>,
     /// Taxonomy of `cat`: a content taxonomy of AdCOM's list, 1.0 unless it says otherwise.
     pub cattax: u16,
-    pub attr: Vec<u16>,
-    pub landing_url: Option<String>,
+    pub attr: Box<[u16]>,
+    pub landing_url: Option<Box<str>>,
     /// No `http:` anywhere in its markup.
     pub secure: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Kind {
-    Banner { w: u32, h: u32, adm: String },
-    Video { w: u32, h: u32, spot: Spot },
-    Audio { spot: Spot },
-    Native { assets: Vec<Asset>, link: String },
+    Banner { w: u32, h: u32, adm: Box<str> },
+    Video { w: u32, h: u32, spot: Box<Spot> },
+    Audio { spot: Box<Spot> },
+    Native { assets: Box<[Asset]>, link: Box<str> },
 }
 
 /// What video and audio have in common.
@@ -68,7 +68,7 @@ pub struct Spot {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Markup {
-    Vast(String),
+    Vast(Box<str>),
     /// [`vast::build`] makes the VAST for each bid.
     Media(Vec<Media>),
     /// Where the VAST is: [`vast::build`] wraps it.
@@ -128,6 +128,19 @@ impl Creative {
         }
     }
 
+    /// Takes out markup that is served as it is, for who has it elsewhere.
+    pub(super) fn forget_markup(&mut self) {
+        match &mut self.kind {
+            Kind::Banner { adm, .. } => *adm = Box::default(),
+            Kind::Video { spot, .. } | Kind::Audio { spot } => {
+                if let Markup::Vast(vast) = &mut spot.markup {
+                    *vast = Box::default();
+                }
+            }
+            Kind::Native { .. } => {}
+        }
+    }
+
     pub(super) fn read(o: &Object) -> Option<Creative> {
         let types =
             [("banner", Type::Banner), ("video", Type::Video), ("audio", Type::Audio), ("native", Type::Native)];
@@ -153,28 +166,29 @@ impl Creative {
         });
         let cattax = cattax.unwrap_or(1);
         let attr = codes(o, "attr");
-        let landing_url = o.optional("landing_url", |v| url(v, MAX_URL_BYTES)).map(str::to_owned);
+        let landing_url = o.optional("landing_url", |v| url(v, MAX_URL_BYTES)).map(Into::into);
         let kind = match kind? {
             Type::Banner => {
                 let size = size(o);
                 let adm = o.required("adm", |v| bounded(v, MAX_MARKUP_BYTES));
                 let (w, h) = size?;
-                Kind::Banner { w, h, adm: adm?.to_owned() }
+                Kind::Banner { w, h, adm: adm?.into() }
             }
             Type::Video => {
                 let size = size(o);
                 let spot = Spot::read(o, Some(size.unwrap_or_default()));
                 let (w, h) = size?;
-                Kind::Video { w, h, spot: spot? }
+                Kind::Video { w, h, spot: spot?.into() }
             }
-            Type::Audio => Kind::Audio { spot: Spot::read(o, None)? },
+            Type::Audio => Kind::Audio { spot: Spot::read(o, None)?.into() },
             Type::Native => {
                 let link = o.required("link", |v| url(v, MAX_URL_BYTES));
-                Kind::Native { assets: assets(o), link: link?.to_owned() }
+                Kind::Native { assets: assets(o).into(), link: link?.into() }
             }
         };
         let secure = kind.secure(landing_url.as_deref());
-        Some(Creative { id: id?.to_owned(), kind, adomain, bundle, cat, cattax, attr, landing_url, secure })
+        let (adomain, cat, attr) = (adomain.into(), cat.into(), attr.into());
+        Some(Creative { id: id?.into(), kind, adomain, bundle, cat, cattax, attr, landing_url, secure })
     }
 }
 
@@ -223,7 +237,7 @@ impl Spot {
                 if protocols.is_empty() {
                     protocols.extend(vast::protocol(vast));
                 }
-                (Markup::Vast(vast.to_owned()), vast::mimes(vast))
+                (Markup::Vast(vast.into()), vast::mimes(vast))
             }
             (None, Some(tag)) => {
                 if protocols.is_empty() {

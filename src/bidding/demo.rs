@@ -12,7 +12,7 @@ pub fn demo() -> Vec<Campaign> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bidding::campaign::{BidPrice, Pacing};
+    use crate::bidding::campaign::{BidPrice, HoursOfWeek, Pacing, Schedule};
 
     #[test]
     fn the_demo_has_no_faults() {
@@ -25,9 +25,10 @@ mod tests {
         }
         assert!(campaigns.iter().flat_map(|c| &c.creatives).all(|c| c.secure && c.click_url().is_some()));
         assert!(campaigns.iter().any(|c| c.pacing == Pacing::Even && c.budget.daily.is_some()));
-        assert!(campaigns.iter().any(|c| c.cap_memory().is_some()));
+        assert!(campaigns.iter().any(|c| !c.frequency_caps.is_empty()));
         assert!(campaigns.iter().any(|c| matches!(c.bid, BidPrice::Cpc { .. })));
-        let open = campaigns.iter().filter(|c| c.targeting == Default::default() && c.starts_at.is_none());
+        let always = |schedule: &Schedule| schedule.starts_at.is_none() && schedule.hours == HoursOfWeek::ALL;
+        let open = campaigns.iter().filter(|c| c.targeting == Default::default() && always(&c.schedule));
         assert!(open.count() >= 4);
     }
 }

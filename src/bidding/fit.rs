@@ -15,19 +15,19 @@ use crate::openrtb::request::BidRequest;
 
 /// Checks a creative whose format the impression offers; says what does not fit.
 pub(super) fn fits(
-    creative: &Creative,
     compiled: &CompiledCreative,
     request: &BidRequest,
     imp: &Imp,
     formats: &mut Formats,
     subject: &mut Subject,
 ) -> Result<(), Reason> {
+    let creative = &compiled.creative;
     if imp.secure == Some(true) && !creative.secure {
         return Err(Reason::Insecure);
     }
     let battr = match &creative.kind {
         Kind::Banner { .. } => imp.banner.as_ref().map(|b| (b.battr, &formats.banner_battr)),
-        Kind::Video { w: _, h: _, spot } => match &imp.video {
+        Kind::Video { spot, .. } => match &imp.video {
             Some(video) if spot_fits(spot, video, &formats.video) => Some((video.battr, &formats.video.battr)),
             _ => return Err(Reason::Creative),
         },
@@ -45,10 +45,10 @@ pub(super) fn fits(
     if battr.is_some_and(|(battr, numbers)| blocked_attribute(creative, battr, numbers)) {
         return Err(Reason::BlockedAttribute);
     }
-    if subject.blocks_advertiser(request, &compiled.domains) {
+    if subject.blocks_advertiser(request, compiled.domains()) {
         return Err(Reason::BlockedAdvertiser);
     }
-    if subject.blocks_category(request, creative, &compiled.categories) {
+    if subject.blocks_category(request, creative, compiled.categories()) {
         return Err(Reason::BlockedCategory);
     }
     Ok(())

@@ -68,34 +68,44 @@ impl UserKey {
     }
 }
 
+/// A sorted set of keys, borrowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Keys<'a>(pub &'a [u64]);
+
+impl Keys<'_> {
+    pub fn is_empty(self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn contains(self, key: u64) -> bool {
+        self.0.binary_search(&key).is_ok()
+    }
+
+    pub fn any_of(self, keys: &[u64]) -> bool {
+        !self.is_empty() && keys.iter().any(|k| self.contains(*k))
+    }
+}
+
 /// A sorted set of keys.
 #[derive(Clone, Debug, Default)]
 pub struct KeySet(Box<[u64]>);
 
 impl KeySet {
-    pub fn of<'a>(texts: impl Iterator<Item = &'a str>) -> KeySet {
-        KeySet::of_keys(texts.map(key).collect())
-    }
-
     pub fn of_keys(mut keys: Vec<u64>) -> KeySet {
         keys.sort_unstable();
         KeySet(keys.into())
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = u64> + '_ {
-        self.0.iter().copied()
+    pub fn keys(&self) -> Keys<'_> {
+        Keys(&self.0)
     }
 
     pub fn contains(&self, key: u64) -> bool {
-        self.0.binary_search(&key).is_ok()
+        self.keys().contains(key)
     }
 
     pub fn any_of(&self, keys: &[u64]) -> bool {
-        !self.is_empty() && keys.iter().any(|k| self.contains(*k))
+        self.keys().any_of(keys)
     }
 }
 

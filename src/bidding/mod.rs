@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `campaign`, `creative`, `vast`, `check`, `fault`, `demo` | campaigns as they were typed and as they were checked |
-//! | `compiled`, `key`, `live`, `part`, `index`, `listed` | campaigns made ready: keys, templates, bitmaps, live prices |
+//! | `compiled`, `sets`, `key`, `live`, `part`, `index`, `listed` | campaigns made ready: keys, templates, bitmaps, live prices |
 //! | `supply` | who may sell a place |
 //! | `taxonomy` | categories of different taxonomies side by side |
 //! | `catalog`, `editor` | all of them at one time, and how edits make the next catalog |
@@ -43,6 +43,7 @@ mod scan;
 mod score;
 #[cfg(test)]
 mod score_tests;
+pub mod sets;
 mod strict;
 pub mod subject;
 pub mod supply;

@@ -9,6 +9,7 @@ use super::compiled::Compiled;
 use super::index::{self, Index};
 use super::listed::{self, Listed};
 use super::live::Live;
+use super::sets::List;
 use crate::clock::Zone;
 use crate::ids::{CampaignNo, Currency};
 use crate::money::{Nanos, Rate};
@@ -53,7 +54,7 @@ pub struct Entry {
 impl Entry {
     /// A campaign at its price of now. `rate` is its currency's.
     pub fn new(compiled: Arc<Compiled>, live: Arc<Live>, rate: Rate) -> Entry {
-        let (no, currency) = (compiled.no, compiled.campaign.currency);
+        let (no, currency) = (compiled.no, compiled.currency);
         let mut entry = Entry { compiled, live, no, zone: 0, currency, rate, cap_usd: 0 };
         entry.cap_usd = entry.cap_now();
         entry
@@ -70,7 +71,7 @@ impl Entry {
     }
 
     fn cap_now(&self) -> i64 {
-        cap_usd(&self.compiled.campaign.bid, self.live.price(), self.rate)
+        cap_usd(&self.compiled.bid, self.live.price(), self.rate)
     }
 }
 
@@ -87,19 +88,20 @@ impl Part {
         // One pass: each campaign comes out of memory once.
         for (i, entry) in entries.iter_mut().enumerate() {
             let compiled = &*entry.compiled;
-            index.add(&compiled.accepts);
-            regions.add(&compiled.regions.include);
-            cities.add(&compiled.cities.include);
-            inventory.add(&compiled.inventory.include);
-            deals.add(&compiled.deals);
-            entry.zone = *zone_numbers.entry(compiled.zone).or_insert_with(|| {
-                zones.push(compiled.campaign.zone.clone());
+            let sets = &compiled.sets;
+            index.add(|attribute| sets.accepts(attribute));
+            regions.add(sets.get(List::Regions));
+            cities.add(sets.get(List::Cities));
+            inventory.add(sets.get(List::Inventory));
+            deals.add(sets.get(List::Deals));
+            entry.zone = *zone_numbers.entry(compiled.schedule.zone_key).or_insert_with(|| {
+                zones.push(compiled.schedule.zone.clone());
                 (zones.len() - 1) as u16
             });
             caps_usd.push(entry.cap_usd);
             by_no.insert(entry.no, i as u32);
             bars_by_number |= compiled.category_areas.bars_by_number();
-            uses_categories |= !compiled.categories.include.is_empty() || !compiled.categories.exclude.is_empty();
+            uses_categories |= sets.has(List::Categories) || sets.has(List::NotCategories);
         }
         let (index, regions, cities, inventory, deals) =
             (index.finish(), regions.finish(), cities.finish(), inventory.finish(), deals.finish());

@@ -83,13 +83,10 @@ impl Ask<'_, '_> {
             | Reason::UnknownUser
             | Reason::FrequencyCap => true,
             Reason::Deal => !for_deal,
-            Reason::BlockedAdvertiser | Reason::BlockedCategory => {
-                let creatives = entry.compiled.campaign.creatives.iter().zip(&entry.compiled.creatives);
-                creatives.into_iter().all(|(creative, compiled)| {
-                    subject.blocks_advertiser(self.request, &compiled.domains)
-                        || subject.blocks_category(self.request, creative, &compiled.categories)
-                })
-            }
+            Reason::BlockedAdvertiser | Reason::BlockedCategory => entry.compiled.creatives.iter().all(|creative| {
+                subject.blocks_advertiser(self.request, creative.domains())
+                    || subject.blocks_category(self.request, &creative.creative, creative.categories())
+            }),
             _ => false,
         };
         if of_request {

@@ -60,7 +60,7 @@ pub(super) fn bid_bytes(creative: &Creative, tokens: usize, served: &Served) -> 
                     files.map(|file| file.url.len() + file.mime.len() + PART_BYTES).sum()
                 }
             };
-            spot_bytes + creative.landing_url.as_ref().map_or(0, String::len) + 4 * creative.id.len()
+            spot_bytes + creative.landing_url.as_ref().map_or(0, |url| url.len()) + 4 * creative.id.len()
         }
         _ => 0,
     };

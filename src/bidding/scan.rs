@@ -6,7 +6,6 @@
 use super::campaign::BidPrice;
 use super::catalog::{Layer, Place};
 use super::compiled::{CompiledCreative, NATIVE};
-use super::creative::Creative;
 use super::decide::{Ask, Scratch};
 use super::fit::fits;
 use super::index::ATTRIBUTES;
@@ -14,6 +13,7 @@ use super::offer::{Formats, Masks, Tally, Want};
 use super::part::Entry;
 use super::reason::Reason;
 use super::score::{BATCH, Waiting, usable};
+use super::sets::List;
 use super::work;
 use crate::clock::{Day, LocalHour};
 use crate::money::{Nanos, Quantity, Rate};
@@ -210,7 +210,7 @@ impl Ask<'_, '_> {
         scratch: &mut Scratch,
         best: &mut Best,
     ) {
-        if let BidPrice::Cpc { model, .. } = &entry.compiled.campaign.bid {
+        if let BidPrice::Cpc { model, .. } = &entry.compiled.bid {
             if let Err(reason) = self.wait(place, entry, model, imp, want, formats, scratch, best.stop) {
                 best.lose(reason, scratch);
                 self.note(place, entry, reason, want, scratch);
@@ -304,33 +304,31 @@ impl Ask<'_, '_> {
     /// Whether a campaign runs, and wants this request.
     fn targets(&self, entry: &Entry, hour: LocalHour, scratch: &mut Scratch) -> Result<(), Reason> {
         let compiled = &*entry.compiled;
-        let campaign = &*compiled.campaign;
         if !entry.live.active() {
             return Err(Reason::Paused);
         }
-        if campaign.starts_at.is_some_and(|t| self.now < t) || campaign.ends_at.is_some_and(|t| self.now > t) {
+        if !compiled.schedule.has_begun_and_not_ended(self.now) {
             return Err(Reason::Dates);
         }
-        if !campaign.targeting.hours.contains(hour.hour_of_week) {
+        if !compiled.schedule.hours.contains(hour.hour_of_week) {
             return Err(Reason::HourOfWeek);
         }
-        let subject = &mut scratch.subject;
-        if !compiled.regions.allow(subject.region.as_slice()) {
+        let (sets, subject) = (&compiled.sets, &mut scratch.subject);
+        if !sets.allow(List::Regions, List::NotRegions, subject.region.as_slice()) {
             return Err(Reason::Region);
         }
-        if !compiled.cities.allow(subject.city.as_slice()) {
+        if !sets.allow(List::Cities, List::NotCities, subject.city.as_slice()) {
             return Err(Reason::City);
         }
-        if !compiled.inventory.allow(&subject.inventory) {
+        if !sets.allow(List::Inventory, List::NotInventory, &subject.inventory) {
             return Err(Reason::Inventory);
         }
         if !compiled.wants_categories(&subject.categories, subject.category_areas) {
             return Err(Reason::Category);
         }
-        if !compiled.segments_any.is_empty() || !compiled.segments_none.is_empty() {
+        if sets.has(List::Segments) || sets.has(List::NotSegments) {
             let segments = subject.segments(self.request, self.snapshot.shared.vendor.as_ref());
-            let wanted = compiled.segments_any.is_empty() || compiled.segments_any.any_of(segments);
-            if !wanted || compiled.segments_none.any_of(segments) {
+            if !sets.allow(List::Segments, List::NotSegments, segments) {
                 return Err(Reason::Segment);
             }
         }
@@ -390,8 +388,7 @@ impl Ask<'_, '_> {
         let mut furthest = Reason::Creative;
         for i in 0..len {
             let at = (first + i) % len;
-            let terms =
-                || self.keeps_terms(&compiled.campaign.creatives[at], &compiled.creatives[at], imp, price, want);
+            let terms = || self.keeps_terms(&compiled.creatives[at], imp, price, want);
             match self.fits(entry, at, imp, formats, scratch).and_then(|()| terms()) {
                 Ok(()) => return Ok(at as u16),
                 Err(reason) => furthest = furthest.max(reason),
@@ -409,7 +406,7 @@ impl Ask<'_, '_> {
         formats: &mut Formats,
         scratch: &mut Scratch,
     ) -> Result<(), Reason> {
-        let (creative, facts) = (&entry.compiled.campaign.creatives[at], &entry.compiled.creatives[at]);
+        let facts = &entry.compiled.creatives[at];
         if !formats.values.contains(&facts.format) || facts.duration_s > formats.left_s {
             return Err(Reason::Creative);
         }
@@ -419,13 +416,12 @@ impl Ask<'_, '_> {
         if facts.format == NATIVE {
             scratch.work.spend(formats.markup(imp).map_or(0, |markup| markup.assets.len()));
         }
-        fits(creative, facts, self.request, imp, formats, &mut scratch.subject)
+        fits(facts, self.request, imp, formats, &mut scratch.subject)
     }
 
     /// The floor, and the advertisers that a deal names.
     pub(super) fn keeps_terms(
         &self,
-        creative: &Creative,
         facts: &CompiledCreative,
         imp: &Imp,
         price: Nanos,
@@ -434,16 +430,16 @@ impl Ask<'_, '_> {
         if price < self.floor(imp, want, facts) || price.0 <= 0 {
             return Err(Reason::Floor);
         }
-        let allowed = want.deal.as_ref().is_none_or(|deal| deal.is_for(imp, creative));
+        let allowed = want.deal.as_ref().is_none_or(|deal| deal.is_for(imp, &facts.creative));
         if allowed { Ok(()) } else { Err(Reason::Floor) }
     }
 
     fn check_caps(&self, entry: &Entry, scratch: &mut Scratch) -> Result<(), Reason> {
-        if entry.compiled.campaign.frequency_caps.is_empty() {
+        if entry.compiled.frequency_caps.is_empty() {
             return Ok(());
         }
         let (user, shared) = (self.user(scratch), &self.snapshot.shared);
-        for cap in &entry.compiled.campaign.frequency_caps {
+        for cap in entry.compiled.frequency_caps.iter() {
             // Without an id nothing can be counted; in a full store a user who is not found may have been evicted.
             let seen = match user {
                 0 => Seen::Unknown,
@@ -462,7 +458,7 @@ impl Ask<'_, '_> {
 
 /// Whether the campaign may bid for the deal, or for the open market.
 fn has_deal(entry: &Entry, want: &Want) -> Result<(), Reason> {
-    let deals = &entry.compiled.deals;
-    let fits = want.deal.as_ref().map_or(deals.is_empty(), |deal| deals.contains(deal.key));
+    let sets = &entry.compiled.sets;
+    let fits = want.deal.as_ref().map_or(!sets.has(List::Deals), |deal| sets.get(List::Deals).contains(deal.key));
     if fits { Ok(()) } else { Err(Reason::Deal) }
 }

@@ -227,7 +227,7 @@ impl Ask<'_, '_> {
         let value = own_price.convert_floor(entry.rate, Rate::USD).0;
         let mut price = own_price.convert_floor(entry.rate, self.rate);
         let at = usize::from(row.creative);
-        self.keeps_terms(&compiled.campaign.creatives[at], &compiled.creatives[at], imp, price, want)?;
+        self.keeps_terms(&compiled.creatives[at], imp, price, want)?;
         if value < stop {
             return Err(Reason::Outbid);
         }
@@ -257,7 +257,7 @@ fn predict(
     let mut count = 0;
     for waits in waiting.iter().filter(|waits| waits.model == model) {
         let entry = catalog.entry(waits.place);
-        let creative = &entry.compiled.campaign.creatives[usize::from(waits.creative)];
+        let creative = &entry.compiled.creatives[usize::from(waits.creative)].creative;
         if count == 0 {
             rows.resize(width, f64::NAN);
             row.fill_shared(rows);

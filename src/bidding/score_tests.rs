@@ -24,7 +24,7 @@ fn per_click(price: &str, creatives: Value) -> Arc<Compiled> {
         "id": "c-0", "advertiser": "acme", "currency": "USD", "budget": {"total": "1000000"},
         "bid": {"type": "cpc", "price": price}, "creatives": creatives,
     });
-    Arc::new(Compiled::new(CampaignNo(0), Arc::new(campaign::parse(&text.to_string()).unwrap())))
+    Arc::new(Compiled::new(CampaignNo(0), campaign::parse(&text.to_string()).unwrap()))
 }
 
 fn banner(id: &str, h: u32) -> Value {
@@ -117,8 +117,8 @@ fn columns_are_made_of_the_request_and_of_what_would_be_shown() {
         let mut maker = Row::new(&artifact.features, &seen, &lists);
         let mut row = vec![-1.0; artifact.features.len()];
         maker.fill_shared(&mut row);
-        for creative in &entry.compiled.campaign.creatives {
-            maker.fill_varying(&Shown { entry: &entry, creative }, &mut row);
+        for compiled in &entry.compiled.creatives {
+            maker.fill_varying(&Shown { entry: &entry, creative: &compiled.creative }, &mut row);
         }
         for ((source, _, user, nobody), value) in columns.iter().zip(&row) {
             let expected = if personal { user } else { nobody };

@@ -321,8 +321,8 @@ fn list(name: &str) -> Option<ListFromRequest> {
 
 fn candidate(name: &str) -> Option<FromCandidate> {
     Some(match name {
-        "campaign.id" => |c| Value::Text(&c.entry.compiled.campaign.id),
-        "campaign.advertiser" => |c| Value::Text(&c.entry.compiled.campaign.advertiser),
+        "campaign.id" => |c| Value::Text(&c.entry.compiled.id),
+        "campaign.advertiser" => |c| Value::Text(&c.entry.compiled.advertiser),
         "campaign.price" => |c| Value::Number(c.entry.live.price().0 as f64 / 1e9),
         "creative.id" => |c| Value::Text(&c.creative.id),
         "creative.type" => |c| {

@@ -111,7 +111,8 @@ pub fn build(creative: &Creative, choice: &Choice, impression_url: &str) -> Opti
 
 /// The size of a video that is built: that of its best file.
 pub fn size(creative: &Creative, choice: &Choice) -> Option<(u32, u32)> {
-    let Kind::Video { spot: Spot { markup: Markup::Media(media), .. }, .. } = &creative.kind else { return None };
+    let Kind::Video { spot, .. } = &creative.kind else { return None };
+    let Markup::Media(media) = &spot.markup else { return None };
     media.get(usize::from(*choice.files.first()?)).map(|file| (file.w, file.h))
 }
 
@@ -248,20 +249,20 @@ mod tests {
             h: 360,
             bitrate_kbps: Some(800),
         };
-        let spot = Spot {
+        let spot = Box::new(Spot {
             duration_s: 3_661,
             markup: Markup::Media(vec![media]),
             mimes: vec!["video/mp4".into()],
             protocols: protocols.into(),
-        };
+        });
         Creative {
             id: "v-1".into(),
             kind: Kind::Video { w: 640, h: 360, spot },
-            adomain: vec![],
+            adomain: Box::default(),
             bundle: None,
-            cat: vec![],
+            cat: Box::default(),
             cattax: 1,
-            attr: vec![],
+            attr: Box::default(),
             landing_url: Some("https://acme.example/?a=1&b=2".into()),
             secure: true,
         }

@@ -212,7 +212,7 @@ impl BookStore for SqliteBooks {
                 billed: r.get::<_, i64>(12)? as u64,
                 ..CampaignBook::new(&set)
             };
-            Ok((set.campaign, book))
+            Ok((set.campaign, Box::new(book)))
         })?;
         books.campaigns = campaigns.collect::<Result<_, _>>()?;
 
@@ -347,7 +347,7 @@ fn save_campaign(rows: &mut Rows, no: CampaignNo, book: &CampaignBook) -> rusqli
     rows.put("campaigns", &["no"], values)?;
     // Most saves change none of them.
     let stored = leases(rows.db(), no)?;
-    for ((epoch, slot), _) in stored.iter().filter(|(key, _)| !book.leases.contains_key(*key)) {
+    for ((epoch, slot), _) in stored.iter().filter(|(key, _)| !book.leases.contains_key(key)) {
         rows.remove("leases", "no = ?1 AND epoch = ?2 AND day = ?3", params![no.0, epoch.0, day_of(*slot)])?;
     }
     for ((epoch, slot), left) in book.leases.iter().filter(|(key, left)| stored.get(*key) != Some(*left)) {
@@ -393,7 +393,7 @@ fn save_daily_budgets(rows: &mut Rows, no: CampaignNo, book: &CampaignBook) -> r
 
 fn campaign(books: &mut Books, no: CampaignNo) -> Result<&mut CampaignBook, BookError> {
     let missing = || BookError::Damaged(format!("campaign {} has money but no row", no.0));
-    books.campaigns.get_mut(&no).ok_or_else(missing)
+    books.campaigns.get_mut(&no).map(|book| &mut **book).ok_or_else(missing)
 }
 
 #[cfg(test)]

@@ -95,9 +95,9 @@ impl Account {
     }
 }
 
-/// On its own cache lines: what bids only read must not go to and fro between the cores with what they write.
+/// On its own cache line: what bids only read must not go to and fro between the cores with what they write.
 #[derive(Debug)]
-#[repr(align(128))]
+#[repr(align(64))]
 struct Alone<T>(T);
 
 /// Leased money of one budget slot: what is available, and what is set aside per bucket.

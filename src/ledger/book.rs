@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::daily::DailyBudgets;
+use super::outstanding::Outstanding;
 use crate::clock::Day;
 use crate::event::{CampaignSet, Slot};
 use crate::ids::{Currency, Epoch};
@@ -30,7 +31,7 @@ pub struct CampaignBook {
     pub days: BTreeMap<Day, DayBook>,
     pub daily_budgets: DailyBudgets,
     /// Leased and neither returned nor spent, per start and slot. Never zero.
-    pub leases: BTreeMap<(Epoch, Slot), Nanos>,
+    pub leases: Outstanding,
 }
 
 /// What was booked to one campaign-local day.
@@ -58,7 +59,7 @@ impl CampaignBook {
             billed: 0,
             days: BTreeMap::new(),
             daily_budgets: DailyBudgets::default(),
-            leases: BTreeMap::new(),
+            leases: Outstanding::default(),
         }
     }
 
@@ -198,7 +199,7 @@ mod tests {
         (0, Event::LeaseReturned { campaign, epoch, slot, amount: Nanos(amount), why })
     }
 
-    fn book(events: &[(i64, Event)]) -> CampaignBook {
+    fn book(events: &[(i64, Event)]) -> Box<CampaignBook> {
         fold_all(events).campaigns[&CampaignNo(1)].clone()
     }
 

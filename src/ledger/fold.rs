@@ -20,7 +20,8 @@ pub struct Books {
     /// The newest start of the node.
     pub epoch: Epoch,
     pub starts: Starts,
-    pub campaigns: HashMap<CampaignNo, CampaignBook>,
+    /// Boxed: the table has room for up to twice as many.
+    pub campaigns: HashMap<CampaignNo, Box<CampaignBook>>,
     pub bits: Bits,
     pub traffic: Traffic,
     /// The versions of each model that are in force.
@@ -112,7 +113,7 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
             books.dirty.starts = true;
         }
         Event::CampaignSet(set) => {
-            let book = books.campaigns.entry(set.campaign).or_insert_with(|| CampaignBook::new(set));
+            let book = books.campaigns.entry(set.campaign).or_insert_with(|| Box::new(CampaignBook::new(set)));
             if book.set(set) {
                 books.dirty.budgets.insert(set.campaign);
             }
@@ -127,7 +128,7 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
         }
         Event::LeaseReturned { campaign, epoch, slot, amount, why: _ } => {
             let returned = |book: &mut CampaignBook| book.returned((*epoch, *slot), *amount);
-            if books.campaigns.get_mut(campaign).is_some_and(returned) {
+            if books.campaigns.get_mut(campaign).is_some_and(|book| returned(book)) {
                 books.dirty.budgets.insert(*campaign);
             }
             books.dirty.campaigns.insert(*campaign);

@@ -41,7 +41,8 @@ pub struct Hot {
     node: NodeId,
     epoch: Epoch,
     grids: Arc<Grids>,
-    campaigns: HashMap<CampaignNo, HotCampaign>,
+    /// Boxed: the table has room for up to twice as many.
+    campaigns: HashMap<CampaignNo, Box<HotCampaign>>,
     /// All keys of `campaigns`, and where the sweep goes on.
     order: Vec<CampaignNo>,
     cursor: usize,
@@ -60,10 +61,11 @@ pub struct Hot {
 #[derive(Debug)]
 struct HotCampaign {
     account: Arc<Account>,
-    slots: SmallVec<[HotSlot; 2]>,
+    slots: SmallVec<[HotSlot; 1]>,
     plan: Option<(Plan, LocalHour)>,
     demand: Demand,
-    flow: Flow,
+    /// Once there was a notice.
+    flow: Option<Box<Flow>>,
     looked_at: UnixMs,
     /// Granted in an event that is not durable yet.
     granting: Nanos,
@@ -144,15 +146,15 @@ impl Hot {
         self.campaigns.entry(campaign).or_insert_with(|| {
             self.order.push(campaign);
             self.wanted.ask(campaign);
-            HotCampaign {
+            Box::new(HotCampaign {
                 account: Arc::new(Account::new(campaign, self.wanted.clone())),
                 slots: SmallVec::new(),
                 plan: None,
                 demand: Demand::default(),
-                flow: Flow::default(),
+                flow: None,
                 looked_at: UnixMs(0),
                 granting: Nanos::ZERO,
-            }
+            })
         })
     }
 
@@ -244,7 +246,7 @@ impl Hot {
             return; // Its money is withheld with its start's leases; the fold took the bill out of them.
         }
         let Some(c) = self.campaigns.get_mut(&facts.campaign) else { return };
-        c.flow.note(notice, from, outcome, self.now);
+        c.flow.get_or_insert_default().note(notice, from, outcome, self.now);
         let Some(at) = c.slots.iter().position(|s| s.account.slot == facts.slot()) else { return };
         let slot = &mut c.slots[at];
         let (ring, until) = match from {
@@ -265,7 +267,7 @@ impl Hot {
             _ => return,
         };
         slot.account.release(&self.grids, ring, until, facts.reserved);
-        let book = self.books.campaigns.get(&facts.campaign);
+        let book = self.books.campaigns.get(&facts.campaign).map(|book| &**book);
         give_back(facts.campaign, self.epoch, book, &mut c.slots, at, back, out);
     }
 
@@ -282,7 +284,7 @@ impl Hot {
                     for at in 0..c.slots.len() {
                         let left = c.slots[at].account.expire(ring, cell);
                         if left != Nanos::ZERO {
-                            let book = self.books.campaigns.get(no);
+                            let book = self.books.campaigns.get(no).map(|book| &**book);
                             give_back(*no, self.epoch, book, &mut c.slots, at, left, &mut returned);
                         }
                     }
@@ -421,8 +423,9 @@ impl Hot {
     pub fn flow(&mut self, campaign: CampaignNo, today: Day) -> (Flow, bool) {
         let Some(c) = self.campaigns.get_mut(&campaign) else { return (Flow::default(), false) };
         let open = c.account.open(today);
-        c.flow.bounded_by(open.as_deref().and_then(|open| open.as_deref()));
-        (c.flow, open.is_some())
+        let Some(flow) = &mut c.flow else { return (Flow::default(), open.is_some()) };
+        flow.bounded_by(open.as_deref().and_then(|open| open.as_deref()));
+        (**flow, open.is_some())
     }
 
     /// No lease of this start can be told from the others any more, so none is taken: only another start can.
@@ -445,7 +448,7 @@ impl Hot {
             s.account.take(s.surplus(truth.leased(self.epoch, s.account.slot)));
         }
         if let Some(book) = self.books.campaigns.get_mut(&campaign) {
-            *book = truth.clone();
+            **book = truth.clone();
         }
     }
 

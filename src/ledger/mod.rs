@@ -13,6 +13,7 @@
 //! | `sequence` | ids for reservations and leases |
 //! | `wanted` | which campaigns need a lease |
 //! | `daily` | the daily budgets a campaign has had |
+//! | `outstanding` | what is left of a campaign's leases |
 //! | `lease` | how much a node takes from a budget before it may spend |
 //! | `reconcile` | books against hot state, and accounts against leases |
 //! | `sync` | the atomics of all these, exchanged for those of a model checker by `tests/loom` |
@@ -30,6 +31,7 @@ pub mod fold;
 pub mod hot;
 pub mod invariants;
 pub mod lease;
+pub mod outstanding;
 pub mod reconcile;
 pub mod reservation;
 pub mod sequence;

@@ -304,7 +304,7 @@ fn render(
         let token_until = facts.bid_at.plus(exchange.token_lifetime_ms);
         traffic.keys.sign_into(facts, token_until, &mut token);
         let creative = &bid.campaign.creatives[usize::from(bid.creative)];
-        let source = &bid.campaign.campaign.creatives[usize::from(bid.creative)];
+        let source = &creative.creative;
         own_fragment.clear();
         markup_token.clear();
         if !creative.fragment.token_slots.is_empty() || matches!(bid.served, Served::Spot(_)) {

@@ -45,10 +45,9 @@ pub fn answer(worker: &Worker, what: Track, token: &str) -> Answer {
 fn redirect(worker: &Worker, facts: &Facts) -> Option<Answer> {
     let catalog = worker.snapshot().catalog;
     let compiled = &catalog.find(facts.campaign)?.compiled;
-    let with_hash = || compiled.campaign.creatives.iter().zip(&compiled.creatives);
-    let is_there = with_hash().any(|(_, known)| known.hash == facts.creative);
-    let mut places =
-        with_hash().filter(|(_, known)| !is_there || known.hash == facts.creative).map(|(c, _)| c.click_url());
+    let is_there = compiled.creatives.iter().any(|known| known.hash == facts.creative);
+    let named = compiled.creatives.iter().filter(|known| !is_there || known.hash == facts.creative);
+    let mut places = named.map(|known| known.creative.click_url());
     let to = places.next()??;
     if places.any(|other| other != Some(to)) {
         return None;

@@ -128,7 +128,7 @@ impl Rounds {
             }
             for (entry, look) in chunk.iter().zip(looks.drain(..)) {
                 let (Some(look), Some(pacing)) = (look, self.paced.get_mut(&entry.compiled.no)) else { continue };
-                let order = pacing.look(&entry.compiled.campaign, &look, now, &self.curve, self.curve_version);
+                let order = pacing.look(&entry.compiled.schedule, &look, now, &self.curve, self.curve_version);
                 entry.live.pace.obey(&order);
                 summary.held += u64::from(look.held);
                 summary.worst_ppm = summary.worst_ppm.max(off_ppm(&order));
@@ -145,9 +145,9 @@ impl Rounds {
     }
 
     fn today(&mut self, entry: &Entry, now: UnixMs) -> crate::clock::Day {
-        let campaign = &entry.compiled.campaign;
-        let pacing = self.paced.entry(entry.compiled.no).or_insert_with(|| Pacing::new(campaign, now));
-        pacing.today(campaign, now)
+        let schedule = &entry.compiled.schedule;
+        let pacing = self.paced.entry(entry.compiled.no).or_insert_with(|| Pacing::new(schedule, now));
+        pacing.today(schedule, now)
     }
 }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use fastrand::Rng;
 use gavel::admin::campaigns::{Present, Registry};
-use gavel::bidding::campaign::parse as parse_campaign;
+use gavel::bidding::campaign::{cap_memory, parse as parse_campaign};
 use gavel::bidding::key::{UserKey, key};
 use gavel::bidding::part::Entry;
 use gavel::bidding::{BidDecision, Catalog, ExchangeTerms, Scratch, Shared, Snapshot, decide};
@@ -73,7 +73,7 @@ impl World {
         let (impressions, users) = (ImpressionStore::new(1 << 20), UserKey::new(&[7; 32]));
         let mut shown = Vec::new();
         for (campaign, Present { compiled, .. }) in campaigns.iter().zip(&present) {
-            let Some((keep, keep_ms)) = compiled.campaign.cap_memory() else { continue };
+            let Some((keep, keep_ms)) = cap_memory(&compiled.frequency_caps) else { continue };
             for _ in 0..rng.usize(..6) {
                 let (user, at) =
                     (draw::USERS[rng.usize(..2)], now.0 - rng.i64(0..100_000) * [1, 1_000][rng.usize(..2)]);
@@ -172,7 +172,7 @@ fn catalog(present: &[Present], config: &Config, built: usize) -> Catalog {
     let rate = |currency: Currency| config.rates.get(currency);
     let catalog = Catalog::build(1, &campaigns[..built], rate);
     campaigns[built..].iter().fold(catalog, |catalog, (compiled, live)| {
-        let rate = rate(compiled.campaign.currency).unwrap_or(Rate::USD);
+        let rate = rate(compiled.currency).unwrap_or(Rate::USD);
         catalog.with(Entry::new(compiled.clone(), live.clone(), rate))
     })
 }

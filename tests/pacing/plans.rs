@@ -20,17 +20,17 @@ fn budget(campaign: &Campaign, spent: i64, spent_today: i64) -> Budget {
 }
 
 fn when<'a>(campaign: &Campaign, now: UnixMs, curve: &'a Curve) -> When<'a> {
-    When { now, local: campaign.zone.local_hour(now), curve, curve_version: 0 }
+    When { now, local: campaign.schedule.zone.local_hour(now), curve, curve_version: 0 }
 }
 
 /// The plan's value each hour when spend follows it.
 fn hours(campaign: &Campaign, from: &str, curve: &Curve, count: i64) -> Vec<f64> {
     let (start, nothing) = (instant(from), budget(campaign, 0, 0));
-    let mut plan = Plan::new(campaign, &nothing, 0.0, when(campaign, start, curve)).unwrap();
+    let mut plan = Plan::new(&campaign.schedule, &nothing, 0.0, when(campaign, start, curve)).unwrap();
     let mut values = Vec::new();
     for second in 1..=count * 3_600 {
         let now = start.plus(second * 1_000);
-        plan.advance(campaign, &nothing, when(campaign, now, curve));
+        plan.advance(&campaign.schedule, &nothing, when(campaign, now, curve));
         if second % 3_600 == 0 {
             values.push((plan.planned / 1e7).round() / 100.0);
         }
@@ -75,7 +75,8 @@ fn a_day_is_the_lesser_of_the_daily_budget_and_its_share_of_the_total() {
     let amount = |daily: &str, spent: i64, spent_today: i64| {
         let c = parsed(json!({"total": "100.00", "daily": daily}), json!({"ends_at": "2026-11-26T23:59:59.999Z"}));
         let now = instant("2026-11-23T12:00:00Z");
-        let plan = Plan::new(&c, &budget(&c, spent, spent_today), 0.0, when(&c, now, &Curve::default())).unwrap();
+        let plan =
+            Plan::new(&c.schedule, &budget(&c, spent, spent_today), 0.0, when(&c, now, &Curve::default())).unwrap();
         (plan.amount / 1e6).round() / 1e3
     };
     // Half a day of three and a half are left.
@@ -90,7 +91,7 @@ fn a_day_is_the_lesser_of_the_daily_budget_and_its_share_of_the_total() {
 fn without_a_daily_budget_and_an_end_there_is_no_plan() {
     assert!(!has_plan(&parsed(json!({"total": "1.00"}), json!({"starts_at": "2026-11-23T12:00:00Z"}))));
     let c = parsed(json!({"total": "1.00", "daily": "0.50"}), json!({"starts_at": "2026-11-23T12:00:00Z"}));
-    let plan = |now| Plan::new(&c, &budget(&c, 0, 0), 0.0, when(&c, instant(now), &Curve::default()));
+    let plan = |now| Plan::new(&c.schedule, &budget(&c, 0, 0), 0.0, when(&c, instant(now), &Curve::default()));
     assert!(plan("2026-11-23T11:59:59Z").is_none() && plan("2026-11-23T12:00:00Z").is_some());
 }
 

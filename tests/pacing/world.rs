@@ -118,7 +118,7 @@ impl World {
             events: VecDeque::new(),
             next: 0,
             catalog: Arc::new(Catalog::default()),
-            pacing: Pacing::new(&present.compiled.campaign, start),
+            pacing: Pacing::new(&present.compiled.schedule, start),
             present,
             registry,
             shared,
@@ -167,7 +167,7 @@ impl World {
             screen: None,
             vendor: None,
         });
-        self.pacing = Pacing::new(&self.present.compiled.campaign, self.now);
+        self.pacing = Pacing::new(&self.present.compiled.schedule, self.now);
         self.apply(self.hot.started());
         events.into_iter().for_each(|event| self.apply(event));
         self.rebuild();
@@ -182,7 +182,7 @@ impl World {
     /// As `PUT /v1/campaigns/{id}` does it.
     pub fn put(&mut self, campaign: &Value) {
         let campaign = parse_campaign(&campaign.to_string()).unwrap_or_else(|faults| panic!("{}", faults[0]));
-        let day = campaign.zone.local_hour(self.now).day;
+        let day = campaign.schedule.zone.local_hour(self.now).day;
         self.apply(Event::CampaignSet(set_event(NO, &campaign, None, day)));
         self.present = self.registry.put(NO, campaign, true, &mut self.hot);
         let mut out = Vec::new();
@@ -273,12 +273,12 @@ impl World {
 
     /// As the pacer task does it.
     fn look(&mut self) {
-        let campaign = self.present.compiled.campaign.clone();
+        let compiled = self.present.compiled.clone();
         let live = self.present.live.clone();
         if !live.pace.is_paced() {
             return;
         }
-        let today = self.pacing.today(&campaign, self.now);
+        let today = self.pacing.today(&compiled.schedule, self.now);
         let (flow, leased) = self.hot.flow(NO, today);
         let (asked, held) = live.pace.take_signs();
         let look = Look {
@@ -293,7 +293,7 @@ impl World {
             asked,
             held,
         };
-        let mut order = self.pacing.look(&campaign, &look, self.now, &self.curve, 0);
+        let mut order = self.pacing.look(&compiled.schedule, &look, self.now, &self.curve, 0);
         (self.tamper)(&mut order);
         live.pace.obey(&order);
         self.last = Some(order);
@@ -318,9 +318,8 @@ impl World {
     }
 
     pub fn spent_in_period(&self) -> i64 {
-        let campaign = &self.present.compiled.campaign;
-        match campaign.budget.daily {
-            Some(_) => self.budget(campaign.zone.local_hour(self.now).day).spent_today.0,
+        match self.hot.books().campaigns[&NO].daily {
+            Some(_) => self.budget(self.present.compiled.schedule.zone.local_hour(self.now).day).spent_today.0,
             None => self.spent(),
         }
     }

@@ -1,7 +1,7 @@
 //! The operator: budgets raised and cut, daily caps, pauses, deletes and puts, in the order of `admin::edit`.
 
 use gavel::admin::campaigns::set_event;
-use gavel::bidding::campaign::{Campaign, Status};
+use gavel::bidding::campaign::{Campaign, cap_memory};
 use gavel::event::Event;
 use gavel::eventlog::{AppendError, EventLog, LogState};
 use gavel::ids::CampaignNo;
@@ -36,7 +36,7 @@ impl World {
         let day = self.terms[at].zone.local_hour(life.now()).day;
         let present = life.registry.present.get(self.terms[at].id);
         assert_eq!(present.is_none(), book.deleted);
-        let mut active = present.is_some_and(|p| p.compiled.campaign.status == Status::Active);
+        let mut active = present.is_some_and(|p| p.live.active());
         let (mut total, mut daily) = (book.total.0, book.daily.map(|n| n.0));
         if what == 0 && !book.deleted {
             self.note(Kind::Delete);
@@ -112,7 +112,7 @@ impl World {
     fn leased(&mut self, at: usize, new_content: bool) {
         let Some(life) = self.life.as_mut().filter(|_| new_content) else { return };
         if let Some(present) = life.registry.present.get(self.terms[at].id) {
-            if let Some(memory) = present.compiled.campaign.cap_memory() {
+            if let Some(memory) = cap_memory(&present.compiled.frequency_caps) {
                 life.caps.insert(present.compiled.no, memory);
             }
             self.journal.users.remembers(at as u32);

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use gavel::admin::campaigns::{CapMemory, Registry};
 use gavel::app::remember_impressions;
 use gavel::bidding::Shared;
+use gavel::bidding::campaign::cap_memory;
 use gavel::bidding::key::UserKey;
 use gavel::clock::UnixMs;
 use gavel::eventlog::{AppendError, EventLog, OpenError, Opened, Prepared, SegmentLog, Step};
@@ -70,7 +71,7 @@ impl World {
         events.insert(0, hot.started());
         let (impressions, caps) = (Arc::new(ImpressionStore::new(1)), Arc::new(CapMemory::default()));
         for present in registry.present.values() {
-            if let Some(memory) = present.compiled.campaign.cap_memory() {
+            if let Some(memory) = cap_memory(&present.compiled.frequency_caps) {
                 caps.insert(present.compiled.no, memory);
             }
         }

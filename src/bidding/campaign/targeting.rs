@@ -42,8 +42,6 @@ pub struct Targeting {
     pub os: OsSet,
     /// ISO 639-1, small letters.
     pub languages: TextSet,
-    /// In the campaign's time zone.
-    pub hours: HoursOfWeek,
     /// Site domains and app bundles, as [`inventory_key`] makes them.
     pub inventory: Lists,
     pub categories: Lists,
@@ -113,7 +111,8 @@ pub fn inventory_key(text: &str) -> Cow<'_, str> {
 }
 
 impl Targeting {
-    pub(super) fn read(o: &Object) -> Targeting {
+    /// With the hours of the week, which are a matter of when.
+    pub(super) fn read(o: &Object) -> (Targeting, HoursOfWeek) {
         o.only(KEYS);
         let hours = o.list("hours_of_week", HoursOfWeek::COUNT.into(), |v| integer(v, 0..=167));
         let devices = o.list("devices", DEVICES.len(), |v| choice(v, DEVICES));
@@ -123,7 +122,7 @@ impl Targeting {
             (set(&s, "any", plain), set(&s, "none", plain))
         });
         let (segments_any, segments_none) = segments.unwrap_or_default();
-        Targeting {
+        let targeting = Targeting {
             exchanges: set(o, "exchanges", |v| Ok(name(v, MAX_ID_BYTES)?.into())),
             countries: lists(o, "countries", country),
             regions: lists(o, "regions", region),
@@ -131,13 +130,13 @@ impl Targeting {
             devices: devices.into_iter().fold(DeviceSet::EMPTY, DeviceSet::with),
             os: oses.into_iter().fold(OsSet::default(), OsSet::with),
             languages: set(o, "languages", language),
-            hours: if hours.is_empty() { HoursOfWeek::ALL } else { HoursOfWeek::of(&hours) },
             inventory: lists(o, "inventory", inventory),
             categories: lists(o, "categories", category),
             segments_any,
             segments_none,
             deals: set(o, "deals", plain),
-        }
+        };
+        (targeting, if hours.is_empty() { HoursOfWeek::ALL } else { HoursOfWeek::of(&hours) })
     }
 }
 

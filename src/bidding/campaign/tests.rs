@@ -57,12 +57,12 @@ fn the_example_means_what_it_says() {
     assert_eq!(c.budget, Budget { total: Nanos(5_000_000_000_000), daily: Some(Nanos(500_000_000_000)) });
     assert_eq!(c.bid, BidPrice::Cpm { price: Nanos(2_500_000) });
     assert_eq!(c.frequency_caps, [FrequencyCap { impressions: 3, per_ms: 86_400_000 }]);
-    assert_eq!(c.cap_memory(), Some((3, 86_400_000)));
+    assert_eq!(cap_memory(&c.frequency_caps), Some((3, 86_400_000)));
     assert!(c.targeting.inventory.allows("example.com") && !c.targeting.inventory.allows("other.com"));
     assert!(c.targeting.languages.contains("en") && c.targeting.regions.is_empty());
-    assert!(c.targeting.hours.contains(9) && !c.targeting.hours.contains(11));
+    assert!(c.schedule.hours.contains(9) && !c.schedule.hours.contains(11));
     assert!(c.targeting.devices.contains(DeviceClass::Phone) && !c.targeting.os.contains(OsClass::Android));
-    let at = |text: &str| c.runs_at(UnixMs::parse(text).unwrap());
+    let at = |text: &str| c.schedule.has_begun_and_not_ended(UnixMs::parse(text).unwrap());
     assert!(at("2026-11-01T00:00:00Z") && at("2026-12-31T23:59:59Z"));
     assert!(!at("2026-10-31T23:59:59.999Z") && !at("2027-01-01T00:00:00Z"));
 
@@ -77,7 +77,7 @@ fn the_example_means_what_it_says() {
     assert_eq!((&spot.protocols[..], &audio.attr[..]), (&[2, 3][..], &[2][..]));
     let Kind::Native { assets, link } = &native.kind else { panic!() };
     assert!(matches!(&assets[0], Asset::Title { text } if text == "Hello"));
-    assert_eq!(native.click_url(), Some(link.as_str()));
+    assert_eq!(native.click_url(), Some(&**link));
 }
 
 #[test]
@@ -96,9 +96,12 @@ fn absent_keys_have_defaults() {
         "creatives":[{"id":"x","type":"banner","w":1,"h":1,"adm":"x","adomain":["a.example"]}]}"#,
     )
     .unwrap();
-    assert_eq!((c.name.as_str(), c.zone_name.as_str(), c.status, c.pacing), ("a", "UTC", Status::Active, Pacing::Asap));
+    assert_eq!(
+        (c.name.as_str(), c.schedule.zone_key, c.status, c.pacing),
+        ("a", key("UTC"), Status::Active, Pacing::Asap)
+    );
     assert_eq!(c.bid, BidPrice::Cpc { price: Nanos(250_000_000), model: "ctr".into() });
-    assert_eq!((c.cap_memory(), c.targeting), (None, Targeting::default()));
+    assert_eq!((cap_memory(&c.frequency_caps), c.targeting), (None, Targeting::default()));
     assert!(HoursOfWeek::default().contains(167));
 }
 

@@ -16,8 +16,7 @@ use self::control::{Control, Seen};
 use self::curve::Curve;
 use self::pace::{ONE, Order};
 use self::plan::{Budget, GIVE_UP, Plan, When};
-use super::campaign::Campaign;
-use super::key::key;
+use super::campaign::Schedule;
 use crate::clock::{Day, LocalHour, UnixMs};
 use crate::money::Nanos;
 
@@ -59,24 +58,23 @@ pub fn first_room(amount: Nanos, price: Nanos) -> Nanos {
 }
 
 impl Pacing {
-    pub fn new(campaign: &Campaign, now: UnixMs) -> Pacing {
-        let zone = key(&campaign.zone_name);
-        Pacing { control: Control::default(), plan: None, local: campaign.zone.local_hour(now), zone, at: now }
+    pub fn new(schedule: &Schedule, now: UnixMs) -> Pacing {
+        let (local, zone) = (schedule.zone.local_hour(now), schedule.zone_key);
+        Pacing { control: Control::default(), plan: None, local, zone, at: now }
     }
 
     /// The campaign-local day of the next look.
-    pub fn today(&mut self, campaign: &Campaign, now: UnixMs) -> Day {
-        let zone = key(&campaign.zone_name);
-        if now >= self.local.until || now < self.at || zone != self.zone {
-            self.local = campaign.zone.local_hour(now);
-            self.zone = zone;
+    pub fn today(&mut self, schedule: &Schedule, now: UnixMs) -> Day {
+        if now >= self.local.until || now < self.at || schedule.zone_key != self.zone {
+            self.local = schedule.zone.local_hour(now);
+            self.zone = schedule.zone_key;
         }
         self.local.day
     }
 
     /// One look, about a second after the last one.
-    pub fn look(&mut self, campaign: &Campaign, look: &Look, now: UnixMs, curve: &Curve, curve_version: u64) -> Order {
-        self.today(campaign, now);
+    pub fn look(&mut self, schedule: &Schedule, look: &Look, now: UnixMs, curve: &Curve, curve_version: u64) -> Order {
+        self.today(schedule, now);
         let when = When { now, local: self.local, curve, curve_version };
         let seconds = (now.since(self.at) as f64 / 1_000.0).clamp(0.001, 5.0);
         self.at = now;
@@ -97,7 +95,7 @@ impl Pacing {
             asked: look.asked,
             held: look.held,
         };
-        let is_planned = self.follow(campaign, &look.budget, &seen, when);
+        let is_planned = self.follow(schedule, &look.budget, &seen, when);
         let Some(plan) = self.plan.as_mut().filter(|_| is_planned) else {
             // Nothing before its first look within its dates.
             return order(&self.control, 0.0, &seen, 0.0);
@@ -115,21 +113,21 @@ impl Pacing {
     }
 
     /// Brings the plan up to now, or makes a new one where the last holds no more. False outside the campaign's dates.
-    fn follow(&mut self, campaign: &Campaign, budget: &Budget, seen: &Seen, when: When) -> bool {
+    fn follow(&mut self, schedule: &Schedule, budget: &Budget, seen: &Seen, when: When) -> bool {
         if self.plan.as_ref().is_some_and(|plan| plan.is_over(when)) {
             self.control.forget_open();
             self.plan = None;
         }
         let mut from = self.control.counted_or(seen);
         if let Some(plan) = &mut self.plan {
-            if plan.holds(campaign, budget, when) {
-                plan.advance(campaign, budget, when);
+            if plan.holds(schedule, budget, when) {
+                plan.advance(schedule, budget, when);
                 return true;
             }
             let before = self.control.counted_or(&Seen { spent: plan.spent(budget), ..*seen });
             from = plan.carried(from, before, when.now);
         }
-        let new = Plan::new(campaign, budget, from, when);
+        let new = Plan::new(schedule, budget, from, when);
         let is_planned = new.is_some();
         self.plan = new.or(self.plan.take());
         is_planned

@@ -21,8 +21,7 @@
 //! A changed traffic curve bends the plan from where it stands.
 
 use super::curve::{Ahead, Curve};
-use crate::bidding::campaign::{Campaign, HoursOfWeek};
-use crate::bidding::key::key as name_key;
+use crate::bidding::campaign::{Campaign, HoursOfWeek, Schedule};
 use crate::clock::{Day, LocalHour, UnixMs};
 use crate::money::Nanos;
 
@@ -63,7 +62,7 @@ impl Budget {
 
 /// Whether a campaign has a plan at all: without a daily budget and an end there is nothing to spread money over.
 pub fn has_plan(campaign: &Campaign) -> bool {
-    campaign.budget.daily.is_some() || campaign.ends_at.is_some()
+    campaign.budget.daily.is_some() || campaign.schedule.ends_at.is_some()
 }
 
 /// Which plan it is. Any difference needs a new one.
@@ -104,19 +103,19 @@ pub struct When<'a> {
 }
 
 impl Plan {
-    /// The plan for `campaign` from now on, from `counted` spent in the period. `None` outside its dates.
-    pub fn new(campaign: &Campaign, budget: &Budget, counted: f64, when: When) -> Option<Plan> {
+    /// The plan from now on, from `counted` spent in the period. `None` outside its dates.
+    pub fn new(schedule: &Schedule, budget: &Budget, counted: f64, when: When) -> Option<Plan> {
         let now = when.now;
-        if campaign.starts_at.is_some_and(|t| now < t) || campaign.ends_at.is_some_and(|t| now > t) {
+        if !schedule.has_begun_and_not_ended(now) {
             return None;
         }
-        let key = key(campaign, budget, when);
-        let end = end(campaign, budget, when)?;
-        let ahead = |to| Ahead::of(when.curve, &campaign.targeting.hours, when.local, now, to);
+        let key = key(schedule, budget, when);
+        let end = end(schedule, budget, when)?;
+        let ahead = |to| Ahead::of(when.curve, &schedule.hours, when.local, now, to);
         let mut amount = budget.most().0 as f64;
         let early_ms = DONE_EARLY_MS.min(end.since(now) / 12);
         let here = ahead(end);
-        if let (Some(_), Some(ends_at)) = (budget.daily, campaign.ends_at) {
+        if let (Some(_), Some(ends_at)) = (budget.daily, schedule.ends_at) {
             let left = (budget.total - budget.spent).max(Nanos::ZERO).0 as f64;
             let share = here.from(now) / ahead(ends_at).from(now).max(f64::MIN_POSITIVE);
             amount = amount.min(budget.spent_today.0 as f64 + left * share.min(1.0));
@@ -125,11 +124,11 @@ impl Plan {
         Some(Plan { key, end, early_ms, amount, planned: counted, at: now, ahead, curve: when.curve_version })
     }
 
-    /// Whether this is still the plan for the campaign.
-    pub fn holds(&self, campaign: &Campaign, budget: &Budget, when: When) -> bool {
+    /// Whether this is still the plan.
+    pub fn holds(&self, schedule: &Schedule, budget: &Budget, when: When) -> bool {
         let most = budget.most().0 as f64;
         // Less may be left than was planned with when bills came late for earlier days.
-        when.now < self.end && self.key == key(campaign, budget, when) && self.amount <= most
+        when.now < self.end && self.key == key(schedule, budget, when) && self.amount <= most
     }
 
     /// Whether its day is over. A total has no days: its period goes on whatever is edited.
@@ -138,16 +137,15 @@ impl Plan {
     }
 
     /// Brings `planned` up to now.
-    pub fn advance(&mut self, campaign: &Campaign, budget: &Budget, when: When) {
+    pub fn advance(&mut self, schedule: &Schedule, budget: &Budget, when: When) {
         let now = when.now.min(self.end);
         // Hours and curves change at hours; a step over one in between is split there.
         let until = self.ahead.until.min(now);
         self.step(until);
         if self.at >= self.ahead.until || self.curve != when.curve_version {
-            self.end = end(campaign, budget, when).unwrap_or(self.end);
+            self.end = end(schedule, budget, when).unwrap_or(self.end);
             let from = When { now: self.at, ..when };
-            self.ahead =
-                Ahead::of(from.curve, &campaign.targeting.hours, from.local, from.now, self.end.plus(-self.early_ms));
+            self.ahead = Ahead::of(from.curve, &schedule.hours, from.local, from.now, self.end.plus(-self.early_ms));
             self.curve = when.curve_version;
             self.step(now.min(self.ahead.until));
         }
@@ -190,22 +188,22 @@ impl Plan {
     }
 }
 
-fn key(campaign: &Campaign, budget: &Budget, when: When) -> Key {
+fn key(schedule: &Schedule, budget: &Budget, when: When) -> Key {
     let day = budget.daily.map(|_| when.local.day);
     Key {
         total: budget.total,
         daily: budget.daily,
         day,
-        starts_at: campaign.starts_at,
-        ends_at: campaign.ends_at,
-        hours: campaign.targeting.hours,
-        zone: name_key(&campaign.zone_name),
+        starts_at: schedule.starts_at,
+        ends_at: schedule.ends_at,
+        hours: schedule.hours,
+        zone: schedule.zone_key,
     }
 }
 
 /// The end of the period. A day of 23 or 25 hours is known as such once its clock change has come.
-fn end(campaign: &Campaign, budget: &Budget, when: When) -> Option<UnixMs> {
-    let last = campaign.ends_at.map(|t| t.plus(1));
+fn end(schedule: &Schedule, budget: &Budget, when: When) -> Option<UnixMs> {
+    let last = schedule.ends_at.map(|t| t.plus(1));
     if budget.daily.is_none() {
         return last;
     }

@@ -15,7 +15,7 @@ fn slow(client: &mut Client, transaction: &str) -> Answer {
     let whole = request("POST", "/v1/fraud/checks", &[("Idempotency-Key", transaction)], body.as_bytes());
     let (head, last) = whole.split_at(whole.len() - 1);
     client.send(head);
-    std::thread::sleep(Duration::from_millis(20));
+    std::thread::sleep(Duration::from_millis(100));
     client.send(last);
     client.answer()
 }

@@ -316,7 +316,7 @@ mod tests {
         let log = open(&disk).start(clock, Box::new(Nobody), Box::new(|why| panic!("{why}"))).unwrap();
         for (after_ms, event) in events {
             now.store(*after_ms, Ordering::Relaxed);
-            log.append_durable(0, &[event.clone()]).wait().unwrap();
+            log.append_durable(0, std::slice::from_ref(event)).wait().unwrap();
             (0..3).for_each(|_| log.append_durable(0, &[filler()]).wait().unwrap());
         }
         let then = began.plus(now.load(Ordering::Relaxed) + later_ms);

@@ -10,7 +10,9 @@ use std::time::{Duration, Instant};
 
 use gavel::bookstore::{BookStore, SqliteBooks};
 use gavel::clock::{Day, SystemClock, UnixMs};
-use gavel::event::{CampaignSet, Event, Facts, Notice, NoticeKind, Offset, PriceClaim, Promise, Slot, Stamped};
+use gavel::event::{
+    CampaignSet, Event, Facts, Notice, NoticeKind, Offset, PriceClaim, Process, Promise, Slot, Stamped,
+};
 use gavel::eventlog::{AppendError, DirStorage, EventLog, Follower, LogConfig, SegmentLog};
 use gavel::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId, ReservationId};
 use gavel::ledger::bucket::{Grids, Lifetimes};
@@ -81,7 +83,7 @@ fn write(dir: &Path, events: u64) {
         }
         written < events
     };
-    append(Event::EpochStarted { node: NodeId(1), epoch: Epoch(1), promise: PROMISE });
+    append(Event::EpochStarted { node: NodeId(1), epoch: Epoch(1), promise: PROMISE, process: Process::ALONE });
     for no in 0..CAMPAIGNS {
         let (campaign, total) = (CampaignNo(no), Nanos(i64::MAX / 4));
         let (id, currency) = (format!("campaign-{no}"), Currency::USD);

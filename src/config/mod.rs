@@ -127,6 +127,8 @@ pub struct Log {
     pub max_bytes: u64,
     /// Events waiting to be written, in bytes per worker; more than that and bids stop. Default 4 MiB.
     pub lane_bytes: usize,
+    /// Other nodes append to it at the same time. One in files is one process's alone.
+    pub shared: bool,
 }
 
 /// `[frequency]`
@@ -217,6 +219,7 @@ impl RawConfig {
             segment_bytes: s.number("segment_bytes", 1 << 20..=1 << 30).unwrap_or(64 << 20) as u64,
             max_bytes: s.number("max_bytes", 0..=i64::MAX).unwrap_or(0) as u64,
             lane_bytes: s.number("lane_bytes", 64 << 10..=1 << 30).unwrap_or(4 << 20) as usize,
+            shared: false,
         };
         s.end();
         let mut s = root.table("frequency");

@@ -6,9 +6,11 @@
 mod facts;
 pub mod fraud;
 mod models;
+mod recorded;
 
 pub use facts::Facts;
 pub use models::{ModelVersion, ModelsSet};
+pub use recorded::Recorded;
 
 use self::fraud::FraudEvent;
 use crate::clock::{Day, UnixMs};
@@ -59,6 +61,8 @@ pub enum Event {
     Fraud(FraudEvent),
     /// Versions of a model are in force from here on.
     ModelsSet(ModelsSet),
+    /// A bid request that is kept for replays.
+    Request(Recorded),
     /// Nothing happened: that a start still runs shows in the time of its last event.
     StillRunning,
     /// A start of a fleet's node still runs. It was sent at `sent_at` by that node's own clock.
@@ -202,6 +206,7 @@ impl Event {
             Event::Fraud(fraud) => fraud.kind(),
             Event::ModelsSet(_) => MODELS,
             Event::StillRunning | Event::NodeRunning { .. } => RUNNING,
+            Event::Request(_) => 13,
         };
         out.put(&[kind, newest(kind)]);
         match self {
@@ -278,6 +283,7 @@ impl Event {
             Event::ReservationsForgotten { before } => out.put_u32(*before),
             Event::Fraud(fraud) => fraud.encode(out),
             Event::ModelsSet(set) => set.encode(out),
+            Event::Request(recorded) => recorded.encode(out),
             Event::StillRunning => put_running(out, Epoch(0), UnixMs(0)),
             Event::NodeRunning { epoch, sent_at } => put_running(out, *epoch, *sent_at),
         }
@@ -371,6 +377,7 @@ impl Event {
                 (Epoch(0), _) => return None,
                 (epoch, sent_at) => Event::NodeRunning { epoch, sent_at },
             },
+            13 => Event::Request(Recorded::decode(&mut t)?),
             _ => return None,
         };
         t.end()?;

@@ -17,7 +17,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use world::World;
 
-const SEEDS: u64 = 150;
+const SEEDS: u64 = 100;
 
 /// What has to happen in some world, or the simulation shows nothing.
 const MUST_HAPPEN: [&str; 18] = [

@@ -222,9 +222,9 @@ impl World {
             self.start(at);
         }
         // Whoever was taken out stays away.
-        self.run_for(2 * ALL_OVER_MS);
-        self.notices.clear();
         self.run_for(ALL_OVER_MS);
+        self.notices.clear();
+        self.run_for(ALL_OVER_MS / 2);
         for _ in 0..200 {
             self.pass(0);
             self.now += 10;

@@ -134,7 +134,7 @@ const FACTS: &[Field] = &[
     field("test", Form::Flag(4)),
 ];
 
-pub static TABLES: [Table; 23] = [
+pub static TABLES: [Table; 24] = [
     table(
         "start",
         1,
@@ -190,6 +190,19 @@ pub static TABLES: [Table; 23] = [
     ),
     table("reservations_forgotten", 11, &[&[field("before", Form::U32)]], None),
     table("still_running", 12, &[&[added(3, "epoch", Form::U32OrNone), added(3, "sent_at", Form::TimeOrNone)]], None),
+    table(
+        "request",
+        13,
+        &[&[
+            field("flags", Form::Flags(0)),
+            field("exchange", Form::U32),
+            field("decided_at", Form::Time),
+            field("body", Form::Text),
+            field("bids", Form::Rest),
+            field("personal", Form::Flag(1)),
+        ]],
+        None,
+    ),
     table(
         "models_set",
         20,

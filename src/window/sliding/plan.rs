@@ -99,6 +99,7 @@ pub struct Measure {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sum {
     pub selects: Outcome,
+    /// Where the column begins in a chunk with narrow numbers, as in [`KeyPlan::begins`].
     pub column: Option<usize>,
     /// Position among the measures.
     pub measure: usize,
@@ -184,7 +185,8 @@ impl KeyPlan {
         self.row_cells = 1;
         let mut cells = vec![0; self.measures.len()];
         for (number, measure) in self.measures.iter().enumerate().filter(|(_, measure)| measure.summed) {
-            let (selects, column, cell) = (measure.selects, measure.column, self.row_cells);
+            let column = measure.column.map(|column| self.begins[column][0]);
+            let (selects, cell) = (measure.selects, self.row_cells);
             cells[number] = cell;
             self.sums.push(Sum { selects, column, measure: number, cell });
             self.row_cells += 1 + usize::from(column.is_some());

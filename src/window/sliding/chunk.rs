@@ -294,14 +294,17 @@ impl Chunk {
         accs: &mut [Acc],
         wanted: impl Fn(&Measure) -> bool,
     ) {
+        for (number, acc) in accs.iter_mut().enumerate().filter(|(number, _)| wanted(&plan.measures[*number])) {
+            self.add_measure(plan, of.clone(), number, currency, acc);
+        }
+    }
+
+    /// Adds some of its events to what a measure has, at once where all of them are added up already.
+    pub fn add_measure(&self, plan: &KeyPlan, of: Range<usize>, measure: usize, currency: u8, acc: &mut Acc) {
         let is_it = |whole: &&Whole| of.len() == self.len() && (whole.currency == currency || !plan.has_money);
-        let whole = self.whole.as_deref().filter(is_it);
-        for (number, (acc, measure)) in accs.iter_mut().zip(&plan.measures).enumerate() {
-            match whole {
-                _ if !wanted(measure) => {}
-                Some(whole) => acc.merge(&whole.accs[number]),
-                None => self.add_one(plan, of.clone(), measure, currency, acc),
-            }
+        match self.whole.as_deref().filter(is_it) {
+            Some(whole) => acc.merge(&whole.accs[measure]),
+            None => self.add_one(plan, of, &plan.measures[measure], currency, acc),
         }
     }
 
@@ -373,7 +376,14 @@ impl Chunk {
     }
 
     /// Calls `each` with time and value of every event that counts in a measure of a column, newest first.
-    fn each(&self, plan: &KeyPlan, of: Range<usize>, measure: &Measure, currency: u8, mut each: impl FnMut(i64, i64)) {
+    pub fn each(
+        &self,
+        plan: &KeyPlan,
+        of: Range<usize>,
+        measure: &Measure,
+        currency: u8,
+        mut each: impl FnMut(i64, i64),
+    ) {
         let Some(column) = measure.column else { return };
         let money = plan.columns[column].1 == Field::Money;
         let place = Chunk::place(plan, self.room(), self.wide, column);

@@ -12,6 +12,7 @@
 mod acc;
 mod checkpoint;
 mod chunk;
+mod extreme;
 mod moving;
 mod plan;
 mod series;

@@ -125,6 +125,8 @@ pub(super) struct Asked {
     /// Positions among the ends: it covers the segments from one to before the other.
     pub from: usize,
     pub to: usize,
+    /// Position among the windows of the least or the largest value, where it is one.
+    pub extreme: Option<usize>,
     pub length_ms: i64,
     pub delay_ms: i64,
 }
@@ -148,6 +150,8 @@ pub struct KeyPlan {
     /// Distances from the event at which windows end or begin, ascending.
     pub(super) ends_ms: Vec<i64>,
     pub(super) asked: Vec<Asked>,
+    /// How many of them are of the least or the largest value.
+    pub(super) extremes: usize,
 }
 
 impl KeyPlan {
@@ -258,6 +262,7 @@ impl Plan {
                 of_cells: [0; 2],
                 from: 0,
                 to: 0,
+                extreme: None,
                 length_ms,
                 delay_ms,
             });
@@ -274,6 +279,8 @@ impl Plan {
             key.lay_out();
             // What begins at the same end and measures the same goes on from one another's sums.
             key.asked.sort_by_key(|asked| (asked.measure, asked.from, asked.to));
+            let extremes = key.asked.iter_mut().filter(|a| matches!(a.aggregate, Aggregate::Min | Aggregate::Max));
+            key.extremes = extremes.enumerate().map(|(number, asked)| asked.extreme = Some(number)).count();
         }
         plan.fingerprint = fingerprint(keys, fields, specs);
         Ok(plan)

@@ -109,6 +109,7 @@ pub const EXP_MONTH: usize = at("payment_method.card.exp_month");
 pub const EXP_YEAR: usize = at("payment_method.card.exp_year");
 pub const EMAIL: usize = at("customer.email");
 pub const EMAIL_DOMAIN: usize = at("customer.email_domain");
+pub const PHONE: usize = at("customer.phone");
 pub const CREATED_AT: usize = at("customer.created_at");
 pub const AGE_SECONDS: usize = at("customer.age_seconds");
 pub const IP: usize = at("device.ip");

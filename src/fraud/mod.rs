@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `fields` | the fields of a check by number, and what each holds |
 //! | `request`, `pan`, `currency` | a body into values, or every fault of it; card numbers are found and refused |
+//! | `canonical` | e-mail addresses, phone numbers and IP addresses in one way of writing |
 //! | `velocity` | the declared windows over the engine of `window::sliding` |
 //! | `rules` | the rules' language: parsed, typed and proven at load, evaluated over the values without allocation |
 //! | `lists` | allow, block and other lists; entries that expire |
@@ -18,6 +19,7 @@
 //! | `demo` | the windows and rules that are served when nothing is configured |
 
 pub mod answer;
+pub mod canonical;
 pub mod checkpoint;
 pub mod currency;
 pub mod decide;

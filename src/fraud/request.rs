@@ -7,6 +7,7 @@ use std::fmt::{self, Write as _};
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
 use super::Fault;
+use super::canonical;
 use super::currency;
 use super::fields::{self, BODY, FIELDS, Kind, Node};
 use super::pan::{holds_card_number, is_card_number_value};
@@ -156,21 +157,34 @@ impl Request {
         self.slots[field] = Slot::Text { from, to: self.text.len() as u32 };
     }
 
+    /// Writes what can be written in several ways in one.
+    fn write_in_one_way(&mut self, field: usize, way: fn(&str) -> Cow<'_, str>) {
+        let Slot::Text { from, to } = self.slots[field] else { return };
+        let (was, now) = (&self.text[from as usize..to as usize], way(&self.text[from as usize..to as usize]));
+        if now.len() == was.len() && matches!(now, Cow::Borrowed(_)) {
+            return;
+        }
+        let now = now.into_owned();
+        if now.is_empty() { self.slots[field] = Slot::Empty } else { self.put_text(field, &now) }
+    }
+
     fn derive(&mut self) {
+        self.write_in_one_way(fields::EMAIL, canonical::email);
+        self.write_in_one_way(fields::PHONE, canonical::phone);
         if let Slot::Text { from, to } = self.slots[fields::EMAIL]
             && let Some(at) = self.text[from as usize..to as usize].rfind('@')
         {
-            let begin = self.text.len();
-            self.text.extend_from_within(from as usize + at + 1..to as usize);
-            self.text[begin..].make_ascii_lowercase();
-            self.slots[fields::EMAIL_DOMAIN] = Slot::Text { from: begin as u32, to: self.text.len() as u32 };
+            self.slots[fields::EMAIL_DOMAIN] = Slot::Text { from: from + at as u32 + 1, to };
         }
         let at = self.at();
         if let Some(created) = self.int(fields::CREATED_AT) {
             self.slots[fields::AGE_SECONDS] = Slot::Int(at.since(UnixMs(created)).div_euclid(1_000));
         }
-        match self.text(fields::IP).parse() {
-            Ok(ip) => {
+        match canonical::ip(self.text(fields::IP)) {
+            Some(ip) => {
+                if self.text(fields::IP).contains(':') {
+                    self.put_text(fields::IP, &ip.to_string());
+                }
                 let from = self.text.len() as u32;
                 // Writing into memory does not fail.
                 let _infallible = match ip {
@@ -185,8 +199,8 @@ impl Request {
                 };
                 self.slots[fields::IP_PREFIX] = Slot::Text { from, to: self.text.len() as u32 };
             }
-            Err(_) if self.get(fields::IP) != Value::Null => self.fault("/device/ip", "is not an IP address"),
-            Err(_) => {}
+            None if self.get(fields::IP) != Value::Null => self.fault("/device/ip", "is not an IP address"),
+            None => {}
         }
         for (first, key) in [(fields::BILLING, fields::BILLING_KEY), (fields::SHIPPING, fields::SHIPPING_KEY)] {
             self.derive_address(first, key);
@@ -510,6 +524,23 @@ mod tests {
         assert_eq!(int("order.items"), Some(2));
         // A Monday.
         assert_eq!((int("clock.hour"), int("clock.day_of_week"), int("clock.minute")), (Some(23), Some(0), Some(30)));
+    }
+
+    #[test]
+    fn addresses_are_written_in_one_way() {
+        let texts = |email: &str, phone: &str, ip: &str| {
+            let (request, result) = parse(&format!(
+                r#"{{{LEAST},"customer":{{"email":"{email}","phone":"{phone}"}},"device":{{"ip":"{ip}"}}}}"#
+            ));
+            assert_eq!(result, Ok(()), "{:?}", request.faults);
+            [fields::EMAIL, fields::EMAIL_DOMAIN, fields::PHONE, fields::IP, fields::IP_PREFIX]
+                .map(|field| request.text(field).to_owned())
+        };
+        let one = texts("bob@example.com", "+15550100", "203.0.113.7");
+        assert_eq!(one, ["bob@example.com", "example.com", "+15550100", "203.0.113.7", "203.0.113.0/24"]);
+        assert_eq!(texts(" Bob@Example.COM. ", "+1 (555) 01-00", "::ffff:203.0.113.7"), one);
+        let six = texts("x", "5", "2001:DB8:0::1");
+        assert_eq!(six, ["x", "", "5", "2001:db8::1", "2001:db8:0::/48"]);
     }
 
     #[test]

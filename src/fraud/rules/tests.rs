@@ -58,6 +58,8 @@ fn conditions_say_what_they_mean() {
         ("amount.currency in [\"USD\", \"EUR\"] && card_count_1h in [1, 11]", true),
         ("customer.email in lists.block", true),
         ("customer.email.endsWith(\".example\") && stage.contains('\"now\"') && !stage.startsWith(\"x\")", true),
+        ("customer.email == \"A@Mail.Evil.Example\" && customer.email.startsWith(\"A@\")", true),
+        ("customer.email in [\" A@Mail.Evil.Example \"]", true),
         ("risk_score >= 75", true),
         ("device.ip == null && amount.value != null && model.score == null", true),
         ("(card_count_1h > 10) == false", false),

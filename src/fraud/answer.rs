@@ -9,7 +9,8 @@ use super::decide::{Decided, Scored};
 use super::policy::Policy;
 use super::request::Request;
 use super::rules::View;
-use super::velocity::Velocity;
+use super::velocity::{Velocity, Window};
+use crate::scoring::hash::hash64;
 use crate::window::sliding::Value as Shown;
 
 const ID: &str = "chk_";
@@ -170,8 +171,22 @@ pub fn with_features<'n>(whole: &[u8], features: impl Iterator<Item = (&'n str, 
     out
 }
 
-/// Tells the names of one configuration's windows from another's.
+/// Another where the same definitions give other values: since 2 addresses are keys in their canonical form.
+const FORM: u64 = 2;
+
+/// Tells one configuration's windows from another's, by all that they are made of.
 pub fn fingerprint(velocity: &Velocity) -> u64 {
-    let names: Vec<&str> = velocity.declared().iter().map(|window| window.name.as_str()).collect();
-    crate::scoring::hash::hash64(0, names.join(" ").as_bytes())
+    let mut text = String::new();
+    for window in velocity.declared() {
+        let Window { name, key, aggregate, value, length_ms, delay_ms, selects } = window;
+        let (key, value) = (key.join(" "), value.as_deref().unwrap_or_default());
+        let selects = selects.byte();
+        text.push_str(&format!("{name}|{key}|{aggregate:?}|{value}|{length_ms}|{delay_ms}|{selects}\n"));
+    }
+    hash64(FORM, text.as_bytes())
+}
+
+/// What stood for windows before: their names alone. Such a fingerprint says nothing about what they were.
+pub fn is_of_names_alone(fingerprint: u64, names: &[String]) -> bool {
+    fingerprint == hash64(0, names.join(" ").as_bytes())
 }

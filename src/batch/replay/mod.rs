@@ -32,6 +32,8 @@ pub struct Found {
     pub lost: u64,
     /// Values that differ while another check or report of the same key was under way: which came first is not in the log.
     pub of_one_moment: u64,
+    /// Checks that were made with other windows than the config's, or by a version that logged their names alone.
+    pub of_other_windows: u64,
 }
 
 /// Calls `each` with every event of fraud checks and models, in order; `progress` with events read and events in all.
@@ -94,6 +96,7 @@ pub fn same_versions(
     })?;
     recount.end(&mut told);
     (found.values, found.lost, found.of_one_moment) = (recount.values, recount.lost, recount.of_one_moment);
+    found.of_other_windows = recount.of_other_windows;
     Ok(found)
 }
 

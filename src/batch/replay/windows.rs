@@ -45,6 +45,7 @@ pub struct Recount {
     pub values: u64,
     pub lost: u64,
     pub of_one_moment: u64,
+    pub of_other_windows: u64,
 }
 
 impl Recount {
@@ -64,6 +65,7 @@ impl Recount {
             values: 0,
             lost: 0,
             of_one_moment: 0,
+            of_other_windows: 0,
         }
     }
 
@@ -75,9 +77,9 @@ impl Recount {
     /// Counts a check and compares.
     pub fn check(&mut self, checked: &Checked, offset: u64, at: UnixMs, tell: &mut dyn FnMut(String)) {
         let Some(facts) = self.count(checked, offset, at) else { return };
-        if checked.windows == self.fingerprint
-            && let Some(velocity) = &self.velocity
-        {
+        if checked.windows != self.fingerprint {
+            self.of_other_windows += 1;
+        } else if let Some(velocity) = &self.velocity {
             let declared = velocity.declared().iter();
             for ((window, now), was) in declared.zip(&self.scratch.shown).zip(&checked.shown) {
                 let was = unpack(*was);

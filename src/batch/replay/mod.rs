@@ -4,9 +4,11 @@
 //! |---|---|
 //! | `versions` | what was in force when: rules, lists, models, the names of windows |
 //! | `windows` | what the windows of today's config would have shown, counted in log order |
+//! | `overlap` | which differences come of what was under way at the same moment |
 //! | `backtest` | what other rules or another model would have decided |
 
 pub mod backtest;
+mod overlap;
 mod versions;
 mod windows;
 
@@ -30,7 +32,8 @@ pub struct Found {
     /// Window values that were counted again and compared, and those that the bounds of memory had taken then or take now.
     pub values: u64,
     pub lost: u64,
-    /// Values that differ while another check or report of the same key was under way: which came first is not in the log.
+    /// Values that differ by what other checks or reports of the same key explain that were under way: which came first is not
+    /// in the log.
     pub of_one_moment: u64,
     /// Checks that were made with other windows than the config's, or by a version that logged their names alone.
     pub of_other_windows: u64,

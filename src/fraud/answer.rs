@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::Decision;
 use super::decide::{Decided, Scored};
-use super::policy::Policy;
-use super::request::Request;
-use super::rules::View;
+use super::policy::{Origin, Policy};
+use super::request::{Request, Value};
+use super::rules::{Name, View};
 use super::velocity::{Velocity, Window};
 use crate::scoring::hash::hash64;
 use crate::window::sliding::Value as Shown;
@@ -64,19 +64,19 @@ pub fn write(
         model_score: decided.model_score(),
         risk_score: decided.risk_score,
         lists: &policy.bound,
-        now: view.0.at(),
+        now: decided.now,
     };
     for (i, at) in decided.matched.iter().enumerate() {
         let rule = &rules[*at as usize];
         out.extend_from_slice(if i > 0 { b"," } else { b"" });
         put!(out, r#"{{"code":"rule","message":"#);
         put(out, &rule.message);
-        match &rule.about {
-            Some((name, text, threshold)) => {
+        match rule.why(&view) {
+            Some((text, value, threshold)) => {
                 put!(out, r#","feature":"{text}","value":"#);
-                number(out, view.number(*name));
+                number(out, value);
                 out.extend_from_slice(br#","threshold":"#);
-                number(out, *threshold);
+                number(out, threshold);
             }
             None => out.extend_from_slice(br#","feature":null,"value":null,"threshold":null"#),
         }
@@ -89,14 +89,24 @@ pub fn write(
         }
     }
     let mut first = decided.matched.is_empty();
-    for (scored, (column, value, added)) in decided.model.iter().flat_map(|m| m.raised_by.iter().map(move |r| (m, r))) {
+    for (scored, (column, origin, added)) in decided.model.iter().flat_map(|m| m.raised_by.iter().map(move |r| (m, r)))
+    {
         let Some(column) = scored.artifact.features.columns().get(*column as usize) else { continue };
         out.extend_from_slice(if first { b"" } else { b"," });
         first = false;
-        put!(out, r#"{{"code":"model","message":"","feature":"#);
+        let source = column.source_name.strip_prefix("window:").unwrap_or(&column.source_name);
+        put!(out, r#"{{"code":"model","message":"{source} raised the score of the model","feature":"#);
         put(out, &column.name);
         out.extend_from_slice(br#","value":"#);
-        number(out, *value);
+        match origin {
+            None => out.extend_from_slice(b"null"),
+            Some(Origin::Window(window)) => number(out, view.number(Name::Window(*window))),
+            Some(Origin::Field(field)) => match view.request.get(*field) {
+                Value::Null => out.extend_from_slice(b"null"),
+                Value::Int(value) => put(out, &value),
+                Value::Text(text) => put(out, &text),
+            },
+        }
         out.extend_from_slice(br#","threshold":null,"rule_id":null,"contribution":"#);
         put(out, added);
         out.push(b'}');

@@ -199,6 +199,24 @@ impl Expr {
     }
 }
 
+impl Expr {
+    /// The first comparison of a name with a number that made the condition come out as `wanted`; NaN stands for several numbers.
+    pub fn why(&self, wanted: bool, view: &View) -> Option<(Name, f64)> {
+        let held = |expr: &Expr| expr.value(view) == Some(wanted);
+        match self {
+            Expr::All(parts) | Expr::Any(parts) => {
+                parts.iter().filter(|part| held(part)).find_map(|part| part.why(wanted, view))
+            }
+            Expr::Not(part) => part.why(!wanted, view),
+            Expr::Numbers(_, Number::Of(name), other) | Expr::Numbers(_, other, Number::Of(name)) if held(self) => {
+                Some((*name, other.value(view)))
+            }
+            Expr::InNumbers(Number::Of(name), _) if held(self) => Some((*name, f64::NAN)),
+            _ => None,
+        }
+    }
+}
+
 /// What `decides` alone decides; otherwise the other, if all are known.
 fn decided(parts: &[Expr], view: &View, decides: bool) -> Option<bool> {
     let mut known = true;

@@ -112,8 +112,8 @@ pub struct Rule {
     /// The risk score is at least this where the rule matches.
     pub score: Option<i64>,
     pub message: String,
-    /// The number that tells most about why it matched: a name, what it is called, and what it was compared with.
-    pub about: Option<(Name, String, f64)>,
+    /// The names that it compares with numbers, and what they are called.
+    pub compared: Vec<(Name, String)>,
     /// Whether it asks for the risk score, and so comes after those that make it.
     pub asks_score: bool,
     /// Checks that it matched since it came in force.
@@ -204,10 +204,12 @@ impl Rules {
             if asks_score && raw.score.is_some() {
                 fault("score", "is of no use to a rule that asks for risk_score: it would ask for itself".to_owned());
             }
-            let about = about(&when, names);
+            let mut compared = Vec::new();
+            note_compared(&when, names, &mut compared);
             let Some(action) = action else { continue };
             let (id, score, message) = (raw.id, raw.score, raw.message);
-            rules.push(Rule { id, when, action, shadow, score, message, about, asks_score, hits: AtomicU64::new(0) });
+            let hits = AtomicU64::new(0);
+            rules.push(Rule { id, when, action, shadow, score, message, compared, asks_score, hits });
         }
         // Rules are logged and shown as they were typed, conditions and comments too.
         if faults.is_empty() && text.lines().any(holds_card_number) {
@@ -224,6 +226,14 @@ impl Rule {
             self.hits.fetch_add(1, Ordering::Relaxed);
         }
         matches
+    }
+
+    /// The first comparison of a number by which it matched: what the number is called, itself, and what it was compared with,
+    /// which is NaN for several.
+    pub fn why(&self, view: &View) -> Option<(&str, f64, f64)> {
+        let (name, threshold) = self.when.why(true, view)?;
+        let (_, text) = self.compared.iter().find(|(other, _)| *other == name)?;
+        Some((text, view.number(name), threshold))
     }
 }
 
@@ -259,13 +269,18 @@ fn asks(expr: &Expr, name: Name) -> bool {
     }
 }
 
-/// The first comparison of a name with a number.
-fn about(expr: &Expr, names: &Names) -> Option<(Name, String, f64)> {
+fn note_compared(expr: &Expr, names: &Names, found: &mut Vec<(Name, String)>) {
     match expr {
-        Expr::Numbers(_, Number::Of(name), Number::Literal(value))
-        | Expr::Numbers(_, Number::Literal(value), Number::Of(name)) => {
-            Some((*name, names.text(*name).to_owned(), *value))
-        }
-        other => parts(other).iter().find_map(|part| about(part, names)),
+        Expr::Numbers(_, a, b) => [a, b].into_iter().for_each(|side| note_name(side, names, found)),
+        Expr::InNumbers(number, _) => note_name(number, names, found),
+        other => parts(other).iter().for_each(|part| note_compared(part, names, found)),
+    }
+}
+
+fn note_name(number: &Number, names: &Names, found: &mut Vec<(Name, String)>) {
+    if let Number::Of(name) = number
+        && found.iter().all(|(other, _)| other != name)
+    {
+        found.push((*name, names.text(*name).to_owned()));
     }
 }

@@ -78,6 +78,37 @@ fn conditions_say_what_they_mean() {
 }
 
 #[test]
+fn why_a_rule_matched_is_the_comparison_that_held() {
+    let rules = |when: &str| parse(&rule(when)).unwrap_or_else(|faults| panic!("{when}: {faults:?}"));
+    let velocity = velocity();
+    let mut shown = vec![Value::Null; velocity.declared().len()];
+    for (name, value) in [("card_count_1h", 1), ("ip_cards_1h", 7)] {
+        shown[velocity.find(name).unwrap()] = Value::Int(value);
+    }
+    let request = Request::default();
+    let view = View { request: &request, windows: &shown, model_score: 0.5, risk_score: 80, lists: &[], now: NOW };
+    for (when, expected) in [
+        ("card_count_1h > 10 || ip_cards_1h > 5", Some(("ip_cards_1h", 7.0, 5.0))),
+        ("card_count_1h > 0 || ip_cards_1h > 5", Some(("card_count_1h", 1.0, 0.0))),
+        ("!(card_count_1h > 10 || 5 > ip_cards_1h)", Some(("card_count_1h", 1.0, 10.0))),
+        ("!(card_count_1h > 0 && ip_cards_1h < 5)", Some(("ip_cards_1h", 7.0, 5.0))),
+        ("ip_cards_1h > 3 * card_count_1h", Some(("ip_cards_1h", 7.0, 3.0))),
+        ("device.ip == null && risk_score >= 75", Some(("risk_score", 80.0, 75.0))),
+        ("device.ip == null", None),
+    ] {
+        let rules = rules(when);
+        assert!(rules.rules[0].matches(&view), "{when}");
+        assert_eq!(rules.rules[0].why(&view), expected, "{when}");
+    }
+    let of_several = rules("card_count_1h in [1, 2]");
+    assert!(
+        of_several.rules[0]
+            .why(&view)
+            .is_some_and(|(name, value, threshold)| { (name, value) == ("card_count_1h", 1.0) && threshold.is_nan() })
+    );
+}
+
+#[test]
 fn conditions_without_a_meaning_are_refused() {
     for (when, expected) in [
         ("", "column 1: something is missing at the end"),

@@ -120,6 +120,8 @@ pub const SHIPPING: usize = at("shipping_address.name");
 pub const BILLING_KEY: usize = at("billing_address.key");
 pub const SHIPPING_KEY: usize = at("shipping_address.key");
 pub const CLOCK: usize = at("clock.hour");
+/// How many fields of the clock there are.
+pub const CLOCKS: usize = COUNT - CLOCK;
 
 /// The number of a field that is named here.
 const fn at(path: &str) -> usize {

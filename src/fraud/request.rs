@@ -18,11 +18,13 @@ use crate::clock::UnixMs;
 use crate::ids::Currency;
 
 /// Longest text of a field, in bytes.
-const MAX_TEXT: usize = 4_096;
+pub const MAX_TEXT: usize = 4_096;
 /// Longest identifier.
 pub const MAX_ID: usize = 256;
 /// Largest amount in minor units: sums of a million of them still fit.
-const MAX_AMOUNT: i64 = 1_000_000_000_000;
+pub const MAX_AMOUNT: i64 = 1_000_000_000_000;
+pub const EXP_MONTHS: std::ops::RangeInclusive<i64> = 1..=12;
+pub const EXP_YEARS: std::ops::RangeInclusive<i64> = 2000..=2100;
 /// Faults listed of one body: a person reads them.
 const MAX_FAULTS: usize = 100;
 
@@ -142,10 +144,10 @@ impl Request {
         if self.currency == 0 && self.get(fields::CURRENCY) != Value::Null {
             self.fault("/amount/currency", "is not a currency of ISO 4217");
         }
-        if self.int(fields::EXP_MONTH).is_some_and(|month| !(1..=12).contains(&month)) {
+        if self.int(fields::EXP_MONTH).is_some_and(|month| !EXP_MONTHS.contains(&month)) {
             self.fault("/payment_method/card/exp_month", "must be from 1 to 12");
         }
-        if self.int(fields::EXP_YEAR).is_some_and(|year| !(2000..=2100).contains(&year)) {
+        if self.int(fields::EXP_YEAR).is_some_and(|year| !EXP_YEARS.contains(&year)) {
             self.fault("/payment_method/card/exp_year", "must be a year of four digits");
         }
         if self.get(fields::OCCURRED_AT) == Value::Null {

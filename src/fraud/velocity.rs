@@ -146,7 +146,7 @@ impl Velocity {
             key: vec![FIELDS[fields::MERCHANT].0.to_owned()],
             // Of these any number is taken to be possible.
             aggregate: Aggregate::Avg,
-            value: Some(FIELDS[fields::AMOUNT].0.to_owned()),
+            value: Some(FIELDS[fields::AGE_SECONDS].0.to_owned()),
             length_ms: 1,
             delay_ms: 0,
             selects: Outcome::TOTAL,

@@ -16,7 +16,7 @@ use crate::eventlog::{ReadError, ReadOnlyLog};
 use crate::fraud::decide::{Scratch, Snapshot, again};
 use crate::fraud::engine::unpack;
 use crate::fraud::policy::{Lists, first_lists};
-use crate::fraud::{Decision, Policy, Request, Velocity, answer};
+use crate::fraud::{Decision, Fault, Policy, Request, Velocity, answer};
 use crate::modelstore::folder;
 use crate::scoring::{Artifact, ModelSet, RowsFrom, Sources};
 use crate::window::sliding::Value;
@@ -151,10 +151,20 @@ pub fn run(
 
 /// Rules over these lists, or all that is wrong with them.
 fn policy(toml: &str, velocity: &Velocity, lists: &Lists) -> Result<Policy, String> {
-    Policy::new(toml, velocity, first_lists(lists.clone(), toml)).map_err(|faults| {
-        let lines: Vec<String> = faults.iter().map(|f| format!("{} {}", f.pointer, f.message)).collect();
-        lines.join("; ")
-    })
+    Policy::new(toml, velocity, first_lists(lists.clone(), toml)).map_err(|faults| joined(&faults))
+}
+
+fn policy_of_log(toml: &str, velocity: &Velocity, lists: &Lists) -> Result<Policy, String> {
+    match Policy::again(toml, velocity, first_lists(lists.clone(), toml)) {
+        Ok(policy) if policy.rules.left_out.is_empty() => Ok(policy),
+        Ok(policy) => Err(joined(&policy.rules.left_out)),
+        Err(faults) => Err(joined(&faults)),
+    }
+}
+
+fn joined(faults: &[Fault]) -> String {
+    let lines: Vec<String> = faults.iter().map(|f| format!("{} {}", f.pointer, f.message)).collect();
+    lines.join("; ")
 }
 
 /// How the windows of a configuration of the log compare with today's.
@@ -234,7 +244,9 @@ impl Decider<'_> {
             Some(toml) => Ok(toml.as_str()),
             None => self.versions.rules(version),
         };
-        let made = toml.and_then(|toml| policy(toml, self.velocity, &lists.lists).map(Rc::new));
+        // What the log has was taken once, whatever is refused today.
+        let read = if self.rules.is_some() { policy } else { policy_of_log };
+        let made = toml.and_then(|toml| read(toml, self.velocity, &lists.lists).map(Rc::new));
         let made = made.map_err(|faults| format!("ruleset {version}: {faults}"));
         if self.ready.len() >= MAX_READY {
             self.ready.clear();

@@ -86,6 +86,16 @@ pub enum Part {
     Contains,
 }
 
+impl Part {
+    pub fn is_in(self, text: &str, of: &str) -> bool {
+        match self {
+            Part::Begins => text.starts_with(of),
+            Part::Ends => text.ends_with(of),
+            Part::Contains => text.contains(of),
+        }
+    }
+}
+
 /// Something that is true, false or neither.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
@@ -180,11 +190,7 @@ impl Expr {
             Expr::Missing(name) => Some(view.is_missing(*name)),
             Expr::HasPart(part, text, of) => {
                 let text = text.value(view)?;
-                Some(match part {
-                    Part::Begins => text.starts_with(&**of),
-                    Part::Ends => text.ends_with(&**of),
-                    Part::Contains => text.contains(&**of),
-                })
+                Some(part.is_in(text, of))
             }
             Expr::InTexts(text, texts) => {
                 let text = text.value(view)?;

@@ -2,6 +2,7 @@
 
 mod expr;
 mod lex;
+mod names;
 mod never;
 mod parse;
 #[cfg(test)]
@@ -12,74 +13,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Deserialize;
 
 pub use expr::{Expr, Name, Number, View};
+pub use names::Names;
 
-use super::fields::{self, FIELDS};
 use super::pan::holds_card_number;
-use super::velocity::{Velocity, is_number};
 use super::{Decision, Fault};
-use crate::window::sliding::Aggregate;
 
 /// More rules than this are a mistake.
 pub const MAX_RULES: usize = 1_000;
 const MAX_MESSAGE: usize = 500;
-
-/// What rules may name.
-pub struct Names<'n> {
-    pub velocity: &'n Velocity,
-    pub lists: &'n [String],
-}
-
-impl Names<'_> {
-    /// What a name stands for, and whether that is a text.
-    fn find(&self, name: &str) -> Option<(Name, bool)> {
-        match name {
-            "model.score" => return Some((Name::ModelScore, false)),
-            "risk_score" => return Some((Name::RiskScore, false)),
-            _ => {}
-        }
-        if let Some(window) = self.velocity.find(name) {
-            return Some((Name::Window(window), false));
-        }
-        let field = fields::find(name)?;
-        Some((Name::Field(field), !is_number(FIELDS[field].1)))
-    }
-
-    /// The least and the most that a number can be, and whether it is always a whole one.
-    fn bounds(&self, name: Name) -> (f64, f64, bool) {
-        const ANY: (f64, f64) = (f64::NEG_INFINITY, f64::INFINITY);
-        match name {
-            Name::ModelScore => (ANY.0, ANY.1, false),
-            Name::RiskScore => (0.0, 99.0, true),
-            Name::Field(field) => match FIELDS[field].0 {
-                "payment_method.card.exp_month" => (1.0, 12.0, true),
-                "payment_method.card.exp_year" => (2000.0, 2100.0, true),
-                "clock.hour" => (0.0, 23.0, true),
-                "clock.day_of_week" => (0.0, 6.0, true),
-                "clock.hour_of_week" => (0.0, 167.0, true),
-                "clock.minute" => (0.0, 59.0, true),
-                "amount.value" | "order.items" => (0.0, ANY.1, true),
-                _ => (ANY.0, ANY.1, true),
-            },
-            Name::Window(window) => match self.velocity.declared()[window].aggregate {
-                Aggregate::Count | Aggregate::Distinct => (0.0, ANY.1, true),
-                Aggregate::Share => (0.0, 1.0, false),
-                Aggregate::TimeSince => (0.0, ANY.1, false),
-                Aggregate::Avg => (ANY.0, ANY.1, false),
-                Aggregate::Sum | Aggregate::Min | Aggregate::Max | Aggregate::Last => (ANY.0, ANY.1, true),
-            },
-        }
-    }
-
-    /// How a name is written.
-    pub fn text(&self, name: Name) -> &str {
-        match name {
-            Name::ModelScore => "model.score",
-            Name::RiskScore => "risk_score",
-            Name::Field(field) => FIELDS[field].0,
-            Name::Window(window) => &self.velocity.declared()[window].name,
-        }
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -197,7 +138,7 @@ impl Rules {
                     continue;
                 }
             };
-            if never::never_holds(&when, names) {
+            if never::never_holds(&when, names, &lists) {
                 fault("when", "can never hold".to_owned());
             }
             let asks_score = asks(&when, Name::RiskScore);

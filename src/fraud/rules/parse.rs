@@ -195,7 +195,7 @@ impl Parser<'_> {
             let (at, list) = (*at, list.to_owned());
             self.at += 1;
             let Typed::Text(text) = left else { return Err((at, format!("lists hold texts, not {}", left.is()))) };
-            if !self.names.lists.contains(&list) {
+            if self.names.kind_of(&list).is_none() {
                 return Err((at, format!("there is no list {list}")));
             }
             let place = self.lists.iter().position(|other| *other == list).unwrap_or_else(|| {

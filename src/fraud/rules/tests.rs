@@ -7,6 +7,7 @@ use crate::clock::UnixMs;
 use crate::fraud::demo;
 use crate::fraud::lists::{Content, Entry, Kind, List};
 use crate::fraud::request::Request;
+use crate::fraud::velocity::Velocity;
 use crate::window::sliding::{Limits, Value};
 
 const NOW: UnixMs = UnixMs(1_795_000_000_000);
@@ -18,7 +19,12 @@ fn velocity() -> Velocity {
 
 fn parse(text: &str) -> Result<Rules, Vec<Fault>> {
     let velocity = velocity();
-    Rules::parse(text, &Names { velocity: &velocity, lists: &["block".to_owned()] })
+    Rules::parse(text, &Names { velocity: &velocity, lists: &lists() })
+}
+
+fn lists() -> [(String, Kind); 4] {
+    [("block", Kind::Domain), ("nets", Kind::Cidr), ("bins", Kind::Bin), ("ids", Kind::Exact)]
+        .map(|(name, kind)| (name.to_owned(), kind))
 }
 
 fn rule(when: &str) -> String {
@@ -69,7 +75,7 @@ fn conditions_say_what_they_mean() {
         ("customer_avg_30d > 0 || card_count_1h == 11", true),
         ("!(customer_avg_30d > 0 && card_count_1h == 12)", true),
         ("model.score < 2", false),
-        ("device.ip in lists.block", false),
+        ("device.ip in lists.ids", false),
         ("amount.value / 0 > 1", false),
     ] {
         assert_eq!(matches(when, &windows), expected, "{when}");
@@ -153,13 +159,42 @@ fn conditions_that_can_never_hold_are_refused() {
         "amount.currency == \"EUR\" && amount.currency == \"USD\"",
         "amount.currency == \"EUR\" && amount.currency != \"EUR\"",
         "amount.currency in [\"EUR\"] && !(amount.currency in [\"EUR\", \"USD\"])",
-        "device.ip == null && device.ip in lists.block",
+        "device.ip == null && device.ip in lists.nets",
         "amount.value == null && amount.value > 1",
         "(card_count_1h > 5 || card_count_1h == 3) && card_count_1h < 3",
         "!(amount.value > 5 || true)",
         "clock.hour in [24, 25]",
         "amount.value < amount.value",
         "5 < card_count_1h && 5 > card_count_1h",
+        "amount.value == 5 && amount.value != 5",
+        "amount.value in [5, 6] && !(amount.value in [6, 5])",
+        "card_count_1h in [1, 5] && card_count_1h == 3",
+        "card_count_1h in [1, 5] && card_count_1h > 1 && card_count_1h < 5",
+        "card_count_1h >= 5 && card_count_1h <= 6 && card_count_1h != 5 && card_count_1h != 6",
+        "card_count_1h == 1.5",
+        "customer.email in lists.block && !(customer.email in lists.block)",
+        "1 + 1 > 3",
+        "1 / 0 > 3 || !(1 / 0 > 3)",
+        "amount.value > 2 * 3 && amount.value < 12 / 2",
+        "7 in [8]",
+        "\"a\" == \"b\"",
+        "\"a\" in [\"b\"]",
+        "customer.id != customer.id",
+        "amount.value == null",
+        "clock.hour == null",
+        "amount.value > 1000000000000",
+        "amount.currency == \"eur\"",
+        "amount.currency == \"EUR\" && amount.currency.endsWith(\"X\")",
+        "payment_method.card.bin == \"42\"",
+        "payment_method.card.bin.startsWith(\"x\")",
+        "customer.email_domain == \"Example.com\"",
+        "device.ip == \"nowhere\"",
+        "card_amount_24h < 0",
+        "customer_avg_7d > 1000000000000",
+        "model.score > 1",
+        "device.ip_prefix in lists.nets",
+        "customer.id in lists.bins",
+        "device.ip in lists.block",
     ] {
         let faults = parse(&rule(when)).err().unwrap_or_else(|| panic!("{when} is taken"));
         assert!(faults[0].message.ends_with("can never hold"), "{when}: {faults:?}");
@@ -172,7 +207,18 @@ fn conditions_that_can_never_hold_are_refused() {
         "card_count_1h > 5 || card_count_1h < 5",
         "amount.currency == \"EUR\" || amount.currency == \"USD\"",
         "model.score > 0.5",
-        "device.ip == null || device.ip in lists.block",
+        "device.ip == null || device.ip in lists.nets",
+        "amount.value == 5 && amount.value != 6",
+        "card_count_1h in [1, 5] && card_count_1h > 3",
+        "card_count_1h >= 5 && card_count_1h <= 6 && card_count_1h != 5",
+        "customer.email in lists.block && !(customer.email in lists.ids)",
+        "!(device.ip_prefix in lists.nets)",
+        "1 + 1 > 1",
+        "amount.currency == \"EUR\" && amount.currency.startsWith(\"E\")",
+        "customer.email == \"A@B.test\"",
+        "payment_method.card.bin == \"424242\" || payment_method.card.bin in lists.bins",
+        "card_amount_24h <= 0",
+        "customer.age_seconds < 0",
     ] {
         assert!(parse(&rule(when)).is_ok(), "{when}");
     }

@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::Fault;
 use super::canonical;
 use super::pan::holds_card_number;
 use super::traffic::ranges::written;
+use super::{Fault, MAX_FAULTS};
 use crate::clock::UnixMs;
 
 /// Entries of one list: a hash of each stays in memory.
@@ -79,6 +79,10 @@ impl List {
         for (number, entry) in entries.iter().enumerate() {
             if let Err((key, message)) = self.add_one(entry) {
                 faults.push(Fault::new(format!("/entries/{number}/{key}"), message));
+            }
+            // No more are told.
+            if faults.len() > MAX_FAULTS {
+                break;
             }
         }
         if self.entries.len() > MAX_ENTRIES {

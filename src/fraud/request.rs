@@ -9,11 +9,11 @@ use std::fmt::{self, Write as _};
 
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 
-use super::Fault;
 use super::canonical;
 use super::currency;
 use super::fields::{self, BODY, FIELDS, Kind, Node};
 use super::pan::{holds_card_number, is_card_number_value};
+use super::{Fault, MAX_FAULTS};
 use crate::clock::UnixMs;
 use crate::ids::Currency;
 
@@ -25,8 +25,6 @@ pub const MAX_ID: usize = 256;
 pub const MAX_AMOUNT: i64 = 1_000_000_000_000;
 pub const EXP_MONTHS: std::ops::RangeInclusive<i64> = 1..=12;
 pub const EXP_YEARS: std::ops::RangeInclusive<i64> = 2000..=2100;
-/// Faults listed of one body: a person reads them.
-const MAX_FAULTS: usize = 100;
 
 /// A value of a field.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -51,8 +49,8 @@ pub struct Request {
     pub currency: u8,
     /// What is wrong, as far as anything is.
     pub faults: Vec<Fault>,
-    /// Pointers of fields that hold card numbers.
-    pub card_numbers: Vec<String>,
+    /// Fields that hold card numbers.
+    pub card_numbers: Vec<Fault>,
 }
 
 impl Default for Request {
@@ -265,7 +263,7 @@ impl Walk<'_> {
 
     fn card_number(&mut self) {
         if self.request.card_numbers.len() < MAX_FAULTS {
-            self.request.card_numbers.push(self.pointer.clone());
+            self.request.card_numbers.push(Fault::new(self.pointer.as_str(), "holds a card number"));
         }
     }
 

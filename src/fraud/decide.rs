@@ -222,7 +222,7 @@ fn number(value: f64) -> scoring::Value<'static> {
     if value.is_nan() { scoring::Value::Missing } else { scoring::Value::Number(value) }
 }
 
-/// How often each rule matched since it came in force.
+/// How often each rule matched since its ruleset was put.
 pub fn hits(policy: &Policy) -> impl Iterator<Item = (&Rule, u64)> {
     policy.rules.rules.iter().map(|rule| (rule, rule.hits.load(Ordering::Relaxed)))
 }

@@ -57,7 +57,7 @@ pub struct Rule {
     pub compared: Vec<(Name, String)>,
     /// Whether it asks for the risk score, and so comes after those that make it.
     pub asks_score: bool,
-    /// Checks that it matched since it came in force.
+    /// Checks that it matched since its ruleset was put.
     pub hits: AtomicU64,
 }
 

@@ -291,7 +291,7 @@ enum Below {
 }
 
 /// Members of an item that say what it is. One in ten numbers of articles (GTIN) looks like a card number.
-const ITEM_IDENTIFIERS: [&str; 5] = ["id", "sku", "gtin", "ean", "upc"];
+pub const ITEM_IDENTIFIERS: [&str; 5] = ["id", "sku", "gtin", "ean", "upc"];
 
 /// A value that is read, and what is known of its place.
 struct At<'w, 'r> {

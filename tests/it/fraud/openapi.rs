@@ -49,8 +49,8 @@ fn undescribed(api: &Value, schema: &Value, value: &Value, place: &str) -> Resul
             return Err(format!("{place}/{name} is not there"));
         }
     }
-    let items = value.as_array().into_iter().flatten().enumerate();
-    items.map(|(at, item)| undescribed(api, &schema["items"], item, &format!("{place}/{at}"))).collect()
+    let mut items = value.as_array().into_iter().flatten().enumerate();
+    items.try_for_each(|(at, item)| undescribed(api, &schema["items"], item, &format!("{place}/{at}")))
 }
 
 fn leaves(schema: &Value) -> usize {

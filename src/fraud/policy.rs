@@ -65,7 +65,7 @@ impl Policy {
         lists: Lists,
         parse: fn(&str, &Names) -> Result<Rules, Vec<Fault>>,
     ) -> Result<Policy, Vec<Fault>> {
-        let names: Vec<String> = lists.keys().cloned().collect();
+        let names: Vec<_> = lists.iter().map(|(name, list)| (name.clone(), list.kind)).collect();
         let rules = parse(toml, &Names { velocity, lists: &names })?;
         let digest = Sha256::digest(toml.as_bytes());
         let version: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();

@@ -8,7 +8,7 @@
 //! - `roles`: which version has which role, loaded or not.
 //! - [`found`]: what lies in the directory, and whether it is any good.
 
-mod demo;
+pub mod demo;
 pub mod folder;
 pub mod found;
 mod roles;

@@ -1,0 +1,54 @@
+//! `weights.json`: its numbers to the last bit.
+
+use gavel::scoring::Scratch;
+use gavel::scoring::calibration::Calibration;
+use gavel::scoring::linear;
+use gavel::scoring::model::{Model, Output};
+
+fn file(hash_bits: &str, columns: &str, hashed: &str) -> String {
+    format!(
+        "{{\"format\":\"gavel-linear-1\",\"objective\":\"linear\",\"bias\":-0.0,{hash_bits}\"columns\":[{columns}]{hashed}}}"
+    )
+}
+
+/// The score of each index.
+fn scores(file: &str, count: usize) -> Vec<f64> {
+    let model = Model::new(linear::load(file.as_bytes()).unwrap(), Output::Value, Calibration::None).unwrap();
+    let rows: Vec<f64> = (0..count).map(|at| at as f64).collect();
+    model.score(&rows, count, 0, &mut Scratch::default()).raw.to_vec()
+}
+
+/// What a parser that is fast and nearly right reads otherwise: one in eight of such weights.
+#[test]
+fn weights_are_read_to_the_last_bit() {
+    let mut rng = fastrand::Rng::with_seed(20261123);
+    let any = |rng: &mut fastrand::Rng| match rng.bool() {
+        true => rng.f64() - 0.5,
+        false => f64::from_bits(rng.u64(..)),
+    };
+    let mut weights: Vec<f64> = (0..20_000).map(|_| any(&mut rng)).filter(|weight| weight.is_finite()).collect();
+    weights.extend([f64::MAX, f64::MIN_POSITIVE, 5e-324, 0.1 + 0.2, 9_007_199_254_740_993.0]);
+    let texts: Vec<String> = weights.iter().map(|weight| format!("{weight:?}")).collect();
+    let column = format!("{{\"name\":\"c\",\"weights\":[{}]}}", texts.join(","));
+    for (at, (read, weight)) in scores(&file("", &column, ""), weights.len()).iter().zip(&weights).enumerate() {
+        // -0.0 and a weight of 0.0 are 0.0.
+        assert!(
+            read.to_bits() == weight.to_bits() || *read == 0.0 && *weight == 0.0,
+            "{at}: {weight:?} was read as {read:?}"
+        );
+    }
+
+    let mut small: Vec<f32> =
+        (0..4_090).map(|_| f32::from_bits(rng.u32(..))).filter(|weight| weight.is_finite()).collect();
+    small.extend([f32::MAX, f32::MIN_POSITIVE, 1e-45]);
+    let mut texts: Vec<String> = small.iter().map(|weight| format!("{weight:?}")).collect();
+    // By way of f64 it would be rounded twice, and up to 1 and two steps.
+    small.push(1.0 + f32::EPSILON);
+    texts.push("1.0000001788139342".to_owned());
+    let indices: Vec<String> = (0..small.len()).map(|at| at.to_string()).collect();
+    let hashed = format!(",\"hashed\":{{\"index\":[{}],\"weight\":[{}]}}", indices.join(","), texts.join(","));
+    let text = file("\"hash_bits\":12,", "{\"name\":\"c\",\"hashed\":true}", &hashed);
+    for (at, (read, weight)) in scores(&text, small.len()).iter().zip(&small).enumerate() {
+        assert!(*read == f64::from(*weight), "{at}: {weight:?} was read as {read:?}");
+    }
+}

@@ -132,6 +132,21 @@ pub fn install(dir: &Path, name: &str, version: &str, file: &str, manifest: &str
     sync(dir)
 }
 
+/// Has the model file beside a manifest be this one, wholly or not at all.
+pub fn mend(folder: &Path, file: &str, content: &[u8]) -> io::Result<()> {
+    let path = folder.join(file);
+    if read_file(&path, content.len()).is_ok_and(|found| found == content) {
+        return Ok(());
+    }
+    // What a crash leaves of it is no part of the artifact, and the next mending writes over it.
+    let new = folder.join(format!("{NEW}{file}"));
+    let mut written = File::create(&new)?;
+    written.write_all(content)?;
+    written.sync_all()?;
+    fs::rename(&new, &path)?;
+    sync(folder)
+}
+
 fn write(folder: &Path, files: [(&str, &[u8]); 2]) -> io::Result<()> {
     remove(folder)?;
     fs::create_dir(folder)?;
@@ -189,6 +204,27 @@ mod tests {
         assert_eq!((list(dir.path()).len(), count(dir.path(), "ctr").unwrap()), (2, (1, 2)));
         remove_leftovers(dir.path()).unwrap();
         assert_eq!(names(), 2);
+    }
+
+    #[test]
+    fn a_model_file_is_mended_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        install(dir.path(), "ctr", "1", "model.json", "name = 1", b"{}").unwrap();
+        let folder = dir.path().join("ctr/1");
+        let path = folder.join("model.json");
+        for broken in [Some(&b"{"[..]), Some(b"{} "), Some(b"[]"), None] {
+            fs::remove_file(&path).unwrap();
+            if let Some(broken) = broken {
+                fs::write(&path, broken).unwrap();
+            }
+            mend(&folder, "model.json", b"{}").unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"{}");
+            assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+        }
+        // Nothing is written where nothing is wrong.
+        let before = fs::metadata(&path).unwrap().modified().unwrap();
+        mend(&folder, "model.json", b"{}").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
     }
 
     #[test]

@@ -161,7 +161,8 @@ impl ModelStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts an artifact into the directory; true when it is new.
+    /// Puts an artifact into the directory; true when it is new. One that is there is mended where its model file is not what
+    /// it was, and one that has a role by the log is in force again.
     pub fn put(&self, name: &str, version: &str, tar: &[u8]) -> Result<bool, StoreError> {
         let (text, files) = upload::unpack(tar).map_err(StoreError::Malformed)?;
         let manifest = Manifest::parse(text).map_err(|f| StoreError::Refused(f.within(folder::MANIFEST)))?;
@@ -172,16 +173,31 @@ impl ModelStore {
             let fault = Fault::new(other.chars().take(80).collect::<String>(), "is not named by the manifest");
             return Err(StoreError::Refused(fault));
         }
-        check_content(name, version, &manifest, file, &(self.sources)(name)).map_err(StoreError::Refused)?;
+        let artifact =
+            check_content(name, version, &manifest, file, &(self.sources)(name)).map_err(StoreError::Refused)?;
         let mut state = self.state();
-        match folder::digest(&self.folder(name, version)) {
-            Some(digest) if digest == manifest.digest => return Ok(false),
+        let is_new = match folder::digest(&self.folder(name, version)) {
+            Some(digest) if digest == manifest.digest => {
+                folder::mend(&self.folder(name, version), &manifest.file, file)?;
+                false
+            }
             Some(_) => {
                 let detail = format!("{name} {version} is there with other content: a version never changes");
                 return Err(StoreError::Conflict(detail));
             }
-            None => {}
-        }
+            None => {
+                self.install(name, version, &manifest.file, text, file)?;
+                true
+            }
+        };
+        state.found.install(&self.dir, name, version, manifest.digest);
+        state.gone.remove(&(name.to_owned(), version.to_owned()));
+        self.put_back(&state, name, Arc::new(artifact));
+        Ok(is_new)
+    }
+
+    /// Puts a version where none is.
+    fn install(&self, name: &str, version: &str, file: &str, text: &str, content: &[u8]) -> Result<(), StoreError> {
         if self.folder(name, version).exists() {
             let why = folder::misplaced(&self.dir, name, version).map(|fault| fault.to_string()).unwrap_or_default();
             let detail = format!("something else is in the place of {name} {version}: {why}; take it away first");
@@ -192,9 +208,7 @@ impl ModelStore {
             let detail = format!("there are {names} models and {versions} versions of {name}: take some away first");
             return Err(StoreError::Conflict(detail));
         }
-        folder::install(&self.dir, name, version, &manifest.file, text, file)?;
-        state.found.install(&self.dir, name, version, manifest.digest);
-        Ok(true)
+        Ok(folder::install(&self.dir, name, version, file, text, content)?)
     }
 
     /// Has a version decide from now on.

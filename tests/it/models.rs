@@ -434,6 +434,39 @@ fn a_version_that_cannot_be_loaded_keeps_its_role() {
 }
 
 #[test]
+fn an_upload_puts_back_what_has_a_role() {
+    let mut server = Server::start("", &[per_click("a")]);
+    upload(&server, "1", -3.0);
+    post(&server, "1/activate");
+    let folder = server.dir.path().join("data/models/ctr/1");
+    let state = |server: &Server| {
+        let version = server.ask("GET", "/v1/models/ctr/1", b"").json();
+        (version["state"].as_str().unwrap().to_owned(), version["role"].as_str() == Some("active"))
+    };
+    let fine = ("fine".to_owned(), true);
+    std::fs::remove_dir_all(&folder).unwrap();
+    server.restart();
+    assert_eq!(price(&server), None);
+    assert_eq!(upload(&server, "1", -3.0).status, 201);
+    assert_eq!((price(&server), state(&server)), (Some(cpm(-3.0)), fine.clone()));
+    assert_eq!(server.ask("GET", "/v1/models/ctr", b"").json()["not_loaded"], json!([]));
+
+    // A model file that is not what it was is mended by the same upload.
+    let weights = folder.join("weights.json");
+    for broken in [None, Some("{}")] {
+        std::fs::remove_file(&weights).unwrap();
+        if let Some(text) = broken {
+            std::fs::write(&weights, text).unwrap();
+        }
+        wait_until("it is seen", || state(&server).0 == "changed");
+        assert_eq!(upload(&server, "1", -3.0).status, 200);
+        assert_eq!(state(&server), fine);
+    }
+    server.restart();
+    assert_eq!(price(&server), Some(cpm(-3.0)));
+}
+
+#[test]
 fn no_request_fails_while_models_are_swapped() {
     let server = Server::start("", &[per_click("a")]);
     for (version, bias) in [("1", -3.0), ("2", -2.0), ("3", -2.5)] {

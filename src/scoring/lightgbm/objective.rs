@@ -22,7 +22,9 @@ pub fn find(text: &str, classes: usize) -> Result<Link, Fault> {
         }
     }
     Ok(match name {
-        "regression" | "regression_l2" | "l2" if sqrt => Link::SignedSquare,
+        "regression" | "regression_l2" | "l2" | "regression_l1" | "fair" | "quantile" | "mape" if sqrt => {
+            Link::SignedSquare
+        }
         "regression" | "regression_l2" | "l2" | "regression_l1" | "huber" | "fair" | "quantile" | "mape"
         | "lambdarank" | "rank_xendcg" | "xendcg" | "custom" | "none" => Link::Identity,
         "poisson" | "gamma" | "tweedie" => Link::Exp,

@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::{Event, ModelVersion, ModelsSet};
 use crate::eventlog::{AppendError, EventLog, LogState};
+use crate::scoring::link::Link;
 use crate::scoring::manifest::{Manifest, OutputKind, is_plain};
 use crate::scoring::sources::Caller;
 use crate::scoring::{Artifact, Fault, ModelSet, Models, Registry, RowsFrom, Sources};
@@ -455,8 +456,17 @@ fn check_content(
     if predictions != 1 {
         return Err(Fault::new(&manifest.file, format!("gives {predictions} predictions, {is_one}")));
     }
-    if caller == Caller::Fraud && manifest.output != OutputKind::Probability {
-        return Err(Fault::new("output", "must be \"probability\": rules and the risk score take it for one"));
+    if manifest.output != OutputKind::Probability {
+        // A margin, a class or a rank would be bid on as if everybody clicked.
+        let of = if caller == Caller::Bid {
+            "a price per click is multiplied by it"
+        } else {
+            "rules and the risk score take it for one"
+        };
+        return Err(Fault::new("output", format!("must be \"probability\": {of}")));
+    }
+    if artifact.model.classes() == 1 && matches!(artifact.model.link(), Link::Softmax | Link::Softmax32) {
+        return Err(Fault::new(&manifest.file, "has one class: its probability is always 1"));
     }
     Ok(artifact)
 }

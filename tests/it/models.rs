@@ -239,6 +239,12 @@ fn what_is_no_artifact_is_refused_and_changes_nothing() {
     refused("2", &edited(0, "features = [300.0]", "features = [300.0, 1.0]"), 422, "golden row 0");
     refused("2", &edited(0, "kind = \"linear\"", "kind = \"lightgbm\""), 422, "weights.json");
     refused("2", &edited(0, "output", "outputs"), 422, "manifest.toml: line 6");
+    // What is no click rate would bid any price.
+    for output in ["margin", "value"] {
+        let to = format!("output = \"{output}\"");
+        let what = if output == "margin" { "golden row 0" } else { "must be \"probability\": a price per click" };
+        refused("2", &edited(0, "output = \"probability\"", &to), 422, what);
+    }
     refused("2", &edited(1, "logistic", "logistics"), 422, "sha256");
     let more = [good.as_slice(), &[("readme.md".to_owned(), b"x".to_vec())]].concat();
     refused("2", &tar(&more), 422, "readme.md");

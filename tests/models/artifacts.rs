@@ -278,3 +278,13 @@ fn the_command_line_verifies_inspects_and_scores() {
     let (fine, _, err) = gavel(&["score", dir, path.to_str().unwrap()]);
     assert!(!fine && err.contains("`device_type` is missing"), "{err}");
 }
+
+#[test]
+fn a_softmax_of_one_class_is_no_click_rate() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/fidelity/xgb32-binary.json");
+    let mut model: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    model["learner"]["objective"]["name"] = "multi:softprob".into();
+    let dir = folder_with(model.to_string().as_bytes(), "model.json", "xgboost", "probability", 6);
+    let (fine, _, err) = gavel(&["verify", dir.path().to_str().unwrap()]);
+    assert!(!fine && err.contains("has one class: its probability is always 1"), "{err}");
+}

@@ -153,9 +153,15 @@ fn fits(list: &[Scalar], transform: &Transform) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Training may have had numbers as texts.
+/// Training may have had numbers as texts, and texts as numbers: `1` is `1` or `1.0` then.
 fn place(listed: &Listed, name: &Scalar) -> Option<u32> {
-    let as_text = if let Scalar::Text(text) = name { listed.text_place(text) } else { None };
+    let as_text = match name {
+        Scalar::Text(text) => listed.text_place(text),
+        Scalar::Number(number) => {
+            [format!("{number}"), format!("{number:?}")].iter().find_map(|n| listed.text_place(n))
+        }
+        Scalar::Bool(_) => None,
+    };
     as_text.or_else(|| listed.number_place(number(name)?))
 }
 

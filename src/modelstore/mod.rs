@@ -177,6 +177,9 @@ impl ModelStore {
         let artifact =
             check_content(name, version, &manifest, file, &(self.sources)(name)).map_err(StoreError::Refused)?;
         let mut state = self.state();
+        if let Some(roles) = state.roles.get(name) {
+            never_changes(roles, &roles::version_of(&artifact))?;
+        }
         let is_new = match folder::digest(&self.folder(name, version)) {
             Some(digest) if digest == manifest.digest => {
                 folder::mend(&self.folder(name, version), &manifest.file, file)?;
@@ -216,7 +219,10 @@ impl ModelStore {
     pub fn activate(&self, name: &str, version: &str) -> Result<(), StoreError> {
         let artifact = self.artifact(name, version)?;
         let version = roles::version_of(&artifact);
-        self.change(name, Some(artifact), |roles| Ok(roles::activate(roles, version)))
+        self.change(name, Some(artifact), |roles| {
+            never_changes(roles, &version)?;
+            Ok(roles::activate(roles, version))
+        })
     }
 
     /// Has a version score beside the active one.
@@ -227,6 +233,7 @@ impl ModelStore {
             if roles.active.as_ref().is_some_and(|active| active.version == version) {
                 return Err(StoreError::Conflict(format!("{name} {version} is active: it would be its own shadow")));
             }
+            never_changes(roles, &shadow)?;
             Ok(roles::with_shadow(roles, Some(shadow)))
         })
     }
@@ -415,8 +422,21 @@ fn in_memory(roles: &ModelsSet, loaded: &[Arc<Artifact>]) -> ModelSet {
 }
 
 fn is_wanted(name: &str, artifact: Arc<Artifact>, wanted: &ModelVersion) -> Result<Arc<Artifact>, StoreError> {
-    let detail = || format!("{name} {} is not the one that was put in force: its content is another", wanted.version);
-    if artifact.digest == wanted.digest { Ok(artifact) } else { Err(StoreError::Conflict(detail())) }
+    if artifact.digest == wanted.digest { Ok(artifact) } else { Err(is_another(name, &wanted.version)) }
+}
+
+/// A version that has a role is what it was when it got it.
+fn never_changes(roles: &ModelsSet, version: &ModelVersion) -> Result<(), StoreError> {
+    let is_other = |has: &ModelVersion| has.version == version.version && has.digest != version.digest;
+    let known = roles::each(roles).any(|(_, has)| is_other(has));
+    if known { Err(is_another(&roles.name, &version.version)) } else { Ok(()) }
+}
+
+fn is_another(name: &str, version: &str) -> StoreError {
+    let detail = format!(
+        "{name} {version} is not the one that was put in force: its content is another, and a version never changes"
+    );
+    StoreError::Conflict(detail)
 }
 
 /// Loads an artifact from a models directory and checks that it is what its folder says.

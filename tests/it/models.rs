@@ -453,6 +453,7 @@ fn an_upload_puts_back_what_has_a_role() {
     std::fs::remove_dir_all(&folder).unwrap();
     server.restart();
     assert_eq!(price(&server), None);
+    problem(&upload(&server, "1", -2.0), 409);
     assert_eq!(upload(&server, "1", -3.0).status, 201);
     assert_eq!((price(&server), state(&server)), (Some(cpm(-3.0)), fine.clone()));
     assert_eq!(server.ask("GET", "/v1/models/ctr", b"").json()["not_loaded"], json!([]));
@@ -470,6 +471,17 @@ fn an_upload_puts_back_what_has_a_role() {
     }
     server.restart();
     assert_eq!(price(&server), Some(cpm(-3.0)));
+
+    // Other content under the version that the log knows is none of it, whoever put it there.
+    upload(&server, "2", -2.0);
+    post(&server, "2/activate");
+    drop_into(&folder, &files("1", -1.0));
+    server.restart();
+    for role in ["activate", "shadow"] {
+        let refused = problem(&server.ask("POST", &format!("/v1/models/ctr/1/{role}"), b""), 409);
+        assert!(refused["detail"].as_str().unwrap().contains("a version never changes"), "{refused}");
+    }
+    assert_eq!(price(&server), Some(cpm(-2.0)));
 }
 
 #[test]

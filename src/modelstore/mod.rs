@@ -242,6 +242,16 @@ impl ModelStore {
         self.change(name, None, |roles| Ok(roles::with_shadow(roles, None)))
     }
 
+    /// Takes all roles from the versions of a model: nothing decides by it any more, and no start looks for them.
+    pub fn withdraw(&self, name: &str) -> Result<(), StoreError> {
+        self.change(name, None, |roles| match roles::each(roles).next() {
+            Some(_) => Ok(roles::none(name)),
+            None => Err(StoreError::NotThere(format!("no version of {name} has a role"))),
+        })?;
+        self.state().gone.retain(|(of, _)| of != name);
+        Ok(())
+    }
+
     /// Has the version decide that did before.
     pub fn roll_back(&self, name: &str) -> Result<(), StoreError> {
         // One that a start could not load may be there by now.
@@ -273,8 +283,7 @@ impl ModelStore {
     ) -> Result<(), StoreError> {
         let mut state = self.state();
         let there = is_plain(name) && self.dir.join(name).is_dir();
-        let none = || ModelsSet { name: name.to_owned(), active: None, shadow: None, previous: None };
-        let roles = state.roles.get(name).cloned().or_else(|| there.then(none));
+        let roles = state.roles.get(name).cloned().or_else(|| there.then(|| roles::none(name)));
         let next = next(&roles.ok_or_else(|| StoreError::NotThere(format!("there is no model {name}")))?)?;
         // While the disk is full what is left of it is for notices.
         if self.log.state() == LogState::Full {

@@ -485,6 +485,35 @@ fn an_upload_puts_back_what_has_a_role() {
 }
 
 #[test]
+fn the_roles_of_a_model_are_withdrawn() {
+    let mut server = Server::start("", &[per_click("a")]);
+    let withdraw = |server: &Server| server.ask("DELETE", "/v1/models/ctr", b"");
+    problem(&withdraw(&server), 404);
+    put_some(&server);
+    assert_eq!(price(&server), Some(cpm(-2.0)));
+    assert_eq!(withdraw(&server).status, 204);
+    problem(&withdraw(&server), 404);
+    for _ in 0..2 {
+        assert_eq!(price(&server), None);
+        let model = server.ask("GET", "/v1/models/ctr", b"").json();
+        assert_eq!((roles(&model), model["versions"].as_array().map(Vec::len)), ([None; 3], Some(3)));
+        assert_eq!(model["not_loaded"], json!([]));
+        server.restart();
+        wait_until("all are looked at", || server.ask("GET", "/v1/models/ctr/3", b"").status == 200);
+    }
+    // Nor does one whose files are gone keep its role for ever.
+    post(&server, "1/activate");
+    assert_eq!(price(&server), Some(cpm(-3.0)));
+    std::fs::remove_dir_all(server.dir.path().join("data/models/ctr")).unwrap();
+    server.restart();
+    wait_until("it is counted", || server.metric("gavel_models_not_loaded") == 1.0);
+    assert_eq!(withdraw(&server).status, 204);
+    wait_until("nothing is missing", || server.metric("gavel_models_not_loaded") == 0.0);
+    problem(&server.ask("GET", "/v1/models/ctr", b""), 404);
+    assert_eq!(server.ask("GET", "/v1/models", b"").json(), json!([]));
+}
+
+#[test]
 fn no_request_fails_while_models_are_swapped() {
     let server = Server::start("", &[per_click("a")]);
     for (version, bias) in [("1", -3.0), ("2", -2.0), ("3", -2.5)] {

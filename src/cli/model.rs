@@ -73,6 +73,9 @@ fn verify(dir: &Path, config: &Config) -> Result<(), String> {
         ),
         rows => format!("{name} {version}: fine for {of}, {rows} golden rows agree\n"),
     };
+    if let Some(line) = best_trees(&artifact) {
+        text += &format!("{line}\n");
+    }
     if !untold.is_empty() {
         let names = untold.join(", ");
         text += &format!("{UNTOLD}; compare `categories` with your training: {names}\n");
@@ -84,6 +87,14 @@ fn verify(dir: &Path, config: &Config) -> Result<(), String> {
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())
 }
 
+/// Wrappers of XGBoost leave out the trees after the best iteration by themselves.
+fn best_trees(artifact: &Artifact) -> Option<String> {
+    let loaded = artifact.model.loaded();
+    let (best, Core::Forest(forest)) = (loaded.best_trees?, &loaded.core) else { return None };
+    let all = forest.trees;
+    Some(format!("training stopped early: the best iteration's trees are the first {best}, and all {all} are scored"))
+}
+
 fn inspect(artifact: &Artifact) -> Result<(), String> {
     let loaded = artifact.model.loaded();
     let mut text = format!("{} {}\n", artifact.name, artifact.version);
@@ -92,6 +103,9 @@ fn inspect(artifact: &Artifact) -> Result<(), String> {
     line("sha256", artifact.sha256.clone());
     if let Core::Forest(forest) = &loaded.core {
         line("trees", format!("{} with {} leaves, {}", forest.trees, forest.leaves, forest.layout()));
+    }
+    if let Some(said) = best_trees(artifact) {
+        line("", said);
     }
     line("raw scores", loaded.classes.to_string());
     line("predictions", format!("{}, {:?}", artifact.model.predictions(), artifact.model.link()));

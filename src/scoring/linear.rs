@@ -150,6 +150,7 @@ pub fn load(bytes: &[u8]) -> Result<Loaded, Fault> {
         categories,
         link,
         probability,
+        best_trees: None,
         average: None,
         precision: Precision::F64,
     })

@@ -279,6 +279,23 @@ fn the_command_line_verifies_inspects_and_scores() {
     assert!(!fine && err.contains("`device_type` is missing"), "{err}");
 }
 
+/// What scores otherwise than people expect, or is refused elsewhere, is said.
+#[test]
+fn verify_says_what_it_takes_and_others_do_not() {
+    // Training that stopped early leaves the trees that came after the best iteration.
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/fidelity/xgb32-binary.json");
+    let mut model: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    for (best, note) in [("3", true), ("17", false), ("x", false)] {
+        model["learner"]["attributes"]["best_iteration"] = best.into();
+        let dir = folder_with(model.to_string().as_bytes(), "model.json", "xgboost", "probability", 6);
+        for command in ["verify", "inspect"] {
+            let (fine, out, err) = gavel(&[command, dir.path().to_str().unwrap()]);
+            let said = "training stopped early: the best iteration's trees are the first 4, and all 18 are scored";
+            assert!(fine && out.contains(said) == note, "{command} {best}: {out} {err}");
+        }
+    }
+}
+
 #[test]
 fn a_softmax_of_one_class_is_no_click_rate() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/fidelity/xgb32-binary.json");

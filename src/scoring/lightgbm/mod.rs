@@ -62,6 +62,7 @@ pub fn load(bytes: &[u8], precision: Precision) -> Result<Loaded, Fault> {
         categories,
         link,
         probability: link.is_probability().then_some(link),
+        best_trees: None,
         average,
         precision: Precision::F64,
     })

@@ -59,6 +59,7 @@ fn build(file: File) -> Result<Loaded, Fault> {
         "gblinear" => Core::Dense(dense(&file, features, margins)?),
         other => return Err(Fault::new("gradient_booster", format!("the booster `{other:.40}` is not supported"))),
     };
+    let best_trees = best_trees(&file, classes);
     if !file.feature_types.is_empty() {
         categories.are = file.feature_types.iter().map(|kind| kind == "c").collect();
     }
@@ -78,9 +79,17 @@ fn build(file: File) -> Result<Loaded, Fault> {
         categories,
         link,
         probability,
+        best_trees,
         average: None,
         precision: Precision::F32,
     })
+}
+
+/// The trees up to the best iteration, where there are more.
+fn best_trees(file: &File, classes: usize) -> Option<usize> {
+    let rounds = file.best_iteration?.checked_add(1)?;
+    let trees = rounds.checked_mul(classes.checked_mul(file.parallel_trees.unwrap_or(1).max(1))?)?;
+    (trees < file.trees.len()).then_some(trees)
 }
 
 fn trees(file: &File, features: usize, margins: Vec<f32>, weights: Option<&Vec<f32>>) -> Result<Trees, Fault> {

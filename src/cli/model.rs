@@ -80,6 +80,10 @@ fn verify(dir: &Path, config: &Config) -> Result<(), String> {
         let names = untold.join(", ");
         text += &format!("{UNTOLD}; compare `categories` with your training: {names}\n");
     }
+    let others = folder::others(dir, &artifact.file);
+    if !others.is_empty() {
+        text += &format!("an upload would be refused: {} not named by the manifest\n", others.join(", "));
+    }
     let place = dir.canonicalize().unwrap_or_default();
     if !place.ends_with(Path::new(name).join(version)) {
         text += &format!("its place is {name}/{version}/ in the models directory, not where it is now\n");
@@ -166,9 +170,9 @@ fn places(artifact: &Artifact, header: &str) -> Result<Vec<usize>, String> {
     for cell in header.trim_start_matches('\u{feff}').trim_end_matches('\r').split(',') {
         let name = cell.strip_prefix('"').and_then(|cell| cell.strip_suffix('"')).unwrap_or(cell);
         let place = columns.iter().position(|column| column.name == name);
-        let place = place.ok_or_else(|| format!("`{name}` is no feature of the model"))?;
+        let place = place.ok_or_else(|| format!("`{name:.60}` is no feature of the model"))?;
         if places.contains(&place) {
-            return Err(format!("`{name}` is there twice"));
+            return Err(format!("`{name:.60}` is there twice"));
         }
         places.push(place);
     }

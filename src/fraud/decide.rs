@@ -39,7 +39,7 @@ impl Scratch {
     }
 }
 
-/// The model that a worker scored with last, and its buffers.
+/// What the model that a worker scored with last asks for, and its buffers.
 #[derive(Default)]
 struct Scoring {
     scorer: Option<Scorer>,
@@ -178,10 +178,9 @@ fn decide(snapshot: &Snapshot, request: &Request, now: UnixMs, scratch: &mut Scr
 impl Scoring {
     /// The model's first prediction.
     fn score(&mut self, artifact: &Arc<Artifact>, velocity: &Velocity, request: &Request, windows: &[Shown]) -> Scored {
-        let is_it = |scorer: &Scorer| Arc::ptr_eq(&scorer.artifact, artifact);
         let scorer = match &mut self.scorer {
-            Some(scorer) if is_it(scorer) => scorer,
-            other => other.insert(Scorer::new(artifact.clone(), velocity)),
+            Some(scorer) if scorer.is_of(artifact) => scorer,
+            other => other.insert(Scorer::new(artifact, velocity)),
         };
         self.row.clear();
         for (column, origin) in artifact.features.columns().iter().zip(&scorer.origins) {

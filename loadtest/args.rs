@@ -144,6 +144,9 @@ pub struct RequestsArgs {
     /// Where to
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Write the campaigns of its server there, too
+    #[arg(long, value_name = "FILE")]
+    pub campaigns: Option<PathBuf>,
     /// Scenario whose seed and profile they have: a file, or a name of loadtest/scenarios
     #[arg(long, value_name = "FILE.toml", default_value = "steady")]
     pub scenario: String,

@@ -221,7 +221,7 @@ fn check(state: &State, key: Option<&str>) -> Response<Full<Bytes>> {
     let new = || {
         format!(
             "{{\"id\":\"chk_{number}\",\"decision\":\"{decision}\",\"risk_score\":7,\"degraded\":{}}}",
-            number % 10 == 0
+            number.is_multiple_of(10)
         )
     };
     let mut response = reply(StatusCode::OK, known.clone().unwrap_or_else(new));

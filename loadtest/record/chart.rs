@@ -72,6 +72,9 @@ pub fn short(value: f64) -> String {
         value if value < 100.0 => 1,
         _ => 0,
     };
+    if value.abs() >= 1e4 {
+        return crate::report::thousands(value.abs().round() as u64);
+    }
     let text = format!("{value:.digits$}");
     match text.contains('.') {
         true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
@@ -177,22 +180,16 @@ impl Chart {
         for (number, line) in self.lines.iter().enumerate() {
             let (mut path, mut drawn) = (String::new(), false);
             for (at, value) in &line.points {
-                match value {
-                    None => drawn = false,
-                    Some(value) => {
-                        let _ = write!(path, "{}{:.1} {:.1}", if drawn { 'L' } else { 'M' }, x(*at), y(*value));
-                        drawn = true;
-                    }
-                }
+                let Some(value) = value else {
+                    drawn = false;
+                    continue;
+                };
+                // A point alone is a dot by its round ends.
+                let (command, dot) = if drawn { ('L', "") } else { ('M', "h0") };
+                let _ = write!(path, "{command}{:.1} {:.1}{dot}", x(*at), y(*value));
+                drawn = true;
             }
-            // A point alone is a dot by its round ends.
-            let dot = if path.contains('L') { "" } else { "h0.1" };
-            let _ = writeln!(
-                out,
-                "<path class=\"line c{}\" d=\"{path}{}\"/>",
-                number % 8,
-                if path.is_empty() { "" } else { dot }
-            );
+            let _ = writeln!(out, "<path class=\"line c{}\" d=\"{path}\"/>", number % 8);
         }
         let _ = writeln!(out, "<text x=\"{LEFT}\" y=\"{}\">{}</text>\n</svg>", H - 6.0, escaped(self.unit));
         out.push_str("<p class=\"legend\">");
@@ -210,8 +207,8 @@ mod tests {
 
     #[test]
     fn numbers_are_short() {
-        let shown = [0.0, 0.01234, 1.5, 12.34, 1234.5, 100.0, 0.001].map(short);
-        assert_eq!(shown, ["0", "0.0123", "1.5", "12.3", "1234", "100", "0.001"]);
+        let shown = [0.0, 0.01234, 1.5, 12.34, 1234.5, 12_345.6, 100.0, 0.001].map(short);
+        assert_eq!(shown, ["0", "0.0123", "1.5", "12.3", "1234", "12,346", "100", "0.001"]);
     }
 
     #[test]

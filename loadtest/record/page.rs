@@ -152,13 +152,19 @@ fn figures(out: &mut String, record: &Record) {
     let rate = |pointer| format!("{:.1} a second", record.figure(pointer));
     row(out, "offered, on average", &rate("/offered_per_second"));
     row(out, "achieved", &rate("/achieved_per_second"));
-    row(out, "outcomes", &counts(&record.report["outcomes"]));
+    let outcomes = counts(&record.report["outcomes"]);
+    if outcomes != "none" {
+        row(out, "outcomes", &outcomes);
+    }
     let checks = &record.report["checks"];
     if checks["decisions"].as_object().is_some_and(|decisions| !decisions.is_empty()) {
         row(out, "checks", &format!("{}; {}", counts(&checks["decisions"]), counts(checks)));
     }
-    let faults = [&record.report["faults"], &checks["faults"]];
-    row(out, "answers that break the contract", &faults.map(counts).join(", "));
+    for (name, faults) in [("faults of bids", &record.report["faults"]), ("faults of checks", &checks["faults"])] {
+        if faults.as_object().is_some_and(|faults| !faults.is_empty()) {
+            row(out, name, &counts(faults));
+        }
+    }
     row(out, "books", &record.books);
     if let Some(server) = &record.server {
         let answered = record.answered().max(1.0);

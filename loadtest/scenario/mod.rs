@@ -4,7 +4,7 @@ mod catalog;
 pub mod file;
 pub mod meanwhile;
 pub mod proc;
-mod server;
+pub mod server;
 mod slow;
 
 use crate::args::ScenarioArgs;

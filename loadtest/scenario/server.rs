@@ -151,16 +151,21 @@ fn prepare(spec: &ServerSpec, from: &Path, dir: &Path) -> Result<(), String> {
     if spec.campaigns + spec.hot + spec.clicks > 0 {
         config.push_str("catalog = [\"campaigns.json\"]\n");
         let path = dir.join("campaigns.json");
-        let all = (0..u64::from(spec.campaigns)).map(|number| catalog::campaign(spec.seed, number, 0));
-        let all = all.chain((0..spec.hot).map(catalog::hot)).chain((0..spec.clicks).map(catalog::clicks));
-        let file = std::fs::File::create(&path).map_err(|error| cannot(&path, error))?;
-        let mut file = BufWriter::new(file);
-        catalog::write(&mut file, all).and_then(|()| file.flush()).map_err(|error| cannot(&path, error))?;
+        write_campaigns(spec, &path).map_err(|error| cannot(&path, error))?;
     }
     config.push_str(&spec.config);
     let path = dir.join("gavel.toml");
     std::fs::write(&path, config).map_err(|error| cannot(&path, error))?;
     spec.models.iter().try_for_each(|model| copy_model(model, from, dir))
+}
+
+/// A file for the server's `catalog`.
+pub fn write_campaigns(spec: &ServerSpec, path: &Path) -> std::io::Result<()> {
+    let all = (0..u64::from(spec.campaigns)).map(|number| catalog::campaign(spec.seed, number, 0));
+    let all = all.chain((0..spec.hot).map(catalog::hot)).chain((0..spec.clicks).map(catalog::clicks));
+    let mut file = BufWriter::new(std::fs::File::create(path)?);
+    catalog::write(&mut file, all)?;
+    file.flush()
 }
 
 /// Copies an artifact under each version: all of its files, the manifest with that version.

@@ -15,11 +15,12 @@ local function now_ms()
   return tonumber(time.seconds) * 1e3 + tonumber(time.nanoseconds) / 1e6
 end
 
-local numbers = 0
+-- Threads have states of their own, which are asked when all is over.
+local threads_made = {}
 
 function setup(thread)
-  thread:set("number", numbers)
-  numbers = numbers + 1
+  thread:set("number", #threads_made)
+  threads_made[#threads_made + 1] = thread
 end
 
 function init(args)
@@ -52,7 +53,6 @@ function delay()
   return math.max(0, math.floor(next_ms - now + 0.5))
 end
 
--- Threads have states of their own, which are asked when all is over.
 others = 0
 
 function response(status)
@@ -61,16 +61,9 @@ function response(status)
   end
 end
 
-local all = {}
-local setup_thread = setup
-function setup(thread)
-  setup_thread(thread)
-  all[#all + 1] = thread
-end
-
 function done(summary, latency)
   local odd = 0
-  for _, thread in ipairs(all) do
+  for _, thread in ipairs(threads_made) do
     odd = odd + thread:get("others")
   end
   local seconds = summary.duration / 1e6

@@ -186,11 +186,11 @@ fn latencies(report: &Report) -> Vec<Latency> {
         ("check, from the sending".to_owned(), &stats.checks.service),
         ("repeat, outcome, label".to_owned(), &stats.checks.after),
     ];
-    let notices =
-        Kind::ALL.iter().map(|kind| (format!("{} notice", kind.text()), &stats.notices[*kind as usize].times));
+    let notices = [Kind::Bill, Kind::Win, Kind::Loss];
+    let notices = notices.map(|kind| (format!("{} notice", kind.text()), &stats.notices[kind as usize].times));
     match report.plan.notice_rate {
-        // They are what was measured: bills before the others.
-        Some(_) => drop(all.splice(0..0, notices.rev())),
+        // They are what was measured.
+        Some(_) => drop(all.splice(0..0, notices)),
         None => all.extend(notices),
     }
     let all = all.into_iter().filter(|(_, times)| times.count() > 0);

@@ -79,9 +79,12 @@ pub fn remarks(a: &Record, b: &Record) -> Vec<String> {
     remarks
 }
 
-/// The seconds after the warm-up, without the last one, which is rarely whole.
+/// The seconds after the warm-up in which requests were planned, without the last one, which is rarely whole.
 fn measured(record: &Record, column: impl IntoIterator<Item = Option<f64>>) -> Vec<f64> {
-    let whole = record.seconds.offered.len().saturating_sub(1);
+    // Where notices are measured, they come after the last request.
+    let (offered, notices) = (&record.seconds.offered, &record.seconds.notices);
+    let planned = if record.measures_notices() { notices } else { offered };
+    let whole = planned.iter().rposition(|count| *count > 0.0).unwrap_or(0);
     let column = column.into_iter().take(whole).skip(record.warmup_seconds.ceil() as usize);
     column.flatten().collect()
 }
@@ -203,10 +206,10 @@ pub fn text(a: &Record, b: &Record) -> String {
             short(record.offered_rate)
         );
     }
-    let _ = writeln!(out, "\n{:<28}{:>14}{:>14}{:>9}  verdict", "", "A", "B", "B/A");
+    let _ = writeln!(out, "\n{:<32}{:>14}{:>14}{:>9}  verdict", "", "A", "B", "B/A");
     for row in &rows {
         let name = format!("{}, {}", row.name, row.unit);
-        let _ = writeln!(out, "{name:<28}{:>14.3}{:>14.3}{:>9}  {}", row.a, row.b, ratio(row), row.verdict.text());
+        let _ = writeln!(out, "{name:<32}{:>14.3}{:>14.3}{:>9}  {}", row.a, row.b, ratio(row), row.verdict.text());
     }
     for remark in remarks(a, b) {
         let _ = writeln!(out, "remark    {remark}");
@@ -303,6 +306,15 @@ mod tests {
     fn short_runs_are_not_judged() {
         let (a, b) = (record("steady", 100.0, 1.0, 4), record("steady", 100.0, 9.0, 4));
         assert!(verdict(&rows(&a, &b)).starts_with("nothing was judged"));
+    }
+
+    #[test]
+    fn seconds_after_the_last_request_are_not_judged() {
+        let (a, mut b) = (record("steady", 100.0, 1.0, 20), record("steady", 100.0, 1.0, 20));
+        b.seconds.offered[4..].fill(0.0);
+        let rows = rows(&a, &b);
+        assert!(rows.iter().all(|row| row.verdict == Verdict::Unknown));
+        assert!(rows.len() == 9 && verdict(&rows).starts_with("nothing was judged"));
     }
 
     #[test]

@@ -168,9 +168,13 @@ impl Record {
         self.latencies.first()
     }
 
-    /// The same by second.
+    pub fn measures_notices(&self) -> bool {
+        self.main_latency().is_some_and(|latency| latency.name.ends_with("notice"))
+    }
+
+    /// The main latency by second.
     pub fn main_quantiles(&self) -> &Quantiles {
-        match self.main_latency().is_some_and(|latency| latency.name.ends_with("notice")) {
+        match self.measures_notices() {
             true => &self.seconds.notice_ms,
             false => &self.seconds.latency_ms,
         }

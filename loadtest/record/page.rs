@@ -8,9 +8,9 @@ use std::fmt::Write;
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--ink:#1c1e21;--dim:#666d75;--page:#fff;--grid:#dfe3e8;--warm:#f1f3f5;
---c0:#0b62c4;--c1:#c2410c;--c2:#15803d;--c3:#9333ea;--c4:#b45309;--c5:#0e7490;--c6:#be185d;--c7:#dc2626}
+--c0:#0b62c4;--c1:#c2410c;--c2:#15803d;--c3:#9333ea;--c4:#64748b;--c5:#0e7490;--c6:#be185d;--c7:#dc2626}
 @media(prefers-color-scheme:dark){:root{--ink:#e6e8eb;--dim:#9aa3ad;--page:#14171a;--grid:#333a41;--warm:#1e2327;
---c0:#6cb2ff;--c1:#ff9d5c;--c2:#5fd38a;--c3:#c99bff;--c4:#f0c04f;--c5:#5cd0e6;--c6:#ff8ac2;--c7:#ff7a7a}}
+--c0:#6cb2ff;--c1:#ff9d5c;--c2:#5fd38a;--c3:#c99bff;--c4:#b6bec8;--c5:#5cd0e6;--c6:#ff8ac2;--c7:#ff7a7a}}
 body{font:15px/1.45 system-ui,sans-serif;color:var(--ink);background:var(--page);max-width:1000px;margin:2rem auto;padding:0 1rem}
 h1{font-size:1.5rem;margin:0}h2{font-size:1.1rem;margin:2rem 0 .5rem}p{margin:.4rem 0}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums}th,td{padding:.2rem .8rem .2rem 0;text-align:right;border-bottom:1px solid var(--grid)}

@@ -124,10 +124,11 @@ fn show(record: &Record) {
         );
     }
     for (name, deed) in &record.meanwhile {
-        println!(
-            "meanwhile {name}: {}, p99 {:.1} ms, max {:.1} ms, {} failed",
-            deed.done, deed.p99_ms, deed.max_ms, deed.failed
-        );
+        print!("meanwhile {name}: {}", deed.done);
+        match deed.max_ms > 0.0 {
+            true => println!(", p99 {:.1} ms, max {:.1} ms, {} failed", deed.p99_ms, deed.max_ms, deed.failed),
+            false => println!(),
+        }
         if let Some(failure) = &deed.first_failure {
             println!("failure   {failure}");
         }

@@ -127,6 +127,8 @@ pub struct Log {
     pub max_bytes: u64,
     /// Events waiting to be written, in bytes per worker; more than that and bids stop. Default 4 MiB.
     pub lane_bytes: usize,
+    /// Other nodes append to it at the same time. One in files is one process's alone.
+    pub shared: bool,
     /// Share of bid requests that are kept whole for replays, from 0 to 1. Default 0.01.
     pub record_requests: f64,
 }
@@ -220,6 +222,7 @@ impl RawConfig {
             max_bytes: s.number("max_bytes", 0..=i64::MAX).unwrap_or(0) as u64,
             record_requests: s.share("record_requests").unwrap_or(0.01),
             lane_bytes: s.number("lane_bytes", 64 << 10..=1 << 30).unwrap_or(4 << 20) as usize,
+            shared: false,
         };
         s.end();
         let mut s = root.table("frequency");

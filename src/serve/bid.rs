@@ -256,7 +256,7 @@ fn bids(call: &Call, request: &BidRequest) -> Result<Vec<u8>, Reason> {
         decision.bids.iter().filter(|b| !b.facts.test).map(|bid| Event::Bid(bid.facts)).collect();
     traffic.log.append_all(worker.lane, &events).map_err(|error| match error {
         AppendError::Busy | AppendError::TooLarge { .. } => Reason::LogBusy,
-        AppendError::Full | AppendError::Failed(_) | AppendError::Closed => Reason::LogFull,
+        AppendError::Full | AppendError::Away | AppendError::Failed(_) | AppendError::Closed => Reason::LogFull,
     })?;
     let body = render(worker, exchange, request, &decision)?;
     let stats = worker.stats();

@@ -2,6 +2,8 @@
 //!
 //! Inside the server everything costs two to four times as much, since nothing is in the caches: see `ratio`.
 
+#[path = "support/deciding.rs"]
+mod deciding;
 #[path = "support/leases.rs"]
 mod leases;
 #[path = "support/mod.rs"]
@@ -9,28 +11,17 @@ mod support;
 
 use std::hint::black_box;
 use std::net::{Ipv4Addr, Ipv6Addr};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use gavel::admin::campaigns::Registry;
-use gavel::bidding::campaign::{Campaign, parse as parse_campaign};
-use gavel::bidding::compiled::Compiled;
-use gavel::bidding::key::{UserKey, key};
-use gavel::bidding::live::Live;
-use gavel::bidding::{Catalog, ExchangeTerms, Reason, Scratch, Shared, Snapshot, decide};
+use deciding::{LIFETIMES, NOW, build, campaigns, exchange, snapshot};
+use gavel::bidding::{Reason, Scratch, decide};
 use gavel::clock::UnixMs;
-use gavel::config::Config;
-use gavel::event::Promise;
 use gavel::fraud::traffic::read::{Entries, Kind};
 use gavel::fraud::traffic::{self, Activity};
-use gavel::ids::{Currency, NodeId};
-use gavel::ledger::bucket::{Grids, Lifetimes, Ring};
-use gavel::ledger::sequence::Sequencer;
-use gavel::ledger::{Books, Hot};
-use gavel::money::{Nanos, Rate};
+use gavel::ledger::bucket::Ring;
+use gavel::money::Nanos;
 use gavel::openrtb::parse;
-use gavel::window::impressions::ImpressionStore;
 use gavel::window::rate::Rates;
 use support::campaigns::{Mix, NARROW, USUAL, WIDE, campaign};
 use support::requests::request;
@@ -39,60 +30,9 @@ use support::requests::request;
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-const NOW: UnixMs = UnixMs(1_795_000_000_000);
-const LIFETIMES: Lifetimes = Lifetimes { auction_ms: 120_000, bill_ms: 3_600_000, sends_win: true };
 const SIZES: [(&str, usize); 2] = [("10k", 10_000), ("100k", 100_000)];
 /// More than the processor's caches hold.
 const REQUESTS: usize = 4_096;
-
-type Ready = Vec<(Arc<Compiled>, Arc<Live>)>;
-
-/// Campaigns with money to spend, and the grids that it is set aside in.
-fn campaigns(count: usize, json: impl Fn(usize) -> serde_json::Value) -> (Ready, Arc<Grids>) {
-    let parsed = |i| -> Campaign {
-        parse_campaign(&json(i).to_string()).unwrap_or_else(|faults| panic!("campaign {i}: {}", faults[0]))
-    };
-    let grids = Arc::new(Grids::new(&[LIFETIMES]));
-    let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), Promise::default());
-    let config = Config::default_for_demo().unwrap_or_else(|faults| panic!("{faults:?}"));
-    let parsed = (0..count).map(parsed).collect();
-    let (registry, events) = Registry::start(&config, &Books::default(), parsed, &mut hot, NOW);
-    leases::settle(&mut hot, events, NOW);
-    (registry.present.into_values().map(|present| (present.compiled, present.live)).collect(), grids)
-}
-
-fn snapshot(campaigns: &Ready, grids: Arc<Grids>) -> Snapshot {
-    let shared = Shared {
-        rates: [(Currency::USD, Rate::USD)].into_iter().collect(),
-        grids,
-        sequencer: Sequencer::new(NodeId(1), Default::default()),
-        impressions: Arc::new(ImpressionStore::new(1 << 20)),
-        users: UserKey::new(&[0; 32]),
-        bid_for_unknown: false,
-        supply: None,
-        screen: None,
-        vendor: None,
-    };
-    Snapshot { catalog: Arc::new(build(campaigns)), models: Arc::default(), shared: Arc::new(shared) }
-}
-
-fn build(campaigns: &Ready) -> Catalog {
-    Catalog::build(1, campaigns, |_| Some(Rate::USD))
-}
-
-fn exchange() -> ExchangeTerms {
-    ExchangeTerms {
-        name: "demo".to_owned(),
-        number: 1,
-        key: key("demo"),
-        seat: "gavel".to_owned(),
-        currency: Currency::USD,
-        lifetimes: LIFETIMES,
-        spend_on_win: false,
-        open_bids: 1,
-        ad_system: None,
-    }
-}
 
 /// The share of campaigns that may bid for a request, on average: with one price for all, every one of them is looked at.
 fn eligible(count: usize, mix: Mix, bodies: &[String]) -> f64 {
@@ -111,7 +51,7 @@ fn eligible(count: usize, mix: Mix, bodies: &[String]) -> f64 {
     found as f64 / (bodies.len() * count) as f64
 }
 
-fn deciding(c: &mut Criterion) {
+fn deciding_on_requests(c: &mut Criterion) {
     let bodies: Vec<String> = (0..REQUESTS).map(request).collect();
     let requests: Vec<_> = bodies.iter().map(|body| parse(body.as_bytes()).expect("a valid request")).collect();
     let mut group = c.benchmark_group("parse");
@@ -220,5 +160,5 @@ fn building(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, screening, deciding, reserving, building);
+criterion_group!(benches, screening, deciding_on_requests, reserving, building);
 criterion_main!(benches);

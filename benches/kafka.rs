@@ -53,7 +53,8 @@ fn main() {
     }
     let dir = tempfile::tempdir().expect("a directory");
     let (port, other) = (free_port(), free_port());
-    let _broker = Broker(Command::new(SCRIPT).arg("run").arg(dir.path()).args([&port, &other]).spawn().expect("a broker"));
+    let _broker =
+        Broker(Command::new(SCRIPT).arg("run").arg(dir.path()).args([&port, &other]).spawn().expect("a broker"));
     let address = format!("127.0.0.1:{port}");
     while TcpStream::connect(&address).is_err() {
         thread::sleep(Duration::from_millis(100));

@@ -4,24 +4,23 @@
 //! `cargo bench --bench recover [-- --events N] [-- --keep DIR]` writes 10 million events, or N, of about 130 B below the
 //! system's temporary directory; or into DIR, which stays: `gavel` starts on it as the `log` of a data directory.
 
+#[path = "support/money.rs"]
+mod money;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gavel::bookstore::{BookStore, SqliteBooks};
-use gavel::clock::{Day, SystemClock, UnixMs};
-use gavel::event::{CampaignSet, Event, Facts, Notice, NoticeKind, Offset, PriceClaim, Promise, Slot, Stamped};
+use gavel::clock::{SystemClock, UnixMs};
+use gavel::event::{Event, Offset, Stamped};
 use gavel::eventlog::{AppendError, DirStorage, EventLog, Follower, LogConfig, SegmentLog};
-use gavel::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId, ReservationId};
+use gavel::ids::{Epoch, NodeId};
 use gavel::ledger::bucket::{Grids, Lifetimes};
 use gavel::ledger::{Books, Hot, fold};
-use gavel::money::{Nanos, Quantity, Rate};
+use money::PROMISE;
 
-const CAMPAIGNS: u32 = 1_000;
 const LIFE: Lifetimes = Lifetimes { auction_ms: 120_000, bill_ms: 3_600_000, sends_win: true };
-const PROMISE: Promise = Promise { billable_ms: 3_800_000 };
-/// Bids of a minute: 10,000 a second.
-const PER_MINUTE: u32 = 600_000;
 
 struct Idle;
 
@@ -30,39 +29,6 @@ impl Follower for Idle {
     fn tick(&mut self, _: UnixMs, _: &mut Vec<Event>) {}
 }
 
-fn facts(n: u32, bid_at: UnixMs) -> Facts {
-    let bucket = bid_at.minutes() + n / PER_MINUTE;
-    Facts {
-        reservation: ReservationId { node: NodeId(1), epoch: Epoch(1), bucket, seq: n % PER_MINUTE },
-        campaign: CampaignNo(n % CAMPAIGNS),
-        lease_seq: 1,
-        day: Day(20_000),
-        daily: false,
-        creative: 1,
-        exchange: 0x1234_5678,
-        bid_at,
-        auction_ms: 120_000,
-        bill_ms: 3_600_000,
-        reserved: Nanos(2_500_000),
-        price: Nanos(2_304_147),
-        currency: Currency::USD,
-        campaign_currency: Currency::USD,
-        rate: Rate::USD,
-        campaign_rate: Rate::USD,
-        quantity: Quantity::ONE,
-        user: u64::from(n),
-        spend_on_win: false,
-        test: false,
-        model: 0,
-    }
-}
-
-fn notice(kind: NoticeKind, facts: Facts) -> Event {
-    let price = PriceClaim::Amount { amount: Nanos(2_304_147), excess: Nanos::ZERO };
-    Event::Notice(Notice { kind, facts, price, loss_reason: 0, min_to_win: Nanos(-1) })
-}
-
-/// Of four bids one is won and billed and three are lost: nine events.
 fn write(dir: &Path, events: u64) {
     let storage = Arc::new(DirStorage::new(dir).expect("a directory"));
     let clock = SystemClock::start();
@@ -70,36 +36,10 @@ fn write(dir: &Path, events: u64) {
     let opened = SegmentLog::open(storage, LogConfig::default(), &mut |_, _| {}).expect("the log opens");
     let log = opened.start(Box::new(move || clock.now()), Box::new(Idle), Box::new(|why| panic!("{why}")));
     let log = log.expect("it starts");
-    let mut written = 0;
-    let mut append = |event: Event| {
-        if written < events {
-            written += 1;
-            while let Err(why) = log.append(0, &event) {
-                assert_eq!(why, AppendError::Busy);
-                std::thread::sleep(Duration::from_micros(50));
-            }
-        }
-        written < events
-    };
-    append(Event::EpochStarted { node: NodeId(1), epoch: Epoch(1), promise: PROMISE });
-    for no in 0..CAMPAIGNS {
-        let (campaign, total) = (CampaignNo(no), Nanos(i64::MAX / 4));
-        let (id, currency) = (format!("campaign-{no}"), Currency::USD);
-        append(Event::CampaignSet(CampaignSet { campaign, id, currency, total, daily: None, day: None, json: None }));
-        let lease = LeaseId { epoch: Epoch(1), seq: 1 };
-        append(Event::LeaseGranted { campaign, lease, slot: Slot::Whole, amount: Nanos(i64::MAX / 8) });
-    }
-    // Notices come a few thousand bids after their bid.
-    for n in 0_u32.. {
-        let mut more = append(Event::Bid(facts(n, bid_at)));
-        if let Some(earlier) = n.checked_sub(5_000) {
-            let won = earlier % 4 == 0;
-            for kind in if won { &[NoticeKind::Win, NoticeKind::Bill][..] } else { &[NoticeKind::Loss] } {
-                more = append(notice(*kind, facts(earlier, bid_at)));
-            }
-        }
-        if !more {
-            break;
+    for event in money::opening().chain(money::market(u32::MAX, bid_at)).take(events as usize) {
+        while let Err(why) = log.append(0, &event) {
+            assert_eq!(why, AppendError::Busy);
+            std::thread::sleep(Duration::from_micros(50));
         }
     }
     log.close().expect("it closes");

@@ -41,6 +41,7 @@ use crate::modelstore::ModelStore;
 use crate::openrtb::notice::NoticeUrls;
 use crate::scoring::Sources;
 use crate::serve::fraud::Access;
+use crate::serve::record::{self, Recording};
 use crate::serve::screen::TrafficScreen;
 use crate::serve::tls::Certificate;
 use crate::serve::traffic::Limits;
@@ -48,6 +49,7 @@ use crate::serve::{self, Traffic, Workers};
 use crate::tasks::follower::{LedgerFollower, lock};
 use crate::tasks::pacer::Pacer;
 use crate::tasks::reconciler::Reconciler;
+use crate::tasks::recorder::Recorder;
 use crate::tasks::{OnFailed, Running, model_watcher};
 use crate::telemetry::Metrics;
 use crate::window::impressions::ImpressionStore;
@@ -75,6 +77,7 @@ pub struct App {
     reconciler: Running,
     pacer: Running,
     model_watcher: Running,
+    recorder: Option<Running>,
     log: Arc<dyn EventLog>,
     fraud: Arc<Engine>,
     data_dir: PathBuf,
@@ -248,6 +251,7 @@ impl App {
             }),
             vendor: config.vendor,
         });
+        let (recording, recorder) = recording(&config, &log, &metrics).map_err(because("recorder"))?;
         let traffic = Arc::new(Traffic {
             catalog,
             models: models.registry().clone(),
@@ -258,6 +262,7 @@ impl App {
             by_number: config.exchanges.iter().map(|e| (e.number, e.name.clone())).collect(),
             keys: keys.ring,
             log: log.clone(),
+            recording,
             metrics: metrics.clone(),
             clock,
             ready: ready.clone(),
@@ -303,6 +308,7 @@ impl App {
             reconciler,
             pacer,
             model_watcher,
+            recorder,
             log,
             fraud: fraud_engine,
             data_dir: config.data_dir.clone(),
@@ -333,6 +339,8 @@ impl App {
         self.ready.store(false, Ordering::Relaxed);
         self.metrics.gauges.ready.store(0, Ordering::Relaxed);
         self.workers.stop();
+        // What the workers left is still written.
+        self.recorder.into_iter().for_each(Running::stop);
         self.pacer.stop();
         self.model_watcher.stop();
         let mut events = Vec::new();
@@ -370,6 +378,22 @@ fn warn_of_short_tokens(exchange: &config::Exchange) {
              an earlier start made with a longer one; bids say the shorter one as their `exp`"
         );
     }
+}
+
+/// Where requests go that are kept for replays, and who writes them.
+fn recording(
+    config: &Config,
+    log: &Arc<dyn EventLog>,
+    metrics: &Metrics,
+) -> std::io::Result<(Option<Recording>, Option<Running>)> {
+    let share = config.log.record_requests;
+    if share <= 0.0 {
+        return Ok((None, None));
+    }
+    let (to, requests) = mpsc::sync_channel(record::QUEUE);
+    let (log, counters) = (log.clone(), metrics.counters.clone());
+    let recorder = Recorder { log, vendor: config.vendor, requests, counters }.start()?;
+    Ok((Some(Recording { share, to }), Some(recorder)))
 }
 
 /// What is read again while gavel serves.

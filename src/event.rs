@@ -6,9 +6,11 @@
 mod facts;
 pub mod fraud;
 mod models;
+mod recorded;
 
 pub use facts::Facts;
 pub use models::{ModelVersion, ModelsSet};
+pub use recorded::Recorded;
 
 use self::fraud::FraudEvent;
 use crate::clock::{Day, UnixMs};
@@ -58,6 +60,8 @@ pub enum Event {
     Fraud(FraudEvent),
     /// Versions of a model are in force from here on.
     ModelsSet(ModelsSet),
+    /// A bid request that is kept for replays.
+    Request(Recorded),
     /// Nothing happened: that a start still runs shows in the time of its last event.
     StillRunning,
 }
@@ -186,6 +190,7 @@ impl Event {
             Event::Fraud(fraud) => fraud.kind(),
             Event::ModelsSet(_) => MODELS,
             Event::StillRunning => 12,
+            Event::Request(_) => 13,
         };
         out.put(&[kind, newest(kind)]);
         match self {
@@ -261,6 +266,7 @@ impl Event {
             Event::ReservationsForgotten { before } => out.put_u32(*before),
             Event::Fraud(fraud) => fraud.encode(out),
             Event::ModelsSet(set) => set.encode(out),
+            Event::Request(recorded) => recorded.encode(out),
             Event::StillRunning => {}
         }
     }
@@ -350,6 +356,7 @@ impl Event {
             kind if fraud::KINDS.contains(&kind) => Event::Fraud(FraudEvent::decode(kind, &mut t)?),
             MODELS => Event::ModelsSet(ModelsSet::decode(&mut t)?),
             12 => Event::StillRunning,
+            13 => Event::Request(Recorded::decode(&mut t)?),
             _ => return None,
         };
         t.end()?;

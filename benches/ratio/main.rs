@@ -3,6 +3,8 @@
 //! Both servers run as processes of their own with one serving thread and are driven in turns, so that what else the
 //! machine does falls on both. Processor time is what the kernel counted for the server, divided by the answers.
 
+#[path = "../support/checking.rs"]
+mod checking;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -131,6 +131,8 @@ pub struct Log {
     pub lane_bytes: usize,
     /// With `kind = "kafka"` the log is there; with `kind = "files"`, the default, in segment files.
     pub kafka: Option<Kafka>,
+    /// Share of bid requests that are kept whole for replays, from 0 to 1. Default 0.01.
+    pub record_requests: f64,
 }
 
 /// `[frequency]`
@@ -222,6 +224,7 @@ impl RawConfig {
             kafka: kafka::read(kind.as_deref(), s.table("kafka"), base),
             segment_bytes: s.number("segment_bytes", 1 << 20..=1 << 30).unwrap_or(64 << 20) as u64,
             max_bytes: s.number("max_bytes", 0..=i64::MAX).unwrap_or(0) as u64,
+            record_requests: s.share("record_requests").unwrap_or(0.01),
             lane_bytes: s.number("lane_bytes", 64 << 10..=1 << 30).unwrap_or(4 << 20) as usize,
         };
         s.end();

@@ -129,6 +129,20 @@ impl<'t, 's, 'f> Section<'t, 's, 'f> {
         ms
     }
 
+    /// A part of something, from 0 to 1.
+    pub fn share(&mut self, key: &'static str) -> Option<f64> {
+        let share = match self.ask(key)?.get_ref() {
+            DeValue::Integer(n) => i64::from_str_radix(n.as_str(), n.radix()).ok().map(|n| n as f64),
+            DeValue::Float(f) => f.as_str().parse::<f64>().ok(),
+            _ => None,
+        };
+        let share = share.filter(|share| (0.0..=1.0).contains(share));
+        if share.is_none() {
+            self.fault(key, "must be a number from 0 to 1");
+        }
+        share
+    }
+
     pub fn boolean(&mut self, key: &'static str) -> Option<bool> {
         match self.ask(key)?.get_ref() {
             DeValue::Boolean(b) => Some(*b),

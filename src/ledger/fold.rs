@@ -153,6 +153,7 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
         | Event::Correction { .. }
         | Event::Traffic { .. }
         | Event::StillRunning
+        | Event::Request(_)
         | Event::Fraud(_) => {}
     }
     Folded::Done

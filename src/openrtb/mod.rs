@@ -9,7 +9,7 @@
 //!   is the way in.
 //! - [`supply_chain`]: who sells it.
 //! - [`error`]: why a request is refused.
-//! - [`consent`] and the files below it: whether its user data may be used.
+//! - [`consent`] and the files below it: whether its user data may be used. [`redact`]: a request without it.
 //!
 //! The rest of an auction:
 //! - [`codes`]: the enumerated lists.
@@ -38,6 +38,7 @@ pub mod native;
 pub mod notice;
 mod number;
 pub mod query;
+pub mod redact;
 pub mod request;
 pub mod response;
 pub mod scan;

@@ -16,7 +16,7 @@ use super::encoding::Coding;
 use super::routes::{Answer, status};
 use super::traffic::{Exchange, Worker};
 use super::unsent::{self, Payload};
-use super::{body, encoding, lag, markup};
+use super::{body, encoding, lag, markup, record};
 use crate::bidding::{BidDecision, Reason, Served, Told, decide, vast};
 use crate::clock::ns_at;
 use crate::event::Event;
@@ -139,7 +139,7 @@ impl Call<'_> {
             let rule = if foreign_version(self.headers) { "version" } else { error.as_str() };
             return self.refused(rule, StatusCode::BAD_REQUEST);
         }
-        match bids(self, &request) {
+        match bids(self, &request, body) {
             Ok(body) => self.json(body),
             Err(reason) => {
                 worker.count_no_bid(reason);
@@ -226,7 +226,7 @@ fn may_bid(call: &Call, request: &BidRequest) -> Result<Times, Reason> {
 }
 
 /// Decides, writes the bids to the log, and renders them.
-fn bids(call: &Call, request: &BidRequest) -> Result<Vec<u8>, Reason> {
+fn bids(call: &Call, request: &BidRequest, body: &[u8]) -> Result<Vec<u8>, Reason> {
     let times = may_bid(call, request)?;
     let (worker, exchange) = (call.worker, call.exchange);
     let traffic = &*worker.traffic;
@@ -244,6 +244,7 @@ fn bids(call: &Call, request: &BidRequest) -> Result<Vec<u8>, Reason> {
         decision
     };
     if let Some(reason) = decision.reason {
+        record::note(worker, exchange, request, body, now, &decision);
         return Err(reason);
     }
     if Instant::now() >= times.answered {
@@ -258,6 +259,7 @@ fn bids(call: &Call, request: &BidRequest) -> Result<Vec<u8>, Reason> {
         AppendError::Busy | AppendError::TooLarge { .. } => Reason::LogBusy,
         AppendError::Full | AppendError::Away | AppendError::Failed(_) | AppendError::Closed => Reason::LogFull,
     })?;
+    record::note(worker, exchange, request, body, now, &decision);
     let body = render(worker, exchange, request, &decision)?;
     let stats = worker.stats();
     stats.bid_responses.add(1);

@@ -16,6 +16,7 @@ pub mod listener;
 pub mod markup;
 pub mod notice;
 pub mod problem;
+pub mod record;
 pub mod repeats;
 pub mod routes;
 pub mod screen;

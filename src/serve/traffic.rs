@@ -12,6 +12,7 @@ use hyper::header::{HeaderName, HeaderValue};
 
 use super::codecs::{Codecs, Inflated};
 use super::fraud::{Buffers, Fraud};
+use super::record::{Recording, Sampler};
 use super::repeats::Repeats;
 use crate::bidding::{Catalog, ExchangeTerms, Reason, Scratch, Shared, Snapshot};
 use crate::clock::{SystemClock, UnixMs, monotonic_ns};
@@ -37,6 +38,8 @@ pub struct Traffic {
     pub by_number: HashMap<u32, String>,
     pub keys: KeyRing,
     pub log: Arc<dyn EventLog>,
+    /// Requests are kept for replays.
+    pub recording: Option<Recording>,
     pub metrics: Arc<Metrics>,
     pub clock: SystemClock,
     /// Bids are made: everything has started and shutdown has not.
@@ -86,6 +89,7 @@ pub struct Worker {
     models: RefCell<Cache<Registry, Arc<Models>>>,
     /// Bytes of the last response: the next one is likely as long.
     pub response_hint: Cell<usize>,
+    pub sampler: Sampler,
     /// Tracking events that it logged lately.
     pub repeats: RefCell<Repeats>,
     pub codecs: RefCell<Codecs>,
@@ -109,6 +113,7 @@ impl Worker {
     pub fn new(lane: usize, seed: u64, traffic: Arc<Traffic>) -> Worker {
         let catalog = RefCell::new(Cache::new(traffic.catalog.clone()));
         let models = RefCell::new(Cache::new(traffic.models.clone()));
+        let sampler = Sampler::new(traffic.recording.as_ref().map_or(0.0, |recording| recording.share), seed);
         let scratch = RefCell::new(Scratch::new(seed).with_timer(monotonic_ns));
         Worker {
             lane,
@@ -117,6 +122,7 @@ impl Worker {
             catalog,
             models,
             response_hint: Cell::new(1_024),
+            sampler,
             repeats: RefCell::default(),
             codecs: RefCell::default(),
             inflated: Cell::default(),

@@ -44,6 +44,8 @@ pub struct Counters {
     /// By `kind`: impressions, clicks, conversions; `repeated` and `not_logged` ones, which are not in the log; and what
     /// was wrong with a token.
     pub tracks: Family<Labels, Counter>,
+    /// By `outcome`: bid requests that were to be kept for replays.
+    pub requests_recorded: Family<Labels, Counter>,
     pub admin_requests: Family<Labels, Counter>,
     /// By `decision`: fraud checks decided; `timeout` ones were answered by the fail policy.
     pub fraud_checks: Family<Labels, Counter>,
@@ -105,6 +107,11 @@ impl Metrics {
             "gavel_tracks",
             "Impression pixels, clicks and conversions logged; repeated and not_logged ones; tokens that were refused",
             c.tracks.clone(),
+        );
+        registry.register(
+            "gavel_requests_recorded",
+            "Bid requests that were to be kept for replays, by what became of it",
+            c.requests_recorded.clone(),
         );
         registry.register("gavel_admin_requests", "Admin requests by status class", c.admin_requests.clone());
         registry.register("gavel_fraud_checks", "Fraud checks decided", c.fraud_checks.clone());

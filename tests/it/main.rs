@@ -33,6 +33,7 @@ mod models;
 mod money;
 mod odd_notices;
 mod pacing;
+mod recording;
 mod response;
 mod rest;
 mod restart;

@@ -123,7 +123,7 @@ const FACTS: &[Field] = &[
     field("test", Form::Flag(4)),
 ];
 
-pub static TABLES: [Table; 23] = [
+pub static TABLES: [Table; 24] = [
     table("start", 1, &[&[field("node", Form::U16), EPOCH, field("billable_ms", Form::I64)]], None),
     table(
         "campaign_set",
@@ -174,6 +174,19 @@ pub static TABLES: [Table; 23] = [
     ),
     table("reservations_forgotten", 11, &[&[field("before", Form::U32)]], None),
     table("still_running", 12, &[], None),
+    table(
+        "request",
+        13,
+        &[&[
+            field("flags", Form::Flags(0)),
+            field("exchange", Form::U32),
+            field("decided_at", Form::Time),
+            field("body", Form::Text),
+            field("bids", Form::Rest),
+            field("personal", Form::Flag(1)),
+        ]],
+        None,
+    ),
     table(
         "models_set",
         20,

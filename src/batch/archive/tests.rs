@@ -16,8 +16,8 @@ use super::{Archive, ArchiveError, Exported, Part, export};
 use crate::clock::{Day, UnixMs};
 use crate::event::fraud::{Checked, FraudEvent, Label, LabelSource, Labelled, Outcome, Status};
 use crate::event::{
-    CampaignSet, Event, Facts, ModelVersion, ModelsSet, Notice, NoticeKind, Offset, PriceClaim, Promise, ReturnReason,
-    Slot, Stamped, Track,
+    CampaignSet, Event, Facts, ModelVersion, ModelsSet, Notice, NoticeKind, Offset, PriceClaim, Promise, Recorded,
+    ReturnReason, Slot, Stamped, Track,
 };
 use crate::eventlog::{DirStorage, EventLog, Follower, LogConfig, LogReader, ReadOnlyLog, SegmentLog};
 use crate::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId};
@@ -87,6 +87,20 @@ fn samples() -> Vec<Event> {
         Event::ReservationsForgotten { before: u32::MAX },
         Event::ModelsSet(ModelsSet { name: "ctr".into(), active: version("2"), shadow: None, previous: version("1") }),
         Event::StillRunning,
+        Event::Request(Recorded {
+            personal: true,
+            exchange: u32::MAX,
+            decided_at: UnixMs(START),
+            body: text(),
+            bids: vec![(0, facts(1).reservation), (u16::MAX, odd.reservation)],
+        }),
+        Event::Request(Recorded {
+            personal: false,
+            exchange: 0,
+            decided_at: UnixMs(0),
+            body: String::new(),
+            bids: Vec::new(),
+        }),
         Event::Fraud(FraudEvent::Windows { fingerprint: u64::MAX, names: vec![text(), String::new()] }),
         Event::Fraud(FraudEvent::Check(Arc::new(checked))),
         Event::Fraud(FraudEvent::Rules { toml: text() }),
@@ -123,7 +137,7 @@ fn is_sampled(event: &Event) {
         Event::EpochStarted { .. } | Event::CampaignSet(_) | Event::CampaignDeleted { .. } => {}
         Event::LeaseGranted { .. } | Event::LeaseReturned { .. } | Event::Bid(_) | Event::Notice(_) => {}
         Event::Track { .. } | Event::Correction { .. } | Event::Traffic { .. } => {}
-        Event::ReservationsForgotten { .. } | Event::ModelsSet(_) | Event::StillRunning => {}
+        Event::ReservationsForgotten { .. } | Event::ModelsSet(_) | Event::StillRunning | Event::Request(_) => {}
         Event::Fraud(fraud) => match fraud {
             FraudEvent::Windows { .. } | FraudEvent::Check(_) | FraudEvent::Outcome(_) | FraudEvent::Label(_) => {}
             FraudEvent::Rules { .. } | FraudEvent::FileRules { .. } | FraudEvent::Late { .. } => {}

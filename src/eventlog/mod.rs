@@ -228,4 +228,7 @@ pub enum ReadError {
     /// Of a log on Kafka.
     #[error("{place}: {what}")]
     Record { place: String, what: String },
+    /// Worth trying again.
+    #[error("{place}: Kafka does not answer: {why}")]
+    Unanswered { place: String, why: String },
 }

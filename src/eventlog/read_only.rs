@@ -19,7 +19,7 @@ pub struct ReadOnlyLog(Kept);
 enum Kept {
     Files(Arc<Index>),
     #[cfg(feature = "kafka")]
-    Topic(super::kafka::KafkaTopic),
+    Topic(Box<super::kafka::KafkaTopic>),
 }
 
 impl ReadOnlyLog {
@@ -43,7 +43,7 @@ impl ReadOnlyLog {
     /// Of a topic, as far as it goes now.
     #[cfg(feature = "kafka")]
     pub fn of_topic(config: &crate::config::Kafka) -> Result<ReadOnlyLog, OpenError> {
-        Ok(ReadOnlyLog(Kept::Topic(super::kafka::KafkaTopic::open(config)?)))
+        Ok(ReadOnlyLog(Kept::Topic(Box::new(super::kafka::KafkaTopic::open(config)?))))
     }
 
     /// One past the last event.

@@ -65,6 +65,18 @@ impl Broker {
         Broker { dir: tempfile::tempdir().unwrap(), ports: [free_port(), free_port()], child: Mutex::new(None) }
     }
 
+    /// The same with these lines in its configuration, `{port}` and `{other}` being its ports.
+    pub fn configured(self, lines: &str) -> Broker {
+        let [port, other] = self.ports.map(|port| port.to_string());
+        let lines = lines.replace("{port}", &port).replace("{other}", &other);
+        std::fs::write(self.dir.path().join("more.properties"), lines).unwrap();
+        self
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
     pub fn address(&self) -> String {
         format!("127.0.0.1:{}", self.ports[0])
     }

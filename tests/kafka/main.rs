@@ -6,6 +6,7 @@ mod broker;
 mod failures;
 mod log;
 mod records;
+mod secrets;
 mod tools;
 mod topics;
 

@@ -103,12 +103,17 @@ impl Opened {
             std::io::ErrorKind::WouldBlock => OpenError::Locked { dir: storage.locate("") },
             _ => OpenError::Io { doing: format!("lock {}", storage.locate("")), source },
         })?;
+        let away = |why| OpenError::Away { brokers: config.brokers.join(", "), why };
         topic::make_and_look(config).map_err(|why| match why {
-            NoTopic::Away(why) => OpenError::Away { brokers: config.brokers.join(", "), why },
-            NoTopic::Missing => OpenError::Away { brokers: config.brokers.join(", "), why: "no topic yet".into() },
+            NoTopic::Away(why) => away(why),
+            NoTopic::Missing => away("no topic yet".into()),
             NoTopic::Faults(faults) => OpenError::Config(faults.join("; ")),
         })?;
-        Ok(Opened { topic: KafkaTopic::open(config)?, lanes, lane_bytes, lock })
+        let topic = KafkaTopic::open(config).map_err(|error| match error {
+            OpenError::Topic(ReadError::Unanswered { why, .. }) => away(why),
+            error => error,
+        })?;
+        Ok(Opened { topic, lanes, lane_bytes, lock })
     }
 
     pub fn start(self, follower: Box<dyn Follower>, on_failed: OnFailed) -> Result<KafkaLog, OpenError> {
@@ -123,7 +128,8 @@ impl Opened {
         let thread = thread.map_err(io_error("start a thread of the log"))?;
         // Set before anyone can append; only this function sets it.
         let _ = intake.writer.set(thread.thread().clone());
-        Ok(KafkaLog { config, intake, durable_end, thread: Mutex::new(Some((thread, self.lock))) })
+        let running = Mutex::new(Some(Running { thread, _lock: self.lock }));
+        Ok(KafkaLog { config, intake, durable_end, running })
     }
 }
 
@@ -167,18 +173,21 @@ pub struct KafkaLog {
     intake: Arc<Intake>,
     /// One past the last event that was applied.
     durable_end: Arc<AtomicU64>,
-    thread: Mutex<Option<(JoinHandle<()>, Box<dyn LockGuard>)>>,
+    running: Mutex<Option<Running>>,
+}
+
+/// The log's thread, and the data directory that is taken as long as it runs.
+struct Running {
+    thread: JoinHandle<()>,
+    _lock: Box<dyn LockGuard>,
 }
 
 impl KafkaLog {
     fn join(&self, stop: Stop) {
         self.intake.request_stop(stop);
-        let running = self.thread.lock().unwrap_or_else(|e| e.into_inner()).take();
-        if let Some((thread, lock)) = running {
-            // A panic in there was reported as a failure of the log.
-            let _ = thread.join();
-            drop(lock);
-        }
+        let running = self.running.lock().unwrap_or_else(|e| e.into_inner()).take();
+        // A panic in there was reported as a failure of the log.
+        let _ = running.map(|running| running.thread.join());
     }
 }
 
@@ -259,8 +268,8 @@ impl LogReader for Reader {
                 return Ok(Some(stamped));
             }
             if asked.elapsed() >= PATIENCE {
-                let what = format!("event {} has not come: Kafka does not answer", self.records.next.0);
-                return Err(ReadError::Record { place: "Kafka".to_owned(), what });
+                let why = format!("event {} has not come", self.records.next.0);
+                return Err(ReadError::Unanswered { place: "the log's topic".to_owned(), why });
             }
         }
     }

@@ -44,7 +44,7 @@ impl Topic {
 
     fn unanswered(&self, error: KafkaError) -> ReadError {
         let place = format!("topic {}, partition {PARTITION}", self.name);
-        ReadError::Record { place, what: format!("Kafka does not answer: {error}") }
+        ReadError::Unanswered { place, why: error.to_string() }
     }
 
     /// The first offset that is there, and the one after the last.

@@ -3,6 +3,7 @@
 mod checkpoint;
 mod recovery;
 mod reload;
+mod side;
 #[cfg(feature = "kafka")]
 mod waiting;
 
@@ -16,6 +17,7 @@ use arc_swap::ArcSwap;
 pub use recovery::{Progress, remember_impressions};
 use recovery::{Remembered, catch_up, go_on_from, not_begun, open_log, remember};
 use reload::Reloaded;
+pub use side::side;
 use tokio::sync::Semaphore;
 
 use crate::admin::campaigns::{CapMemory, Registry};
@@ -449,20 +451,25 @@ pub fn sources(config: &Config, name: &str) -> Sources {
     if name == FRAUD_MODEL { Sources::fraud().with_windows(windows) } else { Sources::bid() }
 }
 
+/// What a decision needs to know of an exchange.
+fn terms(e: &config::Exchange) -> ExchangeTerms {
+    ExchangeTerms {
+        name: e.name.clone(),
+        number: e.number,
+        key: key::key(&e.name),
+        seat: e.seat.clone(),
+        currency: e.currency,
+        lifetimes: e.lifetimes,
+        spend_on_win: e.spend_on_win,
+        open_bids: e.open_bids,
+        ad_system: e.ad_system.clone(),
+    }
+}
+
 /// What serving needs to know of an exchange.
 pub fn exchange(e: &config::Exchange, public_url: &str) -> serve::Exchange {
     serve::Exchange {
-        terms: ExchangeTerms {
-            name: e.name.clone(),
-            number: e.number,
-            key: key::key(&e.name),
-            seat: e.seat.clone(),
-            currency: e.currency,
-            lifetimes: e.lifetimes,
-            spend_on_win: e.spend_on_win,
-            open_bids: e.open_bids,
-            ad_system: e.ad_system.clone(),
-        },
+        terms: terms(e),
         urls: NoticeUrls::new(public_url, &e.macros),
         headers: e.headers.clone(),
         price: e.price.clone(),

@@ -81,9 +81,10 @@ enum Command {
     /// Write what each campaign is invoiced for a month: CSV and Parquet, from the books. A server may be running
     #[command(after_help = report::HELP)]
     Report(report::Report),
-    /// Make the fraud decisions of the log again. By what was in force then: compare them to the last bit, name every
-    /// difference, exit 1 if there is one. By other rules or another model: tell what they would have changed. Reads only;
-    /// a server may be running
+    /// Rebuild the books from the first event on and tell their hash; or make decisions of the log again: those on fraud checks,
+    /// compared to the last bit or by other rules and models, and what other campaigns, prices or models would have bid for
+    /// recorded requests. Exit 1 if something differs that should not. Reads only; a server may be running
+    #[command(after_help = replay::HELP)]
     Replay(replay::Replay),
     /// Keys that sign notice URLs
     #[command(subcommand)]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use rusqlite::types::{Value, ValueRef};
 use rusqlite::{ErrorCode, OptionalExtension, Row, Rows, Statement};
+use sha2::{Digest, Sha256};
 
 use super::{BookError, BookStore, SqliteBooks, WHOLE};
 use crate::clock::{Day, UnixMs};
@@ -86,6 +87,36 @@ impl SqliteBooks {
             Some(Value::Integer(next)) => u64::try_from(next).ok().map(Offset),
             _ => None,
         })
+    }
+
+    /// The tables of these books, whose every row is dirty, in memory.
+    pub fn in_memory(books: &Books) -> Result<SqliteBooks, BookError> {
+        // Without a name: SQLite keeps what does not fit into memory in a file that nobody sees.
+        let mut stored = SqliteBooks::open(Path::new(""))?;
+        stored.save(books, &books.dirty)?;
+        Ok(stored)
+    }
+
+    /// SHA-256 of every row of every table, by key: equal tables have equal hashes, however they came about.
+    pub fn hash(&self) -> Result<[u8; 32], BookError> {
+        let mut hash = Sha256::new();
+        for table in TABLES.iter().filter(|table| table.name != SCHEMA) {
+            let keys = (1..=table.keys).map(|n| n.to_string()).collect::<Vec<_>>().join(", ");
+            let query = format!("SELECT {} FROM {} ORDER BY {keys}", table.columns.join(", "), table.name);
+            hash.update(table.name);
+            let mut select = self.db.prepare(&query)?;
+            let mut rows = select.query([])?;
+            while let Some(row) = rows.next()? {
+                for column in 0..table.columns.len() {
+                    let value = value(row, column)?;
+                    // A tag and a length: no two rows are written alike.
+                    let text = format!("{value:?}");
+                    hash.update((text.len() as u64).to_le_bytes());
+                    hash.update(text);
+                }
+            }
+        }
+        Ok(hash.finalize().into())
     }
 
     /// A line for each table, row and value that is not what `by_log` comes to. `all` is all that was ever dirty in it.

@@ -17,7 +17,7 @@ fn gavel(dir: &Path, arguments: &[&str]) -> (Option<i32>, String) {
 }
 
 #[track_caller]
-fn says(dir: &Path, arguments: &[&str], code: i32, words: &[&str]) -> String {
+pub fn says(dir: &Path, arguments: &[&str], code: i32, words: &[&str]) -> String {
     let (exit, said) = gavel(dir, arguments);
     assert!(exit == Some(code) && words.iter().all(|word| said.contains(word)), "exit {exit:?}: {said}");
     said

@@ -45,3 +45,4 @@ mod tls;
 mod tolerance;
 mod traffic;
 mod transport;
+mod whatif;

@@ -13,7 +13,7 @@ const ALL: &str = "[log]\nsegment_bytes = 1048576\nrecord_requests = 1\n";
 
 /// What a stopped server's log has kept.
 fn recorded(server: &Server) -> Vec<Recorded> {
-    let storage = DirStorage::new(&server.dir.path().join("data/log")).unwrap();
+    let storage = DirStorage::new(server.dir.path().join("data/log")).unwrap();
     let log = ReadOnlyLog::open(Arc::new(storage), &mut |_, _| {}).unwrap();
     let mut reader = log.read(Offset(0)).unwrap();
     let events = std::iter::from_fn(|| reader.next_event().unwrap());

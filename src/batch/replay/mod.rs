@@ -1,17 +1,24 @@
-//! `gavel replay --fraud`: every decision of the log made again.
+//! `gavel replay`: the books rebuilt, and decisions of the log made again.
 //!
 //! | file | idea |
 //! |---|---|
 //! | `versions` | what was in force when: rules, lists, models, the names of windows |
 //! | `windows` | what the windows of today's config would have shown, counted in log order |
 //! | `backtest` | what other rules or another model would have decided |
+//! | `whatif`, `market` | what other campaigns, prices or models would have bid for recorded requests; what is known of prices |
+//! | `rebuild`, `source` | the books from the first event on, and hashes; where events are read from |
 
 pub mod backtest;
+mod market;
+pub mod rebuild;
+mod source;
 mod versions;
+pub mod whatif;
 mod windows;
 
 use std::sync::Arc;
 
+pub use source::Source;
 use versions::Versions;
 use windows::Recount;
 

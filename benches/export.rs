@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use gavel::batch::archive::{Archive, export};
 use gavel::clock::{Day, UnixMs};
-use gavel::event::{CampaignSet, Event, Facts, Notice, NoticeKind, PriceClaim, Promise, Slot, Stamped};
+use gavel::event::{CampaignSet, Event, Facts, Notice, NoticeKind, PriceClaim, Process, Promise, Slot, Stamped};
 use gavel::eventlog::{AppendError, DirStorage, EventLog, Follower, LogConfig, ReadOnlyLog, SegmentLog};
 use gavel::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId, ReservationId};
 use gavel::ledger::{Books, fold};
@@ -89,7 +89,12 @@ fn write(dir: &Path, events: u64) {
             json: None,
         }));
     }
-    append(&Event::EpochStarted { node: NodeId(1), epoch: Epoch(2), promise: Promise { billable_ms: 7_200_000 } });
+    append(&Event::EpochStarted {
+        node: NodeId(1),
+        epoch: Epoch(2),
+        promise: Promise { billable_ms: 7_200_000 },
+        process: Process::ALONE,
+    });
     for no in 0..2 * CAMPAIGNS {
         let (campaign, lease) = (CampaignNo(no / 2), LeaseId { epoch: Epoch(2), seq: no });
         let slot = if no % 2 == 0 { Slot::Whole } else { Slot::Day(day_of(UnixMs(START))) };

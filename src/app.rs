@@ -1,6 +1,7 @@
 //! The composition root: the only file that knows everybody. Start order, and shutdown in reverse.
 
 mod checkpoint;
+mod fleet;
 mod recovery;
 mod reload;
 mod side;
@@ -33,12 +34,13 @@ use crate::clock::{SystemClock, UnixMs};
 use crate::config::{self, Config, RawConfig};
 use crate::event::fraud::FraudEvent;
 use crate::event::{Event, Offset};
-use crate::eventlog::EventLog;
+use crate::eventlog::{EventLog, Follower};
 use crate::fraud::engine::{Engine, Following};
 use crate::fraud::traffic::{Activity, Lists as TrafficLists};
 use crate::ledger::Hot;
 use crate::ledger::bucket::{Grids, Lifetimes};
 use crate::ledger::sequence::Sequencer;
+use crate::ledger::wanted::Wanted;
 use crate::modelstore::ModelStore;
 use crate::openrtb::notice::NoticeUrls;
 use crate::scoring::Sources;
@@ -48,6 +50,7 @@ use crate::serve::screen::TrafficScreen;
 use crate::serve::tls::Certificate;
 use crate::serve::traffic::Limits;
 use crate::serve::{self, Traffic, Workers};
+use crate::tasks::fleet::FleetFollower;
 use crate::tasks::follower::{LedgerFollower, lock};
 use crate::tasks::pacer::Pacer;
 use crate::tasks::reconciler::Reconciler;
@@ -142,8 +145,11 @@ impl App {
         let lifetimes: Vec<Lifetimes> = config.exchanges.iter().map(|e| e.lifetimes).collect();
         let grids = Arc::new(Grids::new(&lifetimes));
         let mut hot = Hot::new(books.clone(), config.node, grids.clone(), config.promise());
-        let epoch = hot.epoch();
-        let (registry, mut events) = Registry::start(&config, &books, files, &mut hot, clock.now());
+        if config.log.shared {
+            hot = hot.in_fleet(fleet::process()?);
+        }
+        let files_again = config.log.shared.then(|| files.clone());
+        let (mut registry, mut events) = Registry::start(&config, &books, files, &mut hot, clock.now());
         events.insert(0, hot.started());
         let caps: Arc<CapMemory> = Arc::default();
         for present in registry.present.values() {
@@ -167,6 +173,7 @@ impl App {
             })
         };
         let gauges = metrics.gauges.clone();
+        let edited: Arc<Wanted> = Arc::default();
         let (log, metrics) = {
             // The follower needs the metrics, and the metrics the log.
             let counters = metrics.counters.clone();
@@ -180,10 +187,17 @@ impl App {
                 fraud: Some((fraud.clone(), Following::default())),
             };
             let on_failed = on_failed.clone();
+            let follower: Box<dyn Follower> = if config.log.shared {
+                let (clock, edited) = (Box::new(move || clock.now()), edited.clone());
+                let (told_at, on_ended) = (UnixMs(0), on_failed.clone());
+                Box::new(FleetFollower { ledger: follower, clock, told_at, edited, on_ended, has_ended: false })
+            } else {
+                Box::new(follower)
+            };
             let log_failed = move |why: &str| {
                 on_failed(&format!("the log has failed and nothing can be answered safely: {why}"));
             };
-            let log = opened.start(Box::new(move || clock.now()), Box::new(follower), Box::new(log_failed));
+            let log = opened.start(Box::new(move || clock.now()), follower, Box::new(log_failed));
             let log = log.map_err(because("log"))?;
             metrics.watch(log.clone(), impressions.clone(), clock);
             metrics.watch_fraud(fraud.clone());
@@ -193,6 +207,10 @@ impl App {
         for chunk in events.chunks(1_000) {
             log.append_durable(0, chunk).wait().map_err(not_begun)?;
         }
+        if let Some(files) = files_again {
+            registry = fleet::agree(&config, &hot, &*log, registry, files, clock.now())?;
+        }
+        let epoch = lock(&hot).epoch();
         let reconciler = Reconciler {
             log: log.clone(),
             store: Box::new(store),
@@ -223,6 +241,7 @@ impl App {
             0,
             registry,
         ));
+        let edited = config.log.shared.then_some(edited);
         let pacer = Pacer {
             catalog: catalog.clone(),
             hot: hot.clone(),
@@ -287,7 +306,7 @@ impl App {
         let fraud = FraudEdits { engine: fraud, log: log.clone(), lane: 0, editing: tokio::sync::Mutex::default() };
         let (fraud, token) = (Arc::new(fraud), config.admin_token.clone());
         let api = ModelApi::new(models.clone(), metrics.clone());
-        let admin = Arc::new(Admin { campaigns, models: api, books, ready: ready.clone(), fraud, token });
+        let admin = Arc::new(Admin { campaigns, models: api, books, ready: ready.clone(), fraud, token, edited });
         let admin_listener = Listener::start(admin, admin_socket).map_err(because("admin listener"))?;
 
         let waited = Instant::now();

@@ -33,8 +33,9 @@ pub struct Stamped {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// A node started. Everything leased in earlier epochs and not accounted for is withheld from here on.
-    EpochStarted { node: NodeId, epoch: Epoch, promise: Promise },
+    /// A node started, unless another start has this epoch already. What the starts that it ends had leased and not
+    /// accounted for is withheld from here on.
+    EpochStarted { node: NodeId, epoch: Epoch, promise: Promise, process: Process },
     /// A campaign's budget came into force: gives its id a number, or changes what it may spend.
     CampaignSet(CampaignSet),
     /// A campaign was deleted: no more bids; its account stays.
@@ -64,6 +65,17 @@ pub enum Event {
     Request(Recorded),
     /// Nothing happened: that a start still runs shows in the time of its last event.
     StillRunning,
+    /// A start of a fleet's node still runs. It was sent at `sent_at` by that node's own clock.
+    NodeRunning { epoch: Epoch, sent_at: UnixMs },
+}
+
+/// Tells the processes of a fleet apart, also those that have one node's number by mistake.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Process(pub u64);
+
+impl Process {
+    /// The only one that has the log: whatever started before has ended.
+    pub const ALONE: Process = Process(0);
 }
 
 /// What a start promises its bids, whatever the configuration says later.
@@ -154,9 +166,12 @@ pub enum Track {
 }
 
 const VERSION: u8 = 1;
-/// Of [`Event::EpochStarted`], which once had no promise.
-const STARTED_VERSION: u8 = 2;
+/// Of [`Event::EpochStarted`], which once had no promise, and then no process.
+const STARTED_VERSION: u8 = 3;
 const STARTED: u8 = 1;
+/// Of [`Event::StillRunning`], which once could not say who; [`Event::NodeRunning`] is one that does.
+const RUNNING_VERSION: u8 = 2;
+const RUNNING: u8 = 12;
 /// Of [`Event::CampaignSet`], which once had no day.
 const SET_VERSION: u8 = 2;
 const SET: u8 = 2;
@@ -168,6 +183,7 @@ pub fn newest(kind: u8) -> u8 {
     match kind {
         STARTED => STARTED_VERSION,
         SET => SET_VERSION,
+        RUNNING => RUNNING_VERSION,
         _ => VERSION,
     }
 }
@@ -189,15 +205,16 @@ impl Event {
             Event::ReservationsForgotten { .. } => 11,
             Event::Fraud(fraud) => fraud.kind(),
             Event::ModelsSet(_) => MODELS,
-            Event::StillRunning => 12,
+            Event::StillRunning | Event::NodeRunning { .. } => RUNNING,
             Event::Request(_) => 13,
         };
         out.put(&[kind, newest(kind)]);
         match self {
-            Event::EpochStarted { node, epoch, promise } => {
+            Event::EpochStarted { node, epoch, promise, process } => {
                 out.put_u16(node.0);
                 out.put_u32(epoch.0);
                 out.put_i64(promise.billable_ms);
+                out.put_u64(process.0);
             }
             Event::CampaignSet(set) => {
                 out.put_u32(set.campaign.0);
@@ -267,7 +284,8 @@ impl Event {
             Event::Fraud(fraud) => fraud.encode(out),
             Event::ModelsSet(set) => set.encode(out),
             Event::Request(recorded) => recorded.encode(out),
-            Event::StillRunning => {}
+            Event::StillRunning => put_running(out, Epoch(0), UnixMs(0)),
+            Event::NodeRunning { epoch, sent_at } => put_running(out, *epoch, *sent_at),
         }
     }
 
@@ -281,11 +299,9 @@ impl Event {
         let event = match kind {
             STARTED => {
                 let (node, epoch) = (NodeId(t.u16()?), Epoch(t.u32()?));
-                let promise = match version {
-                    STARTED_VERSION => Promise { billable_ms: t.i64()? },
-                    _ => Promise::UNKNOWN,
-                };
-                Event::EpochStarted { node, epoch, promise }
+                let promise = if version > 1 { Promise { billable_ms: t.i64()? } } else { Promise::UNKNOWN };
+                let process = if version == STARTED_VERSION { Process(t.u64()?) } else { Process::ALONE };
+                Event::EpochStarted { node, epoch, promise, process }
             }
             SET => {
                 let campaign = CampaignNo(t.u32()?);
@@ -355,13 +371,23 @@ impl Event {
             11 => Event::ReservationsForgotten { before: t.u32()? },
             kind if fraud::KINDS.contains(&kind) => Event::Fraud(FraudEvent::decode(kind, &mut t)?),
             MODELS => Event::ModelsSet(ModelsSet::decode(&mut t)?),
-            12 => Event::StillRunning,
+            RUNNING if version < RUNNING_VERSION => Event::StillRunning,
+            RUNNING => match (Epoch(t.u32()?), UnixMs(t.i64()?)) {
+                (Epoch(0), UnixMs(0)) => Event::StillRunning,
+                (Epoch(0), _) => return None,
+                (epoch, sent_at) => Event::NodeRunning { epoch, sent_at },
+            },
             13 => Event::Request(Recorded::decode(&mut t)?),
             _ => return None,
         };
         t.end()?;
         Some(event)
     }
+}
+
+fn put_running(out: &mut Vec<u8>, epoch: Epoch, sent_at: UnixMs) {
+    out.put_u32(epoch.0);
+    out.put_i64(sent_at.0);
 }
 
 fn put_slot(out: &mut Vec<u8>, slot: Slot) {
@@ -425,8 +451,15 @@ mod tests {
             day: None,
             json: Some("{}".into()),
         };
+        let started = |process| Event::EpochStarted {
+            node: NodeId(1),
+            epoch,
+            promise: Promise { billable_ms: 7 << 40 },
+            process,
+        };
         let events = [
-            Event::EpochStarted { node: NodeId(1), epoch, promise: Promise { billable_ms: 7 << 40 } },
+            started(Process::ALONE),
+            started(Process(u64::MAX)),
             Event::CampaignSet(set.clone()),
             Event::CampaignSet(CampaignSet { daily: Some(Nanos(1)), day: Some(Day(-3)), json: None, ..set }),
             Event::CampaignDeleted { campaign },
@@ -448,6 +481,7 @@ mod tests {
                 previous: Some(ModelVersion { version: "1".into(), digest: [9; 32] }),
             }),
             Event::StillRunning,
+            Event::NodeRunning { epoch, sent_at: UnixMs(-5) },
         ];
         for event in events {
             let mut bytes = Vec::new();
@@ -464,10 +498,16 @@ mod tests {
     #[test]
     fn a_start_that_tells_no_lifetimes_may_have_had_the_longest() {
         let old = [STARTED, 1, 7, 0, 9, 0, 0, 0];
-        let (node, epoch) = (NodeId(7), Epoch(9));
-        assert_eq!(Event::decode(&old), Some(Event::EpochStarted { node, epoch, promise: Promise::UNKNOWN }));
-        let newer = [STARTED, 3, 7, 0, 9, 0, 0, 0];
-        assert_eq!((Event::decode(&newer), Event::decode(&[12, 2])), (None, None));
+        let (node, epoch, process) = (NodeId(7), Epoch(9), Process::ALONE);
+        assert_eq!(Event::decode(&old), Some(Event::EpochStarted { node, epoch, promise: Promise::UNKNOWN, process }));
+        let promised = [STARTED, 2, 7, 0, 9, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0];
+        let promise = Promise { billable_ms: 5 };
+        assert_eq!(Event::decode(&promised), Some(Event::EpochStarted { node, epoch, promise, process }));
+        let newer = [STARTED, 4, 7, 0, 9, 0, 0, 0];
+        assert_eq!((Event::decode(&newer), Event::decode(&[RUNNING, 3])), (None, None));
+        assert_eq!(Event::decode(&[RUNNING, 1]), Some(Event::StillRunning));
+        let nobody = [RUNNING, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0];
+        assert_eq!(Event::decode(&nobody), None, "the start of nobody");
     }
 
     #[test]

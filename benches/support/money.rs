@@ -1,7 +1,7 @@
 //! Events of a market: campaigns with money, their bids, and what became of them.
 
 use gavel::clock::{Day, UnixMs};
-use gavel::event::{CampaignSet, Event, Facts, Notice, NoticeKind, PriceClaim, Promise, Slot};
+use gavel::event::{CampaignSet, Event, Facts, Notice, NoticeKind, PriceClaim, Process, Promise, Slot};
 use gavel::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId, ReservationId};
 use gavel::money::{Nanos, Quantity, Rate};
 
@@ -53,7 +53,7 @@ pub fn opening() -> impl Iterator<Item = Event> {
         let lease = LeaseId { epoch: Epoch(1), seq: 1 };
         [set, Event::LeaseGranted { campaign, lease, slot: Slot::Whole, amount: Nanos(i64::MAX / 8) }]
     };
-    let started = Event::EpochStarted { node: NodeId(1), epoch: Epoch(1), promise: PROMISE };
+    let started = Event::EpochStarted { node: NodeId(1), epoch: Epoch(1), promise: PROMISE, process: Process::ALONE };
     std::iter::once(started).chain((0..CAMPAIGNS).flat_map(campaign))
 }
 

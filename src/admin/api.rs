@@ -19,6 +19,7 @@ use super::problem::{Answer, Problem, with_body};
 use crate::bidding::pacing::pace::{ONE, Order};
 use crate::ledger::Books;
 use crate::ledger::hot::{AccountView, DayView};
+use crate::ledger::wanted::Wanted;
 
 const JSON: &str = "application/json";
 /// Largest body of an admin request.
@@ -37,6 +38,8 @@ pub struct Admin {
     pub fraud: Arc<FraudEdits>,
     /// Required of everything but `/live` and `/ready`, when set.
     pub token: Option<String>,
+    /// Campaigns that the log says were edited, where other nodes edit too.
+    pub edited: Option<Arc<Wanted>>,
 }
 
 /// Answers one request.

@@ -122,6 +122,11 @@ impl Registry {
         }
     }
 
+    /// Whether the books have each campaign under its number.
+    pub fn agrees(&self, books: &Books) -> bool {
+        self.present.values().all(|p| books.numbers.of(&p.compiled.id) == Some(p.compiled.no))
+    }
+
     /// The number a campaign once got.
     pub fn known(&self, id: &str) -> Option<CampaignNo> {
         self.numbers.get(id).map(|(no, _)| *no)
@@ -219,6 +224,18 @@ impl Campaigns {
 
     pub fn hot(&self) -> MutexGuard<'_, Hot> {
         self.hot.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The number a campaign has by the log, or would get if no other node is faster; the currency it has when that is
+    /// another one.
+    pub fn number(&self, id: &str, currency: Currency) -> Result<CampaignNo, Currency> {
+        let hot = self.hot();
+        let books = hot.books();
+        let Some(no) = books.numbers.of(id) else { return Ok(books.numbers.next()) };
+        match books.campaigns.get(&no) {
+            Some(book) if book.currency != currency => Err(book.currency),
+            _ => Ok(no),
+        }
     }
 
     pub fn now(&self) -> UnixMs {

@@ -11,9 +11,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::sync::{Semaphore, watch};
 
 use super::api::{Admin, answer};
+use super::edit;
+use crate::ledger::wanted::Wanted;
 
 /// Open connections; more wait. Operators and scrapers are few.
 const MAX_CONNECTIONS: usize = 256;
+/// Between two looks at what other nodes edited.
+const FOLLOW_INTERVAL: Duration = Duration::from_millis(200);
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 
 pub struct Listener {
@@ -38,11 +42,26 @@ impl Listener {
     }
 }
 
+/// Puts in force what other nodes edit, a few hundred milliseconds later.
+async fn follow(admin: Arc<Admin>, edited: Arc<Wanted>) {
+    let mut campaigns = Vec::new();
+    loop {
+        tokio::time::sleep(FOLLOW_INTERVAL).await;
+        edited.take(usize::MAX, &mut campaigns);
+        for campaign in campaigns.drain(..) {
+            edit::follow(&admin.campaigns, campaign).await;
+        }
+    }
+}
+
 async fn serve(admin: Arc<Admin>, listener: TcpListener, mut stopped: watch::Receiver<bool>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => return tracing::error!(%error, "the admin listener cannot listen"),
     };
+    if let Some(edited) = admin.edited.clone() {
+        tokio::spawn(follow(admin.clone(), edited));
+    }
     let open = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let permit = tokio::select! {

@@ -230,6 +230,9 @@ pub fn decide(
     scratch: &mut Scratch,
 ) -> BidDecision {
     let no = |reason| BidDecision { reason: Some(reason), ..BidDecision::default() };
+    if !snapshot.shared.grids.fence.is_open(now) {
+        return no(Reason::NotReady);
+    }
     if !seat_allowed(request, &exchange.seat) {
         return no(Reason::SeatNotAllowed);
     }

@@ -16,7 +16,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, params};
 
 use self::checksum::Rows;
 use crate::clock::{Day, UnixMs};
-use crate::event::{CampaignSet, Offset, Promise, Slot};
+use crate::event::{CampaignSet, Offset, Process, Promise, Slot};
 use crate::ids::{CampaignNo, Currency, Epoch, NodeId};
 use crate::ledger::Books;
 use crate::ledger::book::{CampaignBook, DayBook};
@@ -70,7 +70,7 @@ pub struct SqliteBooks {
 }
 
 /// Books of another version are not read: they are folded anew.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 const SCHEMA: &str = "
 PRAGMA journal_mode = WAL;
@@ -96,8 +96,8 @@ CREATE TABLE IF NOT EXISTS reservation_bits (
 CREATE TABLE IF NOT EXISTS traffic (
   hour INTEGER PRIMARY KEY, requests INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS starts (
-  epoch INTEGER PRIMARY KEY, billable_ms INTEGER NOT NULL, began_at INTEGER NOT NULL, began_ran_ms INTEGER NOT NULL,
-  ended_ran_ms INTEGER,
+  epoch INTEGER PRIMARY KEY, node INTEGER NOT NULL, process INTEGER NOT NULL, billable_ms INTEGER NOT NULL,
+  began_at INTEGER NOT NULL, began_ran_ms INTEGER NOT NULL, heard_ran_ms INTEGER NOT NULL, ended_ran_ms INTEGER,
   checksum INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS models (
   name TEXT PRIMARY KEY, active TEXT, active_digest TEXT, shadow TEXT, shadow_digest TEXT, previous TEXT,
@@ -114,7 +114,11 @@ impl SqliteBooks {
     pub fn open(path: &Path) -> Result<SqliteBooks, BookError> {
         let db = Connection::open(path)?;
         db.busy_timeout(std::time::Duration::from_secs(5))?;
-        if version(&db)? != VERSION {
+        let found = version(&db)?;
+        if found != VERSION {
+            if found > 0 {
+                tracing::info!("books.sqlite is of another version of gavel: the books are rebuilt from the log");
+            }
             let drop_table = |table| format!("DROP TABLE IF EXISTS {table};");
             db.execute_batch(&rows::names().map(drop_table).collect::<String>())?;
         }
@@ -215,6 +219,7 @@ impl BookStore for SqliteBooks {
             Ok((set.campaign, Box::new(book)))
         })?;
         books.campaigns = campaigns.collect::<Result<_, _>>()?;
+        books.numbers = books.campaigns.iter().map(|(no, book)| (book.id.as_str(), *no)).collect();
 
         let mut rows = self.db.prepare("SELECT no, day, spent, late, billed FROM days")?;
         let days = rows.query_map([], |r| {
@@ -252,12 +257,20 @@ impl BookStore for SqliteBooks {
                 return Err(BookError::Damaged(format!("reservation bits of minute {} have a wrong size", key.bucket)));
             }
         }
-        let mut rows =
-            self.db.prepare("SELECT epoch, billable_ms, began_at, began_ran_ms, ended_ran_ms FROM starts")?;
+        let mut rows = self.db.prepare(
+            "SELECT epoch, node, process, billable_ms, began_at, began_ran_ms, heard_ran_ms, ended_ran_ms FROM starts",
+        )?;
         let starts = rows.query_map([], |r| {
-            let promise = Promise { billable_ms: r.get(1)? };
-            let (began_at, began_ran_ms, ended_ran_ms) = (UnixMs(r.get(2)?), r.get(3)?, r.get(4)?);
-            Ok((Epoch(r.get(0)?), Start { promise, began_at, began_ran_ms, ended_ran_ms }))
+            let start = Start {
+                node: NodeId(r.get(1)?),
+                process: Process(r.get::<_, i64>(2)?.cast_unsigned()),
+                promise: Promise { billable_ms: r.get(3)? },
+                began_at: UnixMs(r.get(4)?),
+                began_ran_ms: r.get(5)?,
+                heard_ran_ms: r.get(6)?,
+                ended_ran_ms: r.get(7)?,
+            };
+            Ok((Epoch(r.get(0)?), start))
         })?;
         books.starts.known = starts.collect::<Result<_, _>>()?;
         let mut rows = self.db.prepare("SELECT hour, requests FROM traffic")?;
@@ -309,8 +322,19 @@ impl BookStore for SqliteBooks {
         }
         if dirty.starts {
             rows.remove("starts", "true", &[])?;
-            for (epoch, Start { promise, began_at, began_ran_ms, ended_ran_ms }) in &books.starts.known {
-                let row = params![epoch.0, promise.billable_ms, began_at.0, began_ran_ms, ended_ran_ms];
+            for (epoch, start) in &books.starts.known {
+                let Start { node, process, promise, began_at, began_ran_ms, heard_ran_ms, ended_ran_ms } = start;
+                let (process, billable_ms) = (process.0.cast_signed(), promise.billable_ms);
+                let row = params![
+                    epoch.0,
+                    node.0,
+                    process,
+                    billable_ms,
+                    began_at.0,
+                    began_ran_ms,
+                    heard_ran_ms,
+                    ended_ran_ms
+                ];
                 rows.put("starts", &["epoch"], row)?;
             }
         }

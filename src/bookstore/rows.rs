@@ -59,7 +59,21 @@ const TABLES: [Table; 10] = [
     table("leases", 3, &["no", "epoch", "day", "outstanding", CHECKSUM]),
     table(BITS, 4, &["node", "epoch", "bucket", "page", "bits", CHECKSUM]),
     table("traffic", 1, &["hour", "requests", CHECKSUM]),
-    table("starts", 1, &["epoch", "billable_ms", "began_at", "began_ran_ms", "ended_ran_ms", CHECKSUM]),
+    table(
+        "starts",
+        1,
+        &[
+            "epoch",
+            "node",
+            "process",
+            "billable_ms",
+            "began_at",
+            "began_ran_ms",
+            "heard_ran_ms",
+            "ended_ran_ms",
+            CHECKSUM,
+        ],
+    ),
     table(
         "models",
         1,

@@ -131,6 +131,8 @@ pub struct Log {
     pub lane_bytes: usize,
     /// With `kind = "kafka"` the log is there; with `kind = "files"`, the default, in segment files.
     pub kafka: Option<Kafka>,
+    /// Other nodes append to it at the same time. One in files is one process's alone.
+    pub shared: bool,
     /// Share of bid requests that are kept whole for replays, from 0 to 1. Default 0.01.
     pub record_requests: f64,
 }
@@ -220,8 +222,10 @@ impl RawConfig {
         s.end();
         let mut s = root.table("log");
         let kind = s.text("kind", log_kind);
+        let kafka = kafka::read(kind.as_deref(), s.table("kafka"), base);
         let log = Log {
-            kafka: kafka::read(kind.as_deref(), s.table("kafka"), base),
+            shared: kafka.is_some(),
+            kafka,
             segment_bytes: s.number("segment_bytes", 1 << 20..=1 << 30).unwrap_or(64 << 20) as u64,
             max_bytes: s.number("max_bytes", 0..=i64::MAX).unwrap_or(0) as u64,
             record_requests: s.share("record_requests").unwrap_or(0.01),

@@ -138,9 +138,9 @@ impl CampaignBook {
         budget.map_or(Nanos::ZERO, |budget| self.spent_on(day) - budget).max(Nanos::ZERO)
     }
 
-    /// The part of it from starts before `epoch`.
+    /// The part of it from other starts than `epoch`.
     pub fn withheld(&self, epoch: Epoch) -> Nanos {
-        self.leases.iter().filter(|((e, _), _)| *e < epoch).map(|(_, n)| *n).sum()
+        self.leases.iter().filter(|((e, _), _)| *e != epoch).map(|(_, n)| *n).sum()
     }
 
     /// What is above the budget.

@@ -1,6 +1,7 @@
 //! Time buckets. Money that is set aside is summed per campaign and bucket; a bucket's end gives back what is left
 //! in it with one subtraction.
 
+use super::fence::Fence;
 use super::sync::{AtomicI64, Ordering};
 use crate::clock::UnixMs;
 use crate::event::Facts;
@@ -77,6 +78,8 @@ impl Grid {
 pub struct Grids {
     pub auction: Grid,
     pub bill: Grid,
+    /// Whether bids are made at all.
+    pub fence: Fence,
 }
 
 /// The lifetimes of a bid's money, as an exchange's settings and the request give them.
@@ -112,7 +115,11 @@ impl Grids {
             (values().min().unwrap_or(1_000), values().max().unwrap_or(1_000))
         };
         let ((a_min, a_max), (b_min, b_max)) = (range(|l| l.auction_ms), range(|l| l.bill_ms));
-        Grids { auction: Grid::new(a_min, a_max, MAX_WIDTH_MS[0]), bill: Grid::new(b_min, b_max, MAX_WIDTH_MS[1]) }
+        Grids {
+            auction: Grid::new(a_min, a_max, MAX_WIDTH_MS[0]),
+            bill: Grid::new(b_min, b_max, MAX_WIDTH_MS[1]),
+            fence: Fence::default(),
+        }
     }
 
     /// Milliseconds from the bid to the ends of the buckets for its auction and for its bill.

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 use foldhash::HashMap;
 
 use super::book::CampaignBook;
+use super::numbers::Numbers;
 use super::reservation::{Bits, Outcome, PageKey, State, step};
-use super::starts::Starts;
+use super::starts::{Starting, Starts};
 use crate::clock::Day;
-use crate::event::{Event, ModelsSet, Notice, Offset, Stamped};
+use crate::event::{CampaignSet, Event, ModelsSet, Notice, Offset, Process, Slot, Stamped};
 use crate::ids::{CampaignNo, Epoch};
 use crate::money::Nanos;
 
@@ -17,11 +18,12 @@ use crate::money::Nanos;
 pub struct Books {
     /// The first event that is not in the books yet.
     pub next: Offset,
-    /// The newest start of the node.
+    /// The newest start.
     pub epoch: Epoch,
     pub starts: Starts,
     /// Boxed: the table has room for up to twice as many.
     pub campaigns: HashMap<CampaignNo, Box<CampaignBook>>,
+    pub numbers: Numbers,
     pub bits: Bits,
     pub traffic: Traffic,
     /// The versions of each model that are in force.
@@ -73,6 +75,9 @@ pub enum Folded {
     /// It was not the next one: nothing was folded, the caller has lost events.
     Gap,
     Done,
+    /// It came too late in the log to have an effect: its epoch or number was taken by then, its start had ended, or there
+    /// was less free than it asked for. Only where several nodes append.
+    Refused,
     Notice {
         /// Where the bits said the reservation was before.
         from: State,
@@ -104,15 +109,27 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
         std::cmp::Ordering::Equal => books.next.0 += 1,
     }
     books.dirty.moved = true;
-    let last_at = std::mem::replace(&mut books.starts.at, stamped.at);
+    let ran_ms = books.starts.pass(stamped.at);
     match &stamped.event {
-        Event::EpochStarted { epoch, promise, .. } => {
-            books.epoch = books.epoch.max(*epoch);
+        Event::EpochStarted { epoch, .. } if *epoch <= books.epoch => return Folded::Refused,
+        Event::EpochStarted { node, epoch, promise, process } => {
+            books.epoch = *epoch;
             let (leased, remembered) = (books.leased(), books.bits.forgotten_before());
-            books.starts.begin(*epoch, *promise, last_at, |epoch| leased.contains(&epoch), remembered);
+            let new = Starting { epoch: *epoch, node: *node, process: *process, promise: *promise };
+            books.starts.begin(new, ran_ms, |epoch| leased.contains(&epoch), remembered);
+            books.dirty.starts = true;
+        }
+        Event::NodeRunning { epoch, .. } => {
+            if !books.starts.hear(*epoch) {
+                return Folded::Refused;
+            }
             books.dirty.starts = true;
         }
         Event::CampaignSet(set) => {
+            if !books.takes(set) {
+                return Folded::Refused;
+            }
+            books.numbers.note(&set.id, set.campaign);
             let book = books.campaigns.entry(set.campaign).or_insert_with(|| Box::new(CampaignBook::new(set)));
             if book.set(set) {
                 books.dirty.budgets.insert(set.campaign);
@@ -124,6 +141,9 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
             book.json = None;
         }),
         Event::LeaseGranted { campaign, lease, slot, amount } => {
+            if !books.may_lease(*campaign, lease.epoch, *slot, *amount) {
+                return Folded::Refused;
+            }
             books.change(*campaign, |book| book.change_lease((lease.epoch, *slot), *amount));
         }
         Event::LeaseReturned { campaign, epoch, slot, amount, why: _ } => {
@@ -165,6 +185,28 @@ impl Books {
             change(book);
             self.dirty.campaigns.insert(campaign);
         }
+    }
+
+    /// Whether an edit is of the campaign that has its number, and in its currency. Where two nodes gave one number to two
+    /// campaigns, or two numbers to one, the first in the log did.
+    fn takes(&self, set: &CampaignSet) -> bool {
+        match self.campaigns.get(&set.campaign) {
+            Some(book) => book.id == set.id && book.currency == set.currency,
+            None => self.numbers.of(&set.id).is_none(),
+        }
+    }
+
+    /// Whether a lease has an effect. A node of a fleet asks for it when it has not seen all that comes before it in the log:
+    /// then its start must live and the money be free. What one node asks for that has the log to itself, it may have.
+    fn may_lease(&self, campaign: CampaignNo, epoch: Epoch, slot: Slot, amount: Nanos) -> bool {
+        let Some(start) = self.starts.known.get(&epoch) else { return epoch > self.epoch };
+        let free = |book: &CampaignBook| {
+            // A day's budget knows of leases of the whole one only what was leased before there was a daily one.
+            let is_of_day = book.daily.is_none() || slot != Slot::Whole;
+            is_of_day && amount <= book.free(slot)
+        };
+        start.process == Process::ALONE
+            || (start.lives() && self.campaigns.get(&campaign).is_some_and(|book| free(book)))
     }
 
     /// The starts that have leases.
@@ -229,11 +271,13 @@ impl Books {
         let campaign = |no: &CampaignNo| Some((*no, self.campaigns.get(no)?.clone()));
         let days = dirty.days.iter().map(|(no, _)| no);
         let campaigns = dirty.campaigns.iter().chain(&dirty.budgets).chain(days);
+        let campaigns: HashMap<_, _> = campaigns.filter_map(campaign).collect();
         Books {
             next: self.next,
             epoch: self.epoch,
             starts: self.starts.clone(),
-            campaigns: campaigns.filter_map(campaign).collect(),
+            numbers: campaigns.iter().map(|(no, book)| (book.id.as_str(), *no)).collect(),
+            campaigns,
             bits: self.bits.part(&dirty.pages),
             traffic: self.traffic,
             models: dirty
@@ -270,7 +314,7 @@ impl Books {
 pub(crate) mod tests {
     use super::*;
     use crate::clock::UnixMs;
-    use crate::event::{CampaignSet, Facts, NoticeKind, PriceClaim, Promise, ReturnReason, Slot};
+    use crate::event::{Facts, NoticeKind, PriceClaim, Promise, ReturnReason};
     use crate::ids::{Currency, LeaseId, NodeId, ReservationId};
     use crate::ledger::book::DayBook;
     use crate::money::{Quantity, Rate};
@@ -322,7 +366,7 @@ pub(crate) mod tests {
 
     pub(crate) fn started(epoch: u32) -> Event {
         let promise = Promise { billable_ms: 20_000 };
-        Event::EpochStarted { node: NodeId(1), epoch: Epoch(epoch), promise }
+        Event::EpochStarted { node: NodeId(1), epoch: Epoch(epoch), promise, process: Process::ALONE }
     }
 
     pub(crate) fn granted(amount: i64, slot: Slot) -> Event {

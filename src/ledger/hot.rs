@@ -24,7 +24,7 @@ use super::reservation::{Outcome, State};
 use super::sequence::LeaseSeq;
 use super::wanted::Wanted;
 use crate::clock::{Day, LocalHour, UnixMs, Zone};
-use crate::event::{Event, Notice, Promise, ReturnReason, Slot, Stamped};
+use crate::event::{Event, Notice, Process, Promise, ReturnReason, Slot, Stamped};
 use crate::ids::{CampaignNo, Epoch, LeaseId, NodeId};
 use crate::money::Nanos;
 
@@ -39,6 +39,7 @@ const SWEEP_MS: i64 = 1_000;
 pub struct Hot {
     books: Books,
     node: NodeId,
+    process: Process,
     epoch: Epoch,
     grids: Arc<Grids>,
     /// Boxed: the table has room for up to twice as many.
@@ -50,12 +51,21 @@ pub struct Hot {
     lease_round_at: UnixMs,
     lease_seq: LeaseSeq,
     now: UnixMs,
-    /// This start is in the log. Before that nothing is leased: after a crash the next start would have the same
-    /// number, and take these leases for its own.
-    started: bool,
+    state: StartState,
     /// What this start promises; it waits for earlier ones at least as long.
     promise: Promise,
     reclaims: Reclaims,
+}
+
+/// Of this start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StartState {
+    /// Not in the log. Nothing is leased: after a crash the next start would have the same number, and take these leases for
+    /// its own.
+    Begins,
+    Lives,
+    /// Another start of this node is in the log, or nothing was heard of this one for too long: its leases come back.
+    Ended,
 }
 
 #[derive(Debug)]
@@ -104,6 +114,7 @@ impl Hot {
         let epoch = Epoch(books.epoch.0 + 1);
         let mut hot = Hot {
             node,
+            process: Process::ALONE,
             epoch,
             grids,
             campaigns: HashMap::default(),
@@ -113,7 +124,7 @@ impl Hot {
             lease_round_at: UnixMs(0),
             lease_seq: LeaseSeq::default(),
             now: UnixMs(0),
-            started: false,
+            state: StartState::Begins,
             promise,
             reclaims: Reclaims::default(),
             books: Books::default(),
@@ -128,13 +139,36 @@ impl Hot {
         hot
     }
 
+    /// As `process` of a fleet: other nodes append to the log at the same time. No bids until it tells that they may be made.
+    pub fn in_fleet(self, process: Process) -> Hot {
+        self.grids.fence.shut();
+        Hot { process, ..self }
+    }
+
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
 
+    pub fn state(&self) -> StartState {
+        self.state
+    }
+
     /// The event that must be durable before anything else of this start.
     pub fn started(&self) -> Event {
-        Event::EpochStarted { node: self.node, epoch: self.epoch, promise: self.promise }
+        let Hot { node, epoch, promise, process, .. } = *self;
+        Event::EpochStarted { node, epoch, promise, process }
+    }
+
+    /// As [`Hot::started`], after another start was the first in the log to have that epoch.
+    pub fn start_again(&mut self) -> Event {
+        self.epoch = Epoch(self.books.epoch.0 + 1);
+        self.started()
+    }
+
+    /// What a fleet's node tells every [`TELL_MS`](super::starts::TELL_MS), at `now` by its own clock.
+    pub fn running(&self, now: UnixMs) -> Option<Event> {
+        let tells = self.state == StartState::Lives && self.process != Process::ALONE;
+        tells.then_some(Event::NodeRunning { epoch: self.epoch, sent_at: now })
     }
 
     /// The fold so far: what the log's events up to the last applied one come to.
@@ -184,23 +218,28 @@ impl Hot {
     pub fn apply(&mut self, stamped: &Stamped, out: &mut Vec<Event>) -> Folded {
         self.advance(stamped.at, out);
         let folded = fold(&mut self.books, stamped);
+        // Until this start lives, its epoch may be another one's.
+        let (own, begins) = (self.epoch, self.state == StartState::Begins);
+        let is_own = |epoch: Epoch| epoch == own && !begins;
         match (&stamped.event, folded) {
             (_, Folded::Known | Folded::Gap) => {}
-            (Event::EpochStarted { epoch, .. }, _) if *epoch == self.epoch => {
-                self.started = true;
-                let earlier = self.books.leased().into_iter().filter(|epoch| *epoch < self.epoch);
-                let reclaim_at = |epoch| self.books.starts.reclaim_at(epoch, self.promise.billable_ms);
-                self.reclaims = Reclaims::new(earlier.map(|epoch| (epoch, reclaim_at(epoch))).collect());
+            (Event::EpochStarted { .. } | Event::NodeRunning { .. }, _) => self.starts_changed(&stamped.event),
+            (Event::LeaseGranted { campaign, lease, amount, .. }, Folded::Refused) => {
+                if let Some(c) = self.campaigns.get_mut(campaign).filter(|_| is_own(lease.epoch)) {
+                    c.granting = (c.granting - *amount).max(Nanos::ZERO);
+                    self.wanted.ask(*campaign);
+                }
             }
+            (_, Folded::Refused) => {}
             (Event::CampaignSet(set), _) => {
                 self.add(set.campaign);
                 self.take_back_excess(set.campaign, out);
             }
-            (Event::LeaseGranted { campaign, lease, slot, amount }, _) if lease.epoch == self.epoch => {
+            (Event::LeaseGranted { campaign, lease, slot, amount }, _) if is_own(lease.epoch) => {
                 self.granted(*campaign, *lease, *slot, *amount, out);
                 self.take_back_excess(*campaign, out);
             }
-            (Event::LeaseReturned { campaign, epoch, slot, amount, .. }, _) if *epoch == self.epoch => {
+            (Event::LeaseReturned { campaign, epoch, slot, amount, .. }, _) if is_own(*epoch) => {
                 let slots = self.campaigns.get_mut(campaign).map(|c| &mut c.slots);
                 if let Some(s) = slots.and_then(|slots| slots.iter_mut().find(|s| s.account.slot == *slot)) {
                     s.returning -= *amount;
@@ -216,6 +255,34 @@ impl Hot {
             _ => {}
         }
         folded
+    }
+
+    /// Whether this start lives, and of which others the leases will come back.
+    fn starts_changed(&mut self, event: &Event) {
+        let starts = &self.books.starts;
+        match event {
+            Event::EpochStarted { epoch, .. } if *epoch == self.epoch && self.state == StartState::Begins => {
+                // Whoever else has this epoch, or this node's number, is another process.
+                if starts.known.get(epoch).is_some_and(|start| (start.node, start.process) == (self.node, self.process))
+                {
+                    self.state = StartState::Lives;
+                    self.reclaims = Reclaims::new(&self.books, self.promise);
+                }
+            }
+            Event::NodeRunning { epoch, sent_at }
+                if *epoch == self.epoch && self.state == StartState::Lives && starts.lives(*epoch) =>
+            {
+                self.grids.fence.came_back(*sent_at);
+            }
+            _ => {}
+        }
+        if self.state == StartState::Lives && !starts.lives(self.epoch) {
+            self.state = StartState::Ended;
+            self.grids.fence.shut();
+        }
+        if self.state == StartState::Lives {
+            self.reclaims.look_again(&self.books);
+        }
     }
 
     fn granted(&mut self, campaign: CampaignNo, lease: LeaseId, slot: Slot, amount: Nanos, out: &mut Vec<Event>) {
@@ -302,9 +369,11 @@ impl Hot {
     /// Moves time on: expires reservations, and takes, tops up and returns leases. The events go into the log.
     pub fn tick(&mut self, now: UnixMs, out: &mut Vec<Event>) {
         self.advance(now, out);
-        self.reclaims.tick(&self.order, &self.books, now, out);
+        if self.state == StartState::Lives {
+            self.reclaims.tick(&self.order, &self.books, now, out);
+        }
         let elapsed_ms = now.since(self.lease_round_at);
-        if self.started && elapsed_ms >= LEASE_INTERVAL_MS {
+        if self.state == StartState::Lives && elapsed_ms >= LEASE_INTERVAL_MS {
             self.lease_round_at = now;
             self.lease_round(elapsed_ms, out);
         }
@@ -352,7 +421,7 @@ impl Hot {
 
     /// Returns leases that are not wanted any more and takes what is wanted.
     fn look_after_lease(&mut self, campaign: CampaignNo, out: &mut Vec<Event>) {
-        if !self.started {
+        if self.state != StartState::Lives {
             return;
         }
         let (now, epoch) = (self.now, self.epoch);
@@ -456,10 +525,11 @@ impl Hot {
     /// False before this start is in the log.
     pub fn forget_older(&self, age_ms: i64, out: &mut Vec<Event>) -> bool {
         let before = self.books.starts.older_than(age_ms, self.now).minutes();
-        if self.started && before > self.books.bits.forgotten_before() {
+        let lives = self.state == StartState::Lives;
+        if lives && before > self.books.bits.forgotten_before() {
             out.push(Event::ReservationsForgotten { before });
         }
-        self.started
+        lives
     }
 
     /// Drops the list of changes that only a book store needs.

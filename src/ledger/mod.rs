@@ -7,7 +7,9 @@
 //! | `reservation` | two bits per reservation and the one table of what a notice does to them |
 //! | `book` | one campaign's book |
 //! | `fold` | the books: a pure fold of the log |
-//! | `starts` | starts of the node: what each promised, how long gavel has run since |
+//! | `numbers` | the number of each campaign |
+//! | `starts` | starts: what each promised, which live, how long gavel has run since the others ended |
+//! | `fence` | until when a node of a fleet may bid |
 //! | `hot` | this node's money: the fold, and the accounts it keeps in step; `hot/reclaim` brings back leases of earlier starts, `hot/view` shows accounts |
 //! | `flow` | what notices tell of a campaign's spend, for the pacer |
 //! | `sequence` | ids for reservations and leases |
@@ -26,11 +28,13 @@ pub mod account;
 pub mod book;
 pub mod bucket;
 pub mod daily;
+pub mod fence;
 pub mod flow;
 pub mod fold;
 pub mod hot;
 pub mod invariants;
 pub mod lease;
+pub mod numbers;
 pub mod outstanding;
 pub mod reconcile;
 pub mod reservation;

@@ -1,5 +1,6 @@
 //! The ledger against a reference model: random bids, notices, time, budget edits and crashes.
 
+mod fleet;
 mod leases;
 mod reference;
 mod starts;
@@ -14,7 +15,7 @@ use super::bucket::{Grids, Lifetimes};
 use super::fold::tests::{START, facts, notice, set};
 use super::invariants;
 use super::{Books, Hot, fold};
-use crate::clock::{UnixMs, Zone};
+use crate::clock::{Day, UnixMs, Zone};
 use crate::event::{Event, Facts, Notice, NoticeKind, Offset, PriceClaim, Promise, Slot, Stamped};
 use crate::ids::{CampaignNo, Epoch, LeaseId, NodeId, ReservationId};
 use crate::ledger::hot::{AccountView, Plan};

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use gavel::event::{Event, Promise};
+use gavel::event::{Event, Process, Promise};
 use gavel::eventlog::EventLog;
 use gavel::ids::{CampaignNo, Epoch, NodeId};
 use gavel::money::Nanos;
@@ -35,7 +35,9 @@ fn a_bill_is_booked_although_the_clock_is_days_ahead_since() {
     // A start with such a clock, which did nothing else.
     let log = open_log(server.dir.path(), 3 * 86_400_000, None);
     let (node, promise) = (NodeId(0), Promise { billable_ms: 4_000_000 });
-    log.append_durable(0, &[Event::EpochStarted { node, epoch: Epoch(2), promise }]).wait().unwrap();
+    log.append_durable(0, &[Event::EpochStarted { node, epoch: Epoch(2), promise, process: Process::ALONE }])
+        .wait()
+        .unwrap();
     log.close().unwrap();
     server.run();
     for _ in 0..2 {

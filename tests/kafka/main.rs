@@ -4,6 +4,8 @@
 mod books;
 mod broker;
 mod failures;
+mod fleet;
+mod game;
 mod log;
 mod records;
 mod secrets;

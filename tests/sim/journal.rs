@@ -172,7 +172,7 @@ impl Journal {
         assert!(self.events.last().is_none_or(|last| last.at <= stamped.at), "the log's time went back");
         self.events.push(stamped.clone());
         match &stamped.event {
-            Event::EpochStarted { node, epoch, promise } => {
+            Event::EpochStarted { node, epoch, promise, .. } => {
                 if self.epoch > 0 && *node != self.node {
                     counts.note(Kind::OtherNumber);
                 }

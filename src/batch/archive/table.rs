@@ -12,7 +12,8 @@ use crate::wire::{Put, Take};
 ///
 /// 1. Without `model`.
 /// 2. `model` of `bid`, `notice` and `track`.
-pub const VERSION: u32 = 2;
+/// 3. `process` of `start`; `epoch` and `sent_at` of `still_running`.
+pub const VERSION: u32 = 3;
 
 /// How a field stands in the encoding and in its column.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +24,10 @@ pub enum Form {
     /// A `u32` that mostly grows along the log.
     Rising,
     U64,
+    /// Zero is null.
+    U32OrNone,
+    /// Zero is null.
+    U64OrNone,
     I64,
     /// Hundredths.
     Cents,
@@ -30,6 +35,8 @@ pub enum Form {
     NanosOrNone,
     /// Milliseconds since 1970.
     Time,
+    /// Zero is null.
+    TimeOrNone,
     /// Days since 1970.
     Day,
     /// `i32::MIN` is null.
@@ -76,6 +83,10 @@ pub struct Table {
 /// What every row begins with.
 pub const HEAD: [Field; 2] = [field("offset", Form::U64), field("at", Form::Time)];
 
+const fn added(since: u32, name: &'static str, form: Form) -> Field {
+    Field { name, form, since }
+}
+
 pub const fn field(name: &'static str, form: Form) -> Field {
     Field { name, form, since: 1 }
 }
@@ -117,14 +128,19 @@ const FACTS: &[Field] = &[
     field("campaign_rate_nanos", Form::I64),
     field("quantity", Form::U32),
     field("user", Form::U64),
-    Field { name: "model", form: Form::U32IfFlag(16), since: 2 },
+    added(2, "model", Form::U32IfFlag(16)),
     field("daily", Form::Flag(1)),
     field("spend_on_win", Form::Flag(2)),
     field("test", Form::Flag(4)),
 ];
 
 pub static TABLES: [Table; 24] = [
-    table("start", 1, &[&[field("node", Form::U16), EPOCH, field("billable_ms", Form::I64)]], None),
+    table(
+        "start",
+        1,
+        &[&[field("node", Form::U16), EPOCH, field("billable_ms", Form::I64), added(3, "process", Form::U64OrNone)]],
+        None,
+    ),
     table(
         "campaign_set",
         2,
@@ -173,7 +189,7 @@ pub static TABLES: [Table; 24] = [
         None,
     ),
     table("reservations_forgotten", 11, &[&[field("before", Form::U32)]], None),
-    table("still_running", 12, &[], None),
+    table("still_running", 12, &[&[added(3, "epoch", Form::U32OrNone), added(3, "sent_at", Form::TimeOrNone)]], None),
     table(
         "request",
         13,
@@ -300,9 +316,10 @@ impl Form {
     /// `None` for what has no column.
     pub fn physical(self) -> Option<Physical> {
         Some(match self {
-            Form::U8 | Form::U16 | Form::U32 | Form::Rising | Form::U32IfFlag(_) => Physical::I32,
+            Form::U8 | Form::U16 | Form::U32 | Form::Rising | Form::U32IfFlag(_) | Form::U32OrNone => Physical::I32,
             Form::Day | Form::DayOrNone => Physical::I32,
             Form::U64 | Form::I64 | Form::Cents | Form::NanosOrNone | Form::Time => Physical::I64,
+            Form::U64OrNone | Form::TimeOrNone => Physical::I64,
             Form::Flag(_) => Physical::Bool,
             Form::Tag(_) | Form::Currency | Form::Text | Form::TextOrNone => Physical::Bytes,
             Form::Bytes | Form::Rest | Form::Shown => Physical::Bytes,
@@ -312,19 +329,28 @@ impl Form {
     }
 
     pub fn is_nullable(self) -> bool {
-        matches!(self, Form::NanosOrNone | Form::DayOrNone | Form::TextOrNone | Form::U32IfFlag(_))
+        matches!(
+            self,
+            Form::NanosOrNone
+                | Form::DayOrNone
+                | Form::TextOrNone
+                | Form::U32IfFlag(_)
+                | Form::U32OrNone
+                | Form::U64OrNone
+                | Form::TimeOrNone
+        )
     }
 
     fn types(self) -> (String, &'static str) {
         let (physical, logical) = match self {
             Form::U8 => ("INT32", " (INTEGER(8,false))"),
             Form::U16 => ("INT32", " (INTEGER(16,false))"),
-            Form::U32 | Form::Rising | Form::U32IfFlag(_) => ("INT32", " (INTEGER(32,false))"),
+            Form::U32 | Form::Rising | Form::U32IfFlag(_) | Form::U32OrNone => ("INT32", " (INTEGER(32,false))"),
             Form::Day | Form::DayOrNone => ("INT32", " (DATE)"),
-            Form::U64 => ("INT64", " (INTEGER(64,false))"),
+            Form::U64 | Form::U64OrNone => ("INT64", " (INTEGER(64,false))"),
             Form::I64 | Form::NanosOrNone => ("INT64", ""),
             Form::Cents => ("INT64", " (DECIMAL(18,2))"),
-            Form::Time => ("INT64", " (TIMESTAMP(MILLIS,true))"),
+            Form::Time | Form::TimeOrNone => ("INT64", " (TIMESTAMP(MILLIS,true))"),
             Form::Flag(_) | Form::Flags(_) => ("BOOLEAN", ""),
             Form::Tag(_) | Form::Currency | Form::Text | Form::TextOrNone => ("BYTE_ARRAY", " (STRING)"),
             Form::Bytes | Form::Rest | Form::Shown => ("BYTE_ARRAY", ""),
@@ -360,6 +386,14 @@ pub fn split(fields: &[Field], body: &[u8], columns: &mut [Column]) -> Option<()
             Form::NanosOrNone => match t.i64()? {
                 nanos if nanos < 0 => column.null(),
                 nanos => column.i64(nanos),
+            },
+            Form::U32OrNone => match t.u32()? {
+                0 => column.null(),
+                n => column.i32(n as i32),
+            },
+            Form::U64OrNone | Form::TimeOrNone => match t.i64()? {
+                0 => column.null(),
+                n => column.i64(n),
             },
             Form::Tag(words) => column.bytes(words.get(usize::from(t.u8()?))?.as_bytes()),
             Form::Currency => column.bytes(&t.three()?),
@@ -420,6 +454,8 @@ fn put(form: Form, column: &mut Column, out: &mut Vec<u8>, flags_at: usize) -> O
             Form::DayOrNone => out.put_i32(i32::MIN),
             Form::NanosOrNone => out.put_i64(-1),
             Form::TextOrNone => out.put(&[0; 5]),
+            Form::U32OrNone => out.put_u32(0),
+            Form::U64OrNone | Form::TimeOrNone => out.put_u64(0),
             // Its flag stays unset.
             _ => {}
         }
@@ -428,8 +464,9 @@ fn put(form: Form, column: &mut Column, out: &mut Vec<u8>, flags_at: usize) -> O
     match form {
         Form::U8 => out.put_u8(u8::try_from(column.take_i32()?).ok()?),
         Form::U16 => out.put_u16(u16::try_from(column.take_i32()?).ok()?),
-        Form::U32 | Form::Rising | Form::Day | Form::DayOrNone => out.put_i32(column.take_i32()?),
-        Form::U64 | Form::I64 | Form::Cents | Form::NanosOrNone | Form::Time => out.put_i64(column.take_i64()?),
+        Form::U32 | Form::U32OrNone | Form::Rising | Form::Day | Form::DayOrNone => out.put_i32(column.take_i32()?),
+        Form::U64 | Form::U64OrNone | Form::I64 | Form::Cents | Form::NanosOrNone => out.put_i64(column.take_i64()?),
+        Form::Time | Form::TimeOrNone => out.put_i64(column.take_i64()?),
         Form::Tag(words) => {
             let word = column.take_bytes()?;
             out.put_u8(words.iter().position(|known| known.as_bytes() == word)? as u8);

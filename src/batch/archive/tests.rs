@@ -16,8 +16,8 @@ use super::{Archive, ArchiveError, Exported, Part, export};
 use crate::clock::{Day, UnixMs};
 use crate::event::fraud::{Checked, FraudEvent, Label, LabelSource, Labelled, Outcome, Status};
 use crate::event::{
-    CampaignSet, Event, Facts, ModelVersion, ModelsSet, Notice, NoticeKind, Offset, PriceClaim, Promise, Recorded,
-    ReturnReason, Slot, Stamped, Track,
+    CampaignSet, Event, Facts, ModelVersion, ModelsSet, Notice, NoticeKind, Offset, PriceClaim, Process, Promise,
+    Recorded, ReturnReason, Slot, Stamped, Track,
 };
 use crate::eventlog::{DirStorage, EventLog, Follower, LogConfig, LogReader, ReadOnlyLog, SegmentLog};
 use crate::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId};
@@ -69,8 +69,10 @@ fn samples() -> Vec<Event> {
         |label, source| Labelled { check, label, source, reason_code: text(), occurred_at: at, reported_at: at };
     let version = |version: &str| Some(ModelVersion { version: version.into(), digest: [7; 32] });
     let list = |name: &str| (name.to_owned(), text());
+    let started =
+        |process| Event::EpochStarted { node: NodeId(1), epoch, promise: Promise { billable_ms: 7 << 40 }, process };
     let mut events = vec![
-        Event::EpochStarted { node: NodeId(1), epoch, promise: Promise { billable_ms: 7 << 40 } },
+        started(Process::ALONE),
         Event::CampaignSet(set.clone()),
         Event::CampaignSet(CampaignSet { daily: Some(Nanos(0)), day: Some(Day(-3)), json: None, ..set }),
         Event::CampaignDeleted { campaign },
@@ -127,6 +129,7 @@ fn samples() -> Vec<Event> {
     events.push(Event::Fraud(FraudEvent::List { name: name.clone(), json: json.clone() }));
     events.push(Event::Fraud(FraudEvent::ListEntries { name, json }));
     events.push(Event::Fraud(FraudEvent::ListEntryRemoved { name: other, value }));
+    events.extend([started(Process(u64::MAX)), Event::NodeRunning { epoch, sent_at: at }]);
     events
 }
 
@@ -137,7 +140,8 @@ fn is_sampled(event: &Event) {
         Event::EpochStarted { .. } | Event::CampaignSet(_) | Event::CampaignDeleted { .. } => {}
         Event::LeaseGranted { .. } | Event::LeaseReturned { .. } | Event::Bid(_) | Event::Notice(_) => {}
         Event::Track { .. } | Event::Correction { .. } | Event::Traffic { .. } => {}
-        Event::ReservationsForgotten { .. } | Event::ModelsSet(_) | Event::StillRunning | Event::Request(_) => {}
+        Event::ReservationsForgotten { .. } | Event::ModelsSet(_) | Event::Request(_) => {}
+        Event::StillRunning | Event::NodeRunning { .. } => {}
         Event::Fraud(fraud) => match fraud {
             FraudEvent::Windows { .. } | FraudEvent::Check(_) | FraudEvent::Outcome(_) | FraudEvent::Label(_) => {}
             FraudEvent::Rules { .. } | FraudEvent::FileRules { .. } | FraudEvent::Late { .. } => {}
@@ -402,8 +406,8 @@ fn edit_manifest(world: &World, edit: impl Fn(&str) -> String) {
 fn a_manifest_that_says_something_else_is_refused() {
     for (find, put, fault) in [
         ("\"table\": \"bid\"", "\"table\": \"offer\"", "unknown kind \"offer\""),
-        ("\"version\": 2", "\"version\": 3", "of version 3; this build reads versions up to 2"),
-        ("\"version\": 2", "\"version\": 0", "it tells no version"),
+        ("\"version\": 3", "\"version\": 4", "of version 4; this build reads versions up to 3"),
+        ("\"version\": 3", "\"version\": 0", "it tells no version"),
         ("\"file\": \"bid/", "\"file\": \"../bid/", "is not where its hour belongs"),
         ("\"first\": 0", "\"first\": 1", "its manifest is that of another range"),
         (
@@ -488,10 +492,10 @@ fn a_file_of_a_newer_version_is_refused() {
     let world = World::new();
     world.append(&samples(), 10);
     export_as(VERSION + 1, usize::MAX, &world.log(), &world.archive(), &mut |_, _| {}).unwrap();
-    assert!(matches!(Archive::open(&world.archive()), Err(ArchiveError::Newer { version: 3, .. })));
-    edit_manifest(&world, |text| text.replacen("\"version\": 3", "\"version\": 2", 1));
+    assert!(matches!(Archive::open(&world.archive()), Err(ArchiveError::Newer { version: 4, .. })));
+    edit_manifest(&world, |text| text.replacen("\"version\": 4", "\"version\": 3", 1));
     let fault = world.fault();
-    assert!(fault.contains("part.parquet is of version 3; this build reads versions up to 2"), "{fault}");
+    assert!(fault.contains("part.parquet is of version 4; this build reads versions up to 3"), "{fault}");
 }
 
 /// The columns of every version: a change of one that is there is a breach, for files of it exist.

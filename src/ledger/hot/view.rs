@@ -15,12 +15,13 @@ pub struct AccountView {
     /// Budget less spent, reserved and withheld; never below zero.
     pub available: Nanos,
     pub reserved: Nanos,
+    /// Leased by other starts: earlier ones, and those of other nodes.
     pub withheld: Nanos,
     /// In this start's accounts: reserved, to be reserved, or on its way back. Never more than is leased.
     pub held: Nanos,
     /// It is what the events before this one come to.
     pub at: Offset,
-    /// After so long nothing of it is withheld any more, if gavel runs.
+    /// After so long nothing of it is withheld any more for starts that have ended, if gavel runs.
     pub withheld_ms: i64,
     pub spent: Nanos,
     pub late: Nanos,
@@ -53,7 +54,7 @@ impl Hot {
         let held = slots.iter().fold(reserved, |held, s| held + s.account.available() + s.returning);
         let withheld = book.withheld(self.epoch);
         let waits = |epoch| book.leases.keys().any(|(e, _)| *e == epoch);
-        let until = self.reclaims.until(waits);
+        let until = self.reclaims.until(&self.books.starts, waits);
         let available = (book.total - book.spent - reserved - withheld).max(Nanos::ZERO);
         Some(AccountView {
             currency: book.currency,
@@ -80,8 +81,8 @@ impl Hot {
         // As in `CampaignBook::free`: what was set aside while there was no daily budget may be of this day.
         let counts = |slot: Slot| slot == Slot::Whole || slot == Slot::Day(day);
         let reserved: Nanos = c.slots.iter().filter(|s| counts(s.account.slot)).map(|s| s.account.reserved()).sum();
-        let earlier = book.leases.iter().filter(|((epoch, slot), _)| *epoch < self.epoch && counts(*slot));
-        let withheld: Nanos = earlier.map(|(_, n)| *n).sum();
+        let others = book.leases.iter().filter(|((epoch, slot), _)| *epoch != self.epoch && counts(*slot));
+        let withheld: Nanos = others.map(|(_, n)| *n).sum();
         let spent = book.spent_on(day);
         Some(DayView {
             day,

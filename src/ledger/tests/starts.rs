@@ -1,7 +1,8 @@
 //! Leases of earlier starts: what those promised holds, whatever the next ones are told and however often they come.
 
 use super::*;
-use crate::ledger::starts::Starts;
+use crate::event::Process;
+use crate::ledger::starts::{Starting, Starts};
 
 /// Starts anew after a crash, with a shorter life for bids than any test here waits.
 fn crash_into_short_lifetimes(world: &mut World) {
@@ -154,7 +155,8 @@ fn a_clock_that_is_days_ahead_makes_no_bid_old() {
 #[test]
 fn a_start_that_the_books_do_not_know_may_have_promised_the_longest() {
     let mut starts = Starts { at: START, ..Starts::default() };
-    starts.begin(Epoch(2), PROMISE, START, |_| true, 0);
+    let (epoch, node, process, promise) = (Epoch(2), NodeId(1), Process::ALONE, PROMISE);
+    starts.begin(Starting { epoch, node, process, promise }, START.0, |_| true, 0);
     let until = starts.reclaim_at(Epoch(1), PROMISE.billable_ms);
     assert_eq!(until.since(START), Promise::UNKNOWN.billable_ms + 1);
 }

@@ -101,5 +101,8 @@ fn main() {
     });
     let total = applied.load(Ordering::Relaxed);
     log.close().expect("what was accepted is durable");
+    let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    let cpu_us = (cpu.tv_sec as f64 * 1e9 + cpu.tv_nsec as f64) / 1e3 / applied.load(Ordering::Relaxed) as f64;
     println!("{:.0} events/s over {seconds} s, read back and applied", total as f64 / f64::from(seconds));
+    println!("{cpu_us:.2} us of CPU an event, without the broker's");
 }

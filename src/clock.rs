@@ -155,7 +155,12 @@ impl SystemClock {
     }
 
     pub fn now(&self) -> UnixMs {
-        self.wall_at_start.plus(self.started.elapsed().as_millis() as i64)
+        self.at(Instant::now())
+    }
+
+    /// What it shows at `instant`.
+    pub fn at(&self, instant: Instant) -> UnixMs {
+        self.wall_at_start.plus(instant.saturating_duration_since(self.started).as_millis() as i64)
     }
 
     /// By how much this clock is ahead of what the machine's shows now: put forward at the start, or that one was set since.

@@ -8,8 +8,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::compiled::Compiled;
-use super::index::Bitmap;
+use super::index::{self, Bitmap};
 use super::live::Live;
+use super::masks;
 use super::part::{Entry, Part};
 use crate::ids::{CampaignNo, Currency};
 use crate::money::Rate;
@@ -50,10 +51,8 @@ impl Layer {
     fn of(version: u64, mut part: Part) -> Layer {
         part.since = version;
         let count = part.entries.len();
-        let mut alive: Bitmap = vec![u64::MAX; count.div_ceil(64)].into();
-        if let (Some(last), 1..) = (alive.last_mut(), count % 64) {
-            *last = u64::MAX >> (64 - count % 64);
-        }
+        let first = |word: usize| masks::first(count.saturating_sub(word * 64));
+        let alive = (0..index::words(count)).map(first).collect();
         Layer { part: Arc::new(part), alive, count }
     }
 

@@ -7,6 +7,14 @@ use super::reason::Reason;
 
 /// One bit per campaign.
 pub type Bitmap = Box<[u64]>;
+/// Words that are read together: a line of the processor's caches.
+pub const BLOCK: usize = 8;
+pub type Block = [u64; BLOCK];
+
+/// Words of a bitmap for `len` campaigns, in whole blocks: bits of no campaign are 0.
+pub(super) fn words(len: usize) -> usize {
+    len.div_ceil(BLOCK * 64) * BLOCK
+}
 
 /// The attributes, in the order of the funnel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,10 +70,10 @@ pub struct Index {
 
 impl Index {
     /// The campaigns that accept `value`, or an unknown one.
-    pub fn bitmap(&self, attribute: Attribute, value: Option<u64>) -> &[u64] {
+    pub fn bitmap(&self, attribute: Attribute, value: Option<u64>) -> &[Block] {
         let values = &self.attributes[attribute as usize];
         let number = value.and_then(|v| values.numbers.get(&v)).copied().unwrap_or(0);
-        &values.bitmaps[number as usize * self.words..][..self.words]
+        values.bitmaps[number as usize * self.words..][..self.words].as_chunks().0
     }
 
     /// Bytes of all bitmaps.
@@ -91,7 +99,7 @@ struct Named {
 impl Draft {
     /// For `len` campaigns.
     pub fn new(len: usize) -> Draft {
-        let words = len.div_ceil(64);
+        let words = words(len);
         let named = || Named { other: vec![0; words], numbers: HashMap::new(), named: Vec::new() };
         Draft { len: 0, words, attributes: std::array::from_fn(|_| named()) }
     }
@@ -149,7 +157,7 @@ mod tests {
                 draft.add(|of| if of == Attribute::Country { accepts(one) } else { Accepts::AllBut(&[]) });
             }
             let index = draft.finish();
-            let bitmap = index.bitmap(Attribute::Country, value);
+            let bitmap = index.bitmap(Attribute::Country, value).as_flattened();
             for (i, one) in all.iter().enumerate() {
                 let expected = match accepts(one) {
                     Accepts::AllBut(named) => value.is_none_or(|v| !named.contains(&v)),
@@ -157,7 +165,7 @@ mod tests {
                 };
                 prop_assert_eq!(bitmap[i / 64] >> (i % 64) & 1 == 1, expected);
             }
-            prop_assert_eq!(index.bitmap(Attribute::Os, value).iter().map(|w| w.count_ones()).sum::<u32>() as usize, all.len());
+            prop_assert_eq!(index.bitmap(Attribute::Os, value).as_flattened().iter().map(|w| w.count_ones()).sum::<u32>() as usize, all.len());
         }
     }
 }

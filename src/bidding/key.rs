@@ -31,8 +31,8 @@ pub fn domain_keys(domain: &str, keys: &mut SmallVec<[u64; 8]>) {
     let parents = domain.bytes().filter(|b| *b == b'.').count();
     let mut rest = domain;
     for left in (0..parents).rev() {
-        match rest.split_once('.') {
-            Some((_, parent)) if !parent.is_empty() => rest = parent,
+        match rest.bytes().position(|b| b == b'.').map(|dot| &rest[dot + 1..]) {
+            Some(parent) if !parent.is_empty() => rest = parent,
             _ => break,
         }
         // Of a name of many labels the outermost are what others know it by.
@@ -44,7 +44,7 @@ pub fn domain_keys(domain: &str, keys: &mut SmallVec<[u64; 8]>) {
 
 /// A category and the category it belongs to: `IAB25-3`, `IAB25`.
 pub fn category_keys(category: &str) -> impl Iterator<Item = u64> + '_ {
-    let parent = category.split_once('-').map(|(parent, _)| key(parent));
+    let parent = category.bytes().position(|b| b == b'-').map(|end| key(&category[..end]));
     std::iter::once(key(category)).chain(parent)
 }
 

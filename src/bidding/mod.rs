@@ -7,7 +7,7 @@
 //! | `supply` | who may sell a place |
 //! | `taxonomy` | categories of different taxonomies side by side |
 //! | `catalog`, `editor` | all of them at one time, and how edits make the next catalog |
-//! | `subject`, `offer`, `lists`, `fit`, `scan`, `answer`, `decide` | a request as targeting sees it, what fits it, and the decision |
+//! | `subject`, `offer`, `lists`, `fit`, `masks`, `scan`, `answer`, `decide` | a request as targeting sees it, what fits it, and the decision |
 //! | `work`, `refused`, `room` | what bounds a decision: its time, what is not verified twice, the bytes of its answer |
 //! | `score`, `values` | click-priced campaigns: the rate of clicks that their model predicts |
 //! | `pacing` | what an `even` campaign bids of its price, and why |
@@ -33,6 +33,7 @@ pub mod key;
 pub mod listed;
 pub mod lists;
 pub mod live;
+mod masks;
 mod offer;
 pub mod pacing;
 pub mod part;

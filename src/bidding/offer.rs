@@ -1,17 +1,14 @@
-//! What one impression offers and asks: formats, bitmaps, floors.
+//! What one impression offers and asks: formats, floors.
 
 use foldhash::HashMap;
 use smallvec::SmallVec;
 
-use super::catalog::Layer;
 use super::compiled::{AUDIO, CompiledCreative, NATIVE, VIDEO};
 use super::creative::Creative;
 use super::decide::Ask;
-use super::index::{ATTRIBUTES, Attribute};
 use super::key::{key, size_key};
 use super::lists::{Numbers, SpotLists, Texts};
 use super::reason::Reason;
-use super::subject::Subject;
 use crate::ids::Currency;
 use crate::money::{Nanos, Rate};
 use crate::openrtb::audio_video::DurationFloor;
@@ -61,119 +58,6 @@ impl Formats {
     pub fn markup(&mut self, imp: &Imp) -> Option<&NativeRequest> {
         let decode = || imp.native.as_ref().and_then(|n| n.markup().ok());
         self.markup.get_or_insert_with(decode).as_ref()
-    }
-}
-
-/// The bitmaps of one impression, in one layer of the catalog.
-pub(super) struct Masks<'a> {
-    alive: &'a [u64],
-    formats: SmallVec<[&'a [u64]; 8]>,
-    devices: SmallVec<[&'a [u64]; 2]>,
-    rest: [&'a [u64]; 4],
-}
-
-impl<'a> Masks<'a> {
-    pub fn new(layer: &'a Layer, exchange: u64, formats: &Formats, subject: &Subject) -> Masks<'a> {
-        let index = &layer.part.index;
-        let mut devices: SmallVec<[&[u64]; 2]> = SmallVec::new();
-        for class in (0..8u64).filter(|c| subject.devices.0 & 1 << c != 0) {
-            devices.push(index.bitmap(Attribute::Device, Some(class)));
-        }
-        if devices.is_empty() {
-            devices.push(index.bitmap(Attribute::Device, None));
-        }
-        Masks {
-            alive: &layer.alive,
-            formats: formats.values.iter().map(|v| index.bitmap(Attribute::Format, Some(*v))).collect(),
-            devices,
-            rest: [
-                index.bitmap(Attribute::Country, subject.country),
-                index.bitmap(Attribute::Os, subject.os),
-                index.bitmap(Attribute::Language, subject.language),
-                index.bitmap(Attribute::Exchange, Some(exchange)),
-            ],
-        }
-    }
-
-    pub fn formats(&self) -> usize {
-        self.formats.len()
-    }
-
-    pub fn words(&self) -> usize {
-        self.alive.len()
-    }
-
-    /// Of the campaigns of word `at` that are in `within`, those that pass.
-    #[inline]
-    pub fn word(&self, at: usize, within: u64, tally: &mut Tally) -> u64 {
-        let formats = self.formats.iter().fold(0, |bits, map| bits | map[at]);
-        let devices = self.devices.iter().fold(0, |bits, map| bits | map[at]);
-        let stages = [formats, devices, self.rest[0][at], self.rest[1][at], self.rest[2][at], self.rest[3][at]];
-        let mut left = self.alive[at] & within;
-        tally.add(stages.map(|stage| {
-            let lost = left & !stage;
-            left &= stage;
-            lost
-        }));
-        left
-    }
-
-    /// The attribute that lost the last of the campaigns; [`Reason::Price`] when some passed them all. Only worked out
-    /// when there is no bid.
-    pub fn furthest(&self) -> Reason {
-        let passed = (0..self.words()).map(|w| {
-            let formats = self.formats.iter().fold(0, |bits, map| bits | map[w]);
-            let devices = self.devices.iter().fold(0, |bits, map| bits | map[w]);
-            let stages = [formats, devices, self.rest[0][w], self.rest[1][w], self.rest[2][w], self.rest[3][w]];
-            let mut left = self.alive[w];
-            stages
-                .iter()
-                .take_while(|bits| {
-                    left &= **bits;
-                    left != 0
-                })
-                .count()
-        });
-        ATTRIBUTES.get(passed.max().unwrap_or(0)).map_or(Reason::Price, |a| a.reason())
-    }
-}
-
-/// How many campaigns each attribute lost. Counted in bytes that are added up now and then: counting the ones of each
-/// word would cost more than the intersection.
-#[derive(Default)]
-pub(super) struct Tally {
-    bytes: [u64; ATTRIBUTES.len()],
-    words: u32,
-    sums: [u64; ATTRIBUTES.len()],
-}
-
-impl Tally {
-    /// A word has at most 8 ones in each byte: so many of them stay below 256.
-    const MAX_WORDS: u32 = 31;
-
-    #[inline]
-    fn add(&mut self, lost: [u64; ATTRIBUTES.len()]) {
-        for (bytes, bits) in self.bytes.iter_mut().zip(lost) {
-            let twos = bits - (bits >> 1 & 0x5555_5555_5555_5555);
-            let fours = (twos & 0x3333_3333_3333_3333) + (twos >> 2 & 0x3333_3333_3333_3333);
-            *bytes += (fours + (fours >> 4)) & 0x0f0f_0f0f_0f0f_0f0f;
-        }
-        self.words += 1;
-        if self.words == Tally::MAX_WORDS {
-            self.add_up();
-        }
-    }
-
-    fn add_up(&mut self) {
-        for (sum, bytes) in self.sums.iter_mut().zip(&mut self.bytes) {
-            *sum += std::mem::take(bytes).to_le_bytes().iter().map(|byte| u64::from(*byte)).sum::<u64>();
-        }
-        self.words = 0;
-    }
-
-    pub fn sums(mut self) -> [u64; ATTRIBUTES.len()] {
-        self.add_up();
-        self.sums
     }
 }
 

@@ -6,7 +6,7 @@ use foldhash::{HashMap, HashMapExt};
 
 use super::campaign::BidPrice;
 use super::compiled::Compiled;
-use super::index::{self, Index};
+use super::index::{self, BLOCK, Index};
 use super::listed::{self, Listed};
 use super::live::Live;
 use super::sets::List;
@@ -122,10 +122,10 @@ impl Part {
         }
     }
 
-    /// The caps of up to 64 entries, falling. After the last word there are none.
-    pub(super) fn caps_of(&self, word: usize) -> &[i64] {
-        let rest = self.caps_usd.get(word * 64..).unwrap_or_default();
-        &rest[..rest.len().min(64)]
+    /// The caps of the entries of a block, falling. After the last block there are none.
+    pub(super) fn caps_of(&self, block: usize) -> &[i64] {
+        let rest = self.caps_usd.get(block * BLOCK * 64..).unwrap_or_default();
+        &rest[..rest.len().min(BLOCK * 64)]
     }
 
     /// Where a campaign stands in `entries`.

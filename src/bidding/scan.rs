@@ -8,8 +8,9 @@ use super::catalog::{Layer, Place};
 use super::compiled::{CompiledCreative, NATIVE};
 use super::decide::{Ask, Scratch};
 use super::fit::fits;
-use super::index::ATTRIBUTES;
-use super::offer::{Formats, Masks, Tally, Want};
+use super::index::{ATTRIBUTES, BLOCK};
+use super::masks::{self, Masks};
+use super::offer::{Formats, Want};
 use super::part::Entry;
 use super::reason::Reason;
 use super::score::{BATCH, Waiting, usable};
@@ -133,66 +134,72 @@ impl Ask<'_, '_> {
             (Reason::City, part.cities.walk(subject.city.as_slice())),
             (Reason::Inventory, part.inventory.walk(&subject.inventory)),
         ];
-        let mut tally = Tally::default();
-        let mut scanned = 0;
-        'words: for word in 0..masks.words() {
-            let caps = part.caps_of(word);
-            if caps[0] < best.stop {
+        // So many were looked at. Whoever cannot win, by its cap, was not lost for its targeting.
+        let mut looked_at = 0;
+        'blocks: for block in 0.. {
+            let caps = part.caps_of(block);
+            let mut end = worth(caps, best.stop);
+            if end == 0 {
                 break;
             }
-            scanned = word;
-            // Not by its cap: whoever cannot win was not lost for its targeting.
-            let within = match part.caps_of(word + 1) {
-                [next, ..] if *next >= best.stop => u64::MAX,
-                _ => u64::MAX >> (64 - caps.partition_point(|cap| *cap >= best.stop)),
-            };
-            let mut bits = masks.word(word, within, &mut tally);
-            if bits == 0 {
-                continue;
-            }
-            for place in taken.iter().filter(|place| place.layer == number && place.entry / 64 == word) {
-                bits &= !(1 << (place.entry % 64));
-            }
-            // Who does not have the deal was not lost for it: deals are not targeting of the request.
-            if let Some(walk) = &mut named {
-                bits &= walk.word(word);
-            }
-            for (reason, walk) in &mut walks {
+            let from = block * BLOCK * 64;
+            for (at, bits) in masks.left(block).into_iter().enumerate().filter(|(_, bits)| *bits != 0) {
+                let mut bits = bits & masks::first(end.saturating_sub(at * 64));
                 if bits == 0 {
                     break;
                 }
-                let left = bits & walk.word(word);
-                if left != bits {
-                    scratch.lost[*reason as usize] += u64::from((bits & !left).count_ones());
-                    best.furthest = best.furthest.max(*reason);
+                let word = block * BLOCK + at;
+                for place in taken.iter().filter(|place| place.layer == number && place.entry / 64 == word) {
+                    bits &= !(1 << (place.entry % 64));
                 }
-                bits = left;
-            }
-            if !scratch.refused.is_empty() {
-                for (reason, refused) in scratch.refused.word(number, word, named.is_some()) {
-                    scratch.lost[reason as usize] += u64::from((bits & refused).count_ones());
-                    if bits & refused != 0 {
-                        best.furthest = best.furthest.max(reason);
+                // Who does not have the deal was not lost for it: deals are not targeting of the request.
+                if let Some(walk) = &mut named {
+                    bits &= walk.word(word);
+                }
+                for (reason, walk) in &mut walks {
+                    if bits == 0 {
+                        break;
                     }
-                    bits &= !refused;
+                    let left = bits & walk.word(word);
+                    if left != bits {
+                        scratch.lost[*reason as usize] += u64::from((bits & !left).count_ones());
+                        best.furthest = best.furthest.max(*reason);
+                    }
+                    bits = left;
+                }
+                if !scratch.refused.is_empty() {
+                    for (reason, refused) in scratch.refused.word(number, word, named.is_some()) {
+                        scratch.lost[reason as usize] += u64::from((bits & refused).count_ones());
+                        if bits & refused != 0 {
+                            best.furthest = best.furthest.max(reason);
+                        }
+                        bits &= !refused;
+                    }
+                }
+                let stop = best.stop;
+                while bits != 0 {
+                    let entry = at * 64 + bits.trailing_zeros() as usize;
+                    bits &= bits - 1;
+                    if caps[entry] < best.stop {
+                        break;
+                    }
+                    let place = Place { layer: number, entry: from + entry };
+                    self.consider(place, &part.entries[place.entry], imp, quantity, want, formats, scratch, best);
+                    scratch.work.spend(work::CAMPAIGN);
+                    if scratch.work.is_late() {
+                        looked_at = from + end.min(at * 64 + 64);
+                        break 'blocks;
+                    }
+                }
+                if best.stop > stop {
+                    // Of this word all were looked at.
+                    end = worth(caps, best.stop).max(end.min(at * 64 + 64));
                 }
             }
-            while bits != 0 {
-                let bit = bits.trailing_zeros() as usize;
-                bits &= bits - 1;
-                if caps[bit] < best.stop {
-                    break;
-                }
-                let place = Place { layer: number, entry: word * 64 + bit };
-                self.consider(place, &part.entries[place.entry], imp, quantity, want, formats, scratch, best);
-                scratch.work.spend(work::CAMPAIGN);
-                if scratch.work.is_late() {
-                    break 'words;
-                }
-            }
+            looked_at = from + end;
         }
-        scratch.work.spend(scanned * (4 + masks.formats() + taken.len()) / 8);
-        for (attribute, lost) in ATTRIBUTES.into_iter().zip(tally.sums()) {
+        scratch.work.spend(looked_at.div_ceil(64) * (4 + masks.formats() + taken.len()) / 8);
+        for (attribute, lost) in ATTRIBUTES.into_iter().zip(masks.lost(looked_at)) {
             scratch.lost[attribute.reason() as usize] += lost;
         }
     }
@@ -454,6 +461,15 @@ impl Ask<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// How many of a block's campaigns may be worth that much by their caps, which fall.
+#[inline]
+fn worth(caps: &[i64], stop: i64) -> usize {
+    if caps.last().is_some_and(|least| *least >= stop) {
+        return caps.len();
+    }
+    caps.partition_point(|cap| *cap >= stop)
 }
 
 /// Whether the campaign may bid for the deal, or for the open market.

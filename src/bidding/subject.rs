@@ -42,7 +42,10 @@ pub struct Subject {
     consents: Cache,
 }
 
-/// A block list as sorted keys, made when the first campaign asks.
+/// Keys that are not worth sorting.
+const SHORT: usize = 16;
+
+/// A block list as keys, made when the first campaign asks; sorted unless it is short.
 #[derive(Debug, Default)]
 struct Blocked {
     ready: bool,
@@ -62,10 +65,15 @@ impl Blocked {
     fn contains_any(&mut self, keys: &[u64], fill: impl FnOnce(&mut Vec<u64>)) -> bool {
         if !self.ready {
             fill(&mut self.keys);
-            self.keys.sort_unstable();
+            if self.keys.len() > SHORT {
+                self.keys.sort_unstable();
+            }
             self.ready = true;
         }
-        keys.iter().any(|k| self.keys.binary_search(k).is_ok())
+        match self.keys.len() {
+            ..=SHORT => keys.iter().any(|k| self.keys.contains(k)),
+            _ => keys.iter().any(|k| self.keys.binary_search(k).is_ok()),
+        }
     }
 }
 
@@ -219,13 +227,22 @@ fn language_key(language: &str) -> Option<u64> {
 
 /// The domain of a place: of a site without one, that of its page.
 pub(super) fn domain_of<'r>(inventory: &'r Inventory) -> Option<&'r str> {
-    inventory.domain.as_deref().and_then(host).or(inventory.page.as_deref().and_then(host))
+    inventory.domain.as_deref().and_then(host).or_else(|| inventory.page.as_deref().and_then(host))
 }
+
+/// The bytes that hosts are made of.
+const IN_HOSTS: [bool; 256] = {
+    let (mut table, mut b) = ([false; 256], 0);
+    while b < table.len() {
+        table[b] = (b as u8).is_ascii_alphanumeric() || matches!(b as u8, b'.' | b'-' | b'_');
+        b += 1;
+    }
+    table
+};
 
 /// The host in what exchanges send for a domain or a page: `example.com`, `HTTPS://a@www.example.com:443/x`.
 pub(super) fn host(text: &str) -> Option<&str> {
-    let is_plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'_');
-    let host = if text.bytes().all(is_plain) { text } else { host_of_url(text)? };
+    let host = if text.bytes().all(|b| IN_HOSTS[usize::from(b)]) { text } else { host_of_url(text)? };
     let host = host.trim_end_matches('.');
     (!host.is_empty()).then_some(host)
 }

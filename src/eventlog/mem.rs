@@ -52,6 +52,7 @@ struct Disk {
     /// Steps (writes, syncs, changes of names) until the machine dies.
     steps_left: Option<u64>,
     steps: u64,
+    bytes_read: u64,
     capacity: Option<u64>,
     free: Option<u64>,
     fail_sync_of: Option<String>,
@@ -131,6 +132,11 @@ impl MemStorage {
         self.disk().fail_sync_of = name.map(str::to_owned);
     }
 
+    /// Bytes that were read so far.
+    pub fn bytes_read(&self) -> u64 {
+        self.disk().bytes_read
+    }
+
     /// All files as a running process sees them.
     pub fn files(&self) -> Vec<(String, Vec<u8>)> {
         let disk = self.disk();
@@ -201,7 +207,8 @@ impl DiskFile for MemFile {
     }
 
     fn read_at(&self, buf: &mut [u8], at: u64) -> io::Result<()> {
-        let disk = self.disk.disk();
+        let mut disk = self.disk.disk();
+        disk.bytes_read += buf.len() as u64;
         let all = &disk.files[self.id].now;
         let part = all.get(at as usize..at as usize + buf.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         buf.copy_from_slice(part);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::format::{Checksum, SEGMENT_HEADER};
 use super::group::{Cursor, GROUP_HEADER, GroupHeader, Records, group_is_whole};
 use super::recovery::segment_name;
-use super::shared::Index;
+use super::shared::{Index, MARK_BYTES, Mark};
 use super::storage::DiskFile;
 use super::{LogReader, ReadError};
 use crate::event::{Event, Offset, Stamped};
@@ -37,6 +37,8 @@ struct Place {
     position: u64,
     /// The first event of the group at `position`.
     first: Offset,
+    /// The last place of the segment that was marked.
+    marked: u64,
     group: Option<Group>,
 }
 
@@ -65,7 +67,8 @@ impl SegmentReader {
         Ok(SegmentReader { index, next: from, place: None, window: Window::default() })
     }
 
-    fn open_segment(&mut self, i: usize) -> Result<(), ReadError> {
+    /// `mark` is a group of it that is known.
+    fn open_segment(&mut self, i: usize, mark: Option<Mark>) -> Result<(), ReadError> {
         let Some(header) = self.index.segment(i) else {
             let segment = self.index.storage.locate(&segment_name(i as u64 + 1));
             return Err(ReadError::Corrupt { segment, position: 0, what: "the segment is missing".into() });
@@ -77,14 +80,17 @@ impl SegmentReader {
             Err(source) => return Err(ReadError::Io { segment: name, source }),
         };
         self.window = Window::default();
+        let start = Mark { segment: i, position: SEGMENT_HEADER as u64, first: header.first };
+        let Mark { position, first, .. } = mark.filter(|mark| mark.segment == i).unwrap_or(start);
         self.place = Some(Place {
             segment: i,
             name,
             file,
             bytes: header.bytes,
             sum: Checksum::salted(header.salt),
-            position: SEGMENT_HEADER as u64,
-            first: header.first,
+            position,
+            first,
+            marked: position,
             group: None,
         });
         Ok(())
@@ -95,7 +101,7 @@ impl SegmentReader {
         loop {
             let Some(place) = &mut self.place else {
                 let i = self.index.count_while(|s| s.first <= self.next).saturating_sub(1);
-                self.open_segment(i)?;
+                self.open_segment(i, self.index.mark_before(self.next))?;
                 continue;
             };
             let header = self.window.get(place, GROUP_HEADER, end)?;
@@ -107,13 +113,17 @@ impl SegmentReader {
                 return place.corrupt(0, "the group does not match its checksum or its place");
             }
             let after = Offset(header.first.0 + u64::from(header.records));
+            if place.position >= place.marked + MARK_BYTES {
+                place.marked = place.position;
+                self.index.mark(Mark { segment: place.segment, position: place.position, first: place.first });
+            }
             if after > self.next {
                 place.group = Some(Group { bytes: whole.len(), cursor: Cursor::first(&header), offset: header.first });
                 return Ok(());
             }
             if header.seal {
                 let i = place.segment + 1;
-                self.open_segment(i)?;
+                self.open_segment(i, None)?;
                 continue;
             }
             place.position += whole.len() as u64;

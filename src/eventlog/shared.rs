@@ -1,5 +1,6 @@
 //! What the threads of a log in segment files and its readers share.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
@@ -17,11 +18,36 @@ pub struct Index {
     /// In order, without gaps; a segment is here before its first group is written.
     pub segments: RwLock<Vec<SegmentHeader>>,
     durable_end: AtomicU64,
+    /// Where groups begin, here and there: what readers came by. 16 bytes or so for every [`MARK_BYTES`] of log.
+    marks: RwLock<BTreeMap<Offset, Mark>>,
 }
+
+/// A group that was whole and in its place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// Index of the segment.
+    pub segment: usize,
+    pub position: u64,
+    pub first: Offset,
+}
+
+/// Between two marks of a segment: what is read to find one event.
+pub const MARK_BYTES: u64 = 128 << 10;
 
 impl Index {
     pub fn new(storage: Arc<dyn Storage>, segments: Vec<SegmentHeader>, durable_end: Offset) -> Index {
-        Index { storage, segments: RwLock::new(segments), durable_end: AtomicU64::new(durable_end.0) }
+        let durable_end = AtomicU64::new(durable_end.0);
+        Index { storage, segments: RwLock::new(segments), durable_end, marks: RwLock::default() }
+    }
+
+    pub fn mark(&self, mark: Mark) {
+        self.marks.write().unwrap_or_else(|e| e.into_inner()).insert(mark.first, mark);
+    }
+
+    /// The last mark at or before an event.
+    pub fn mark_before(&self, offset: Offset) -> Option<Mark> {
+        let marks = self.marks.read().unwrap_or_else(|e| e.into_inner());
+        marks.range(..=offset).next_back().map(|(_, mark)| *mark)
     }
 
     pub fn durable_end(&self) -> Offset {

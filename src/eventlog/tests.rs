@@ -183,6 +183,34 @@ fn events_come_back_in_order_across_segments_and_starts() {
 }
 
 #[test]
+fn one_event_is_found_without_reading_all_before_it() {
+    let (disk, config) = (MemStorage::default(), LogConfig { segment_bytes: 1 << 20, ..tiny() });
+    let mut rig = Rig::open(&disk, &config).unwrap();
+    let count = 600;
+    for n in 0..count {
+        let mut durable = rig.log.append_durable(0, &[large_event(0, n, 4_000, b'x')]);
+        rig.settle();
+        assert_eq!(now(&mut durable), Some(Ok(())));
+    }
+    rig.close().unwrap();
+    let opened = try_open(&disk, &config).unwrap();
+    assert!(disk.files().len() > 2, "several segments");
+    // How many bytes reading one event takes, the first time and once somebody has come by.
+    let read = |from: u32| {
+        let before = disk.bytes_read();
+        let stamped = opened.read(Offset(u64::from(from))).unwrap().next_event().unwrap().unwrap();
+        assert_eq!((stamped.offset.0, lane_and_number(&stamped.event)), (u64::from(from), (0, from)));
+        disk.bytes_read() - before
+    };
+    assert!(read(250) > 800_000, "nothing was marked yet");
+    assert_eq!(read_all(&mut *opened.read(Offset(0)).unwrap()).len(), count as usize);
+    for from in 0..count {
+        let bytes = read(from);
+        assert!(bytes < 600_000, "event {from} took {bytes} bytes");
+    }
+}
+
+#[test]
 fn a_follower_appends_too() {
     let disk = MemStorage::default();
     let mut rig = Rig::open(&disk, &tiny()).unwrap();

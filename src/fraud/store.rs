@@ -64,6 +64,8 @@ enum State {
 
 #[derive(Debug)]
 struct Entry {
+    /// Its idempotency key; 0 where that is not known any more.
+    key: u128,
     merchant: u64,
     body: u64,
     state: State,
@@ -103,6 +105,8 @@ pub enum Begun {
     OtherBody,
     /// The transaction was checked with another key.
     OtherKey(u128),
+    /// The key came before, and what was checked with it had to make room.
+    Forgotten,
 }
 
 /// Where a check stands in the log, and the event if it is still here: otherwise it must be read from there.
@@ -146,27 +150,17 @@ impl Store {
         let mut keys = self.keys(key);
         keys.forget(now, self.bounds.max_checks / SHARDS);
         if let Some((known, _)) = keys.checks.get(&key).copied() {
-            let mut shard = self.shard(known);
-            // An entry that had to go cannot be told from one that is not finished.
-            let Some(entry) = shard.entries.get_mut(&known) else { return Begun::InFlight };
-            if entry.body != body {
-                return Begun::OtherBody;
-            }
-            return match (entry.state, entry.checked.clone()) {
-                (State::Written(offset), checked) => Begun::Answered(Found { offset, checked, late: entry.late }),
-                (State::Unwritten, Some(checked)) => {
-                    entry.state = State::InFlight;
-                    Begun::Unwritten(checked, entry.late)
-                }
-                _ => Begun::InFlight,
-            };
+            return self.shard(known).entries.get_mut(&known).map_or(Begun::Forgotten, |entry| entry.again(body));
         }
         let mut shard = self.shard(check);
-        if shard.entries.contains_key(&check) {
-            return Begun::OtherKey(check);
+        // Keys are bounded apart from checks, and may have to go before them.
+        match shard.entries.get_mut(&check) {
+            Some(entry) if entry.key == key => return entry.again(body),
+            Some(_) => return Begun::OtherKey(check),
+            None => {}
         }
         let (state, outcome) = (State::InFlight, Outcome::TOTAL);
-        let entry = Entry { merchant, body, state, facts: None, outcome, checked: None, late: None };
+        let entry = Entry { key, merchant, body, state, facts: None, outcome, checked: None, late: None };
         shard.put(check, entry, self.bounds.max_checks / SHARDS);
         keys.put(key, check, now);
         Begun::New
@@ -223,6 +217,7 @@ impl Store {
                 return false;
             }
             let entry = Entry {
+                key: checked.key,
                 merchant,
                 body: body_id(&checked.body),
                 state: State::Written(offset),
@@ -240,6 +235,11 @@ impl Store {
             keys.put(checked.key, checked.check, checked.arrived);
         }
         true
+    }
+
+    /// Takes in the event of a check that was read back: who asks once more finds it here.
+    pub fn keep(&self, checked: Arc<Checked>) {
+        self.shard(checked.check).keep(checked, self.bounds.max_answer_bytes / SHARDS);
     }
 
     /// Whether the check is here.
@@ -340,7 +340,8 @@ impl Store {
             let (state, outcome) = (State::Written(fields.u64()?), Outcome::from_byte(fields.u8()?));
             let late = Decision::from_number(fields.u8()?);
             let facts = Some(Facts::take(&mut fields)?);
-            shard.put(check, Entry { merchant, body, state, facts, outcome, checked: None, late }, most);
+            // Its key follows, or is too old to matter.
+            shard.put(check, Entry { key: 0, merchant, body, state, facts, outcome, checked: None, late }, most);
         }
         let mut keys = lock(&self.keys[number % SHARDS]);
         while !fields.0.is_empty() {
@@ -364,6 +365,23 @@ impl Store {
 /// What is known of a check when it was decided.
 pub fn first_outcome(checked: &Checked) -> Outcome {
     if checked.decision == super::Decision::Deny.number() { Outcome::BLOCKED } else { Outcome::TOTAL }
+}
+
+impl Entry {
+    /// What it is to who comes with its key again.
+    fn again(&mut self, body: u64) -> Begun {
+        if self.body != body {
+            return Begun::OtherBody;
+        }
+        match (self.state, self.checked.clone()) {
+            (State::Written(offset), checked) => Begun::Answered(Found { offset, checked, late: self.late }),
+            (State::Unwritten, Some(checked)) => {
+                self.state = State::InFlight;
+                Begun::Unwritten(checked, self.late)
+            }
+            _ => Begun::InFlight,
+        }
+    }
 }
 
 impl Shard {
@@ -475,10 +493,45 @@ mod tests {
         store.answered_late(10, Decision::Review);
         assert_eq!(begin(1, 10, body), found(Some(Decision::Review)));
         assert!(store.find(10, Some(1)).is_some() && store.find(10, Some(2)).is_none());
-        // The next day the key is new, the transaction is not.
+        // The next day the key is new, the transaction is not: that it was this one's is still known.
         let next_day = NOW.plus(KEY_LIFETIME_MS);
-        assert_eq!(store.begin(1, 10, 1, body, next_day), Begun::OtherKey(10));
+        assert_eq!(store.begin(1, 10, 1, body, next_day), found(Some(Decision::Review)));
         assert_eq!(store.begin(1, 11, 1, body, next_day), Begun::New);
+    }
+
+    #[test]
+    fn what_had_to_make_room_is_not_taken_for_something_else() {
+        // Four of each in a shard, by the lowest bits.
+        let store = store(4 * SHARDS, 1 << 20);
+        let body = body_id(b"body");
+        let id = |n: u128| n * SHARDS as u128;
+        let answered = |key, check, offset| {
+            assert_eq!(store.begin(key, check, 1, body, NOW), Begun::New);
+            store.decided(facts(), checked(check, key));
+            store.written(check, offset);
+        };
+        // Keys and checks meet in shards of their own: here all checks in one, and keys in two.
+        (1..=5).for_each(|n| answered(id(n) + n % 2, id(n), n as u64));
+        assert_eq!(store.begin(id(1) + 1, id(1), 1, body, NOW), Begun::Forgotten, "the check had to go before its key");
+        // A sixth and more keys beside the second's, for checks elsewhere: the key goes, the check stays.
+        (6..=9).for_each(|n| answered(id(n), id(n) + 1, n as u64));
+        let again = store.begin(id(2), id(2), 1, body, NOW);
+        assert!(matches!(again, Begun::Answered(Found { offset: 2, .. })), "{again:?}");
+        assert_eq!(store.begin(id(2), id(2), 1, body + 1, NOW), Begun::OtherBody);
+        assert_eq!(store.begin(id(77), id(2), 1, body, NOW), Begun::OtherKey(id(2)));
+    }
+
+    #[test]
+    fn an_answer_that_was_read_back_stays() {
+        let store = store(1 << 10, 10_000 * SHARDS);
+        let body = body_id(b"body");
+        assert_eq!(store.begin(1, 10, 1, body, NOW), Begun::New);
+        store.written(10, 77);
+        assert_eq!(store.find(10, None).unwrap().checked, None);
+        store.keep(checked(10, 1));
+        assert_eq!(store.find(10, None).unwrap().checked, Some(checked(10, 1)));
+        store.keep(checked(11, 1));
+        assert!(!store.contains(11), "what is not known is not kept");
     }
 
     #[test]

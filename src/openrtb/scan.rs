@@ -151,6 +151,12 @@ impl<'a> Scanner<'a> {
         unsafe { self.text.get_unchecked(start..end) }
     }
 
+    /// All the text from there on, which is a place as for [`Scanner::between`].
+    #[inline(always)]
+    pub(super) fn all_from(&self, start: usize) -> &'a str {
+        self.between(start, self.text.len())
+    }
+
     #[inline]
     pub(super) fn advance(&mut self) {
         self.pos += 1;

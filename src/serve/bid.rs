@@ -183,8 +183,9 @@ fn foreign_version(headers: &HeaderMap) -> bool {
     version.split('.').next().and_then(|major| major.trim().parse::<u32>().ok()).is_some_and(|major| major != 2)
 }
 
-/// When the decision has to be made, and when the answer.
+/// When it is decided, when that has to be done, and when the answer.
 struct Times {
+    now: Instant,
     decided: Instant,
     answered: Instant,
 }
@@ -222,7 +223,7 @@ fn may_bid(call: &Call, request: &BidRequest) -> Result<Times, Reason> {
     let left_us = |ms: i64| left_ms.min(ms).unsigned_abs() * 1_000;
     let decided = now + Duration::from_micros(left_us(MAX_DECIDING_MS) * 7 / 8);
     let answered = now + Duration::from_micros(left_us(MAX_TMAX_MS));
-    Ok(Times { decided, answered })
+    Ok(Times { now, decided, answered })
 }
 
 /// Decides, writes the bids to the log, and renders them.
@@ -230,7 +231,7 @@ fn bids(call: &Call, request: &BidRequest, body: &[u8]) -> Result<Vec<u8>, Reaso
     let times = may_bid(call, request)?;
     let (worker, exchange) = (call.worker, call.exchange);
     let traffic = &*worker.traffic;
-    let now = traffic.clock.now();
+    let now = traffic.clock.at(times.now);
     let decision = {
         let scratch = &mut *worker.scratch.borrow_mut();
         let snapshot = worker.snapshot();

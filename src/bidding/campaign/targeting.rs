@@ -107,7 +107,25 @@ pub fn inventory_key(text: &str) -> Cow<'_, str> {
         Some((head, rest)) if head.eq_ignore_ascii_case("www.") => rest,
         _ => text,
     };
-    if text.bytes().any(|b| b.is_ascii_uppercase()) { text.to_ascii_lowercase().into() } else { text.into() }
+    if has_capital(text.as_bytes()) { text.to_ascii_lowercase().into() } else { text.into() }
+}
+
+/// Any of `A` to `Z`. Eight bytes at a time: block lists are read with every bid.
+fn has_capital(text: &[u8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGHS: u64 = 0x80 * ONES;
+    let in_word = |word: &[u8; 8]| {
+        let word = u64::from_le_bytes(*word);
+        let ascii = word & !HIGHS;
+        // The highest bit of each byte: at least `A`, and above `Z`.
+        let (from_a, above_z) = (ascii + (0x80 - 0x41) * ONES, ascii + (0x80 - 0x5b) * ONES);
+        from_a & !above_z & !word & HIGHS != 0
+    };
+    match text.last_chunk() {
+        // With some bytes that have been looked at.
+        Some(last) => text.as_chunks().0.iter().any(in_word) || in_word(last),
+        None => text.iter().any(u8::is_ascii_uppercase),
+    }
 }
 
 impl Targeting {
@@ -212,6 +230,19 @@ mod tests {
         }
         assert!(matches!(inventory_key("www.example.com"), Cow::Borrowed("example.com")));
         assert_eq!(inventory_key("é.example"), "é.example");
+    }
+
+    #[test]
+    fn capitals_are_found_wherever_they_stand() {
+        for len in 0..20 {
+            for (at, byte) in (0..len).flat_map(|at| (0..=u8::MAX).map(move |byte| (at, byte))) {
+                for around in [b'a', b'@', b'[', 0x7f, 0xff] {
+                    let mut text = vec![around; len];
+                    text[at] = byte;
+                    assert_eq!(has_capital(&text), byte.is_ascii_uppercase(), "{text:?}");
+                }
+            }
+        }
     }
 
     #[test]

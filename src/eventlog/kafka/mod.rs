@@ -82,7 +82,7 @@ impl KafkaTopic {
     }
 
     pub fn read(&self, from: Offset) -> Result<Box<dyn LogReader>, ReadError> {
-        Reader::open(&self.config, from, Arc::new(AtomicU64::new(self.end.0)))
+        Reader::open(&self.config, from, Arc::new(AtomicU64::new(self.end.0)), Spare::default())
     }
 }
 
@@ -129,7 +129,7 @@ impl Opened {
         // Set before anyone can append; only this function sets it.
         let _ = intake.writer.set(thread.thread().clone());
         let running = Mutex::new(Some(Running { thread, _lock: self.lock }));
-        Ok(KafkaLog { config, intake, durable_end, running })
+        Ok(KafkaLog { config, intake, durable_end, running, spare: Spare::default() })
     }
 }
 
@@ -174,6 +174,7 @@ pub struct KafkaLog {
     /// One past the last event that was applied.
     durable_end: Arc<AtomicU64>,
     running: Mutex<Option<Running>>,
+    spare: Spare,
 }
 
 /// The log's thread, and the data directory that is taken as long as it runs.
@@ -213,7 +214,7 @@ impl EventLog for KafkaLog {
     }
 
     fn read(&self, from: Offset) -> Result<Box<dyn LogReader>, ReadError> {
-        Reader::open(&self.config, from, self.durable_end.clone())
+        Reader::open(&self.config, from, self.durable_end.clone(), self.spare.clone())
     }
 
     fn offset_at_or_before(&self, at: UnixMs) -> Offset {
@@ -241,36 +242,51 @@ impl Drop for KafkaLog {
     }
 }
 
+/// A client that nobody reads with now: making one takes longer than reading an event.
+type Spare = Arc<Mutex<Option<Topic>>>;
+
 /// Reads the topic up to an end that may move on.
 struct Reader {
-    records: Records,
+    /// Until it is dropped.
+    records: Option<Records>,
     end: Arc<AtomicU64>,
+    spare: Spare,
 }
 
 impl Reader {
-    fn open(config: &Kafka, from: Offset, end: Arc<AtomicU64>) -> Result<Box<dyn LogReader>, ReadError> {
+    fn open(config: &Kafka, from: Offset, end: Arc<AtomicU64>, spare: Spare) -> Result<Box<dyn LogReader>, ReadError> {
         let now = Offset(end.load(Ordering::Acquire));
         if from > now {
             return Err(ReadError::PastEnd { from, end: now });
         }
-        Ok(Box::new(Reader { records: Topic::new(config)?.read(from)?, end }))
+        let topic = spare.lock().unwrap_or_else(|e| e.into_inner()).take();
+        let topic = topic.map_or_else(|| Topic::new(config), Ok)?;
+        Ok(Box::new(Reader { records: Some(topic.read(from)?), end, spare }))
     }
 }
 
 impl LogReader for Reader {
     fn next_event(&mut self) -> Result<Option<Stamped>, ReadError> {
-        if self.records.next.0 >= self.end.load(Ordering::Acquire) {
-            return Ok(None);
-        }
+        let end = self.end.load(Ordering::Acquire);
+        let Some(records) = self.records.as_mut().filter(|records| records.next.0 < end) else { return Ok(None) };
         let asked = Instant::now();
         loop {
-            if let Some(stamped) = self.records.next(Duration::from_millis(100))? {
+            if let Some(stamped) = records.next(Duration::from_millis(100))? {
                 return Ok(Some(stamped));
             }
             if asked.elapsed() >= PATIENCE {
-                let why = format!("event {} has not come", self.records.next.0);
+                let why = format!("event {} has not come", records.next.0);
                 return Err(ReadError::Unanswered { place: "the log's topic".to_owned(), why });
             }
         }
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let topic = self.records.take().and_then(Records::end);
+        let before = topic.map(|topic| self.spare.lock().unwrap_or_else(|e| e.into_inner()).replace(topic));
+        // Ending a client takes a moment: not under the lock.
+        drop(before);
     }
 }

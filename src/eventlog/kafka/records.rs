@@ -120,6 +120,11 @@ pub struct Records {
 }
 
 impl Records {
+    /// Reads no more; the client can read elsewhere.
+    pub fn end(self) -> Option<Topic> {
+        self.topic.consumer.unassign().ok().map(|()| self.topic)
+    }
+
     /// The next event; `None` when it has not come within `wait`. Anything else than the next event is an error, and stays one.
     pub fn next(&mut self, wait: Duration) -> Result<Option<Stamped>, ReadError> {
         let (offset, at, event) = loop {

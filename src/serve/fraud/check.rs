@@ -103,7 +103,7 @@ impl Call<'_> {
             Next::Answered(Found { offset, checked, late }) => {
                 let checked = match checked {
                     Some(checked) => checked,
-                    None => self.read_back(offset).await?,
+                    None => self.read_back_in_time(offset).await?,
                 };
                 let mut replayed = json(answer::given(&checked.answer, offset, late));
                 replayed.headers_mut().insert(REPLAYED, HeaderValue::from_static("true"));
@@ -140,6 +140,11 @@ impl Call<'_> {
             Begun::InFlight => {
                 let detail = "the check with this Idempotency-Key is being decided";
                 return Err(Problem::new(StatusCode::CONFLICT, "in_flight", detail));
+            }
+            Begun::Forgotten => {
+                let detail = "this Idempotency-Key came before, and its answer had to make room for those of newer checks \
+                              (max_checks): what was decided stands in the log";
+                return Err(Problem::new(StatusCode::CONFLICT, "forgotten", detail));
             }
             Begun::OtherBody => {
                 let detail = "this Idempotency-Key came before with another body";
@@ -238,9 +243,16 @@ impl Call<'_> {
         let Some(found) = found else { return Err(no_check()) };
         let checked = match found.checked {
             Some(checked) => checked,
-            None => self.read_back(found.offset).await?,
+            None => self.read_back_in_time(found.offset).await?,
         };
         Ok(json(self.fraud.engine.shown(&checked, found.offset, found.late)))
+    }
+
+    /// A stored answer is not made up anew: who has no time for it comes again, and finds it here.
+    async fn read_back_in_time(&self, offset: u64) -> Result<Arc<Checked>, Problem> {
+        let left = Duration::from_millis(self.caller.deadline_ms).saturating_sub(self.arrived.elapsed());
+        let read = tokio::time::timeout(left, self.read_back(offset)).await;
+        read.unwrap_or_else(|_| Err(unavailable("the answer is in the log and was not read back in time")))
     }
 
     /// A check from the log, on a thread that may block.
@@ -253,9 +265,13 @@ impl Call<'_> {
         };
         tokio::time::timeout(DURABLE_SOON, durable).await.map_err(|_| unavailable("the log is behind"))?;
         let _permit = self.fraud.reading.clone().acquire_owned().await.map_err(unavailable)?;
-        let log = log.clone();
-        let read = tokio::task::spawn_blocking(move || read(&*log, offset)).await;
-        read.ok().flatten().ok_or_else(no_check)
+        let (log, engine) = (log.clone(), self.fraud.engine.clone());
+        let read = tokio::task::spawn_blocking(move || {
+            let checked = read(&*log, offset)?;
+            engine.store.keep(checked.clone());
+            Some(checked)
+        });
+        read.await.ok().flatten().ok_or_else(no_check)
     }
 }
 

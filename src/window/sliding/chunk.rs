@@ -24,9 +24,12 @@ pub(super) struct Record<'a> {
     pub values: &'a [i64],
 }
 
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Chunk {
     data: Box<[u8]>,
+    /// Of its first and last event: who only asks whether something is to be done here need not fetch `data`.
+    oldest_ms: i64,
+    newest_ms: i64,
     len: u8,
     room: u8,
     wide: bool,
@@ -41,6 +44,13 @@ struct Whole {
     /// Of all its events.
     currency: u8,
     accs: Vec<Acc>,
+}
+
+impl Default for Chunk {
+    fn default() -> Chunk {
+        let (data, oldest_ms, newest_ms) = (Box::default(), NONE, NONE);
+        Chunk { data, oldest_ms, newest_ms, len: 0, room: 0, wide: false, mixed: false, whole: None }
+    }
 }
 
 /// Where a column begins, and how wide its values are.
@@ -101,7 +111,15 @@ impl Chunk {
 
     #[inline]
     pub fn at_ms(&self, at: usize) -> i64 {
-        i64::from(self.secs(at)) * 1_000 + i64::from(self.bits(at) & ((1 << OUTCOME_SHIFT) - 1))
+        self.when(at).0
+    }
+
+    /// An event's time and outcome.
+    #[inline(always)]
+    pub fn when(&self, at: usize) -> (i64, u8) {
+        let bits = self.bits(at);
+        let ms = i64::from(self.secs(at)) * 1_000 + i64::from(bits & ((1 << OUTCOME_SHIFT) - 1));
+        (ms, (bits >> OUTCOME_SHIFT) as u8)
     }
 
     pub fn outcome(&self, at: usize) -> u8 {
@@ -123,11 +141,10 @@ impl Chunk {
         }
     }
 
-    /// An event's number of a column, if it has one, where all of the chunk's are narrow.
+    /// An event's number of the column that begins there, if it has one, where all of the chunk's are narrow.
     #[inline]
-    pub fn narrow(&self, plan: &KeyPlan, column: usize, at: usize) -> Option<u32> {
-        let begin = self.room() * plan.begins[column][0] + 4 * at;
-        let value = u32::from_le_bytes(*self.data[begin..].first_chunk()?);
+    pub fn narrow(&self, begin: usize, at: usize) -> Option<u32> {
+        let value = u32::from_le_bytes(*self.data.get(self.room() * begin + 4 * at..)?.first_chunk()?);
         (value != NARROW_NONE).then_some(value)
     }
 
@@ -137,11 +154,11 @@ impl Chunk {
     }
 
     pub fn newest_ms(&self) -> i64 {
-        self.len().checked_sub(1).map_or(NONE, |last| self.at_ms(last))
+        self.newest_ms
     }
 
     pub fn oldest_ms(&self) -> i64 {
-        if self.len == 0 { NONE } else { self.at_ms(0) }
+        self.oldest_ms
     }
 
     /// How many of its events are not later than this.
@@ -189,6 +206,12 @@ impl Chunk {
             }
         }
         self.len += 1;
+        if at == len {
+            self.newest_ms = record.at_ms;
+        }
+        if at == 0 {
+            self.oldest_ms = record.at_ms;
+        }
         at
     }
 
@@ -216,7 +239,18 @@ impl Chunk {
                 data[to + width * i..][..width].copy_from_slice(&value.to_le_bytes()[..width]);
             }
         }
-        Chunk { data, len: of.len() as u8, room: room as u8, wide, mixed: self.mixed, whole: None }
+        let end = |at: Option<usize>| at.map_or(NONE, |at| self.at_ms(at));
+        let (oldest_ms, newest_ms) = (end(of.clone().next()), end(of.clone().next_back()));
+        Chunk {
+            data,
+            oldest_ms,
+            newest_ms,
+            len: of.len() as u8,
+            room: room as u8,
+            wide,
+            mixed: self.mixed,
+            whole: None,
+        }
     }
 
     /// Cuts a full chunk in two; the later half is returned.
@@ -260,14 +294,17 @@ impl Chunk {
         accs: &mut [Acc],
         wanted: impl Fn(&Measure) -> bool,
     ) {
+        for (number, acc) in accs.iter_mut().enumerate().filter(|(number, _)| wanted(&plan.measures[*number])) {
+            self.add_measure(plan, of.clone(), number, currency, acc);
+        }
+    }
+
+    /// Adds some of its events to what a measure has, at once where all of them are added up already.
+    pub fn add_measure(&self, plan: &KeyPlan, of: Range<usize>, measure: usize, currency: u8, acc: &mut Acc) {
         let is_it = |whole: &&Whole| of.len() == self.len() && (whole.currency == currency || !plan.has_money);
-        let whole = self.whole.as_deref().filter(is_it);
-        for (number, (acc, measure)) in accs.iter_mut().zip(&plan.measures).enumerate() {
-            match whole {
-                _ if !wanted(measure) => {}
-                Some(whole) => acc.merge(&whole.accs[number]),
-                None => self.add_one(plan, of.clone(), measure, currency, acc),
-            }
+        match self.whole.as_deref().filter(is_it) {
+            Some(whole) => acc.merge(&whole.accs[measure]),
+            None => self.add_one(plan, of, &plan.measures[measure], currency, acc),
         }
     }
 
@@ -339,7 +376,14 @@ impl Chunk {
     }
 
     /// Calls `each` with time and value of every event that counts in a measure of a column, newest first.
-    fn each(&self, plan: &KeyPlan, of: Range<usize>, measure: &Measure, currency: u8, mut each: impl FnMut(i64, i64)) {
+    pub fn each(
+        &self,
+        plan: &KeyPlan,
+        of: Range<usize>,
+        measure: &Measure,
+        currency: u8,
+        mut each: impl FnMut(i64, i64),
+    ) {
         let Some(column) = measure.column else { return };
         let money = plan.columns[column].1 == Field::Money;
         let place = Chunk::place(plan, self.room(), self.wide, column);

@@ -136,12 +136,17 @@ impl Moving {
 fn go_on(plan: &KeyPlan, chunks: &VecDeque<Chunk>, row: &mut [i64], until_ms: i64, odd: bool) {
     let (mut number, mut at) = of_place(row[0]);
     while let Some(chunk) = chunks.get(number) {
-        if at == 0 && chunk.newest_ms() <= until_ms {
+        let is_passed = chunk.newest_ms() <= until_ms;
+        if is_passed && at == 0 {
             chunk.count_all(plan, odd, row);
             at = chunk.len();
         }
-        while at < chunk.len() && chunk.at_ms(at) <= until_ms {
-            chunk.count(plan, at, 1, odd, row);
+        while at < chunk.len() {
+            let (ms, outcome) = chunk.when(at);
+            if !is_passed && ms > until_ms {
+                break;
+            }
+            chunk.count_as(plan, at, outcome, 1, odd, row);
             at += 1;
         }
         if at < chunk.len() || number + 1 == chunks.len() {
@@ -174,13 +179,17 @@ impl Chunk {
     /// Counts one of its events with this sign.
     #[inline(always)]
     fn count(&self, plan: &KeyPlan, at: usize, sign: i64, odd: bool, row: &mut [i64]) {
-        let outcome = self.outcome(at);
+        self.count_as(plan, at, self.outcome(at), sign, odd, row);
+    }
+
+    #[inline(always)]
+    fn count_as(&self, plan: &KeyPlan, at: usize, outcome: u8, sign: i64, odd: bool, row: &mut [i64]) {
         for sum in plan.sums.iter().filter(|sum| sum.selects.selects(outcome)) {
             match sum.column {
                 None => row[sum.cell] += sign,
                 Some(_) if odd => {}
                 Some(column) => {
-                    if let Some(value) = self.narrow(plan, column, at) {
+                    if let Some(value) = self.narrow(column, at) {
                         row[sum.cell] += sign;
                         row[sum.cell + 1] = row[sum.cell + 1].wrapping_add(sign * i64::from(value));
                     }

@@ -99,6 +99,7 @@ pub struct Measure {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sum {
     pub selects: Outcome,
+    /// Where the column begins in a chunk with narrow numbers, as in [`KeyPlan::begins`].
     pub column: Option<usize>,
     /// Position among the measures.
     pub measure: usize,
@@ -124,6 +125,8 @@ pub(super) struct Asked {
     /// Positions among the ends: it covers the segments from one to before the other.
     pub from: usize,
     pub to: usize,
+    /// Position among the windows of the least or the largest value, where it is one.
+    pub extreme: Option<usize>,
     pub length_ms: i64,
     pub delay_ms: i64,
 }
@@ -147,6 +150,8 @@ pub struct KeyPlan {
     /// Distances from the event at which windows end or begin, ascending.
     pub(super) ends_ms: Vec<i64>,
     pub(super) asked: Vec<Asked>,
+    /// How many of them are of the least or the largest value.
+    pub(super) extremes: usize,
 }
 
 impl KeyPlan {
@@ -184,7 +189,8 @@ impl KeyPlan {
         self.row_cells = 1;
         let mut cells = vec![0; self.measures.len()];
         for (number, measure) in self.measures.iter().enumerate().filter(|(_, measure)| measure.summed) {
-            let (selects, column, cell) = (measure.selects, measure.column, self.row_cells);
+            let column = measure.column.map(|column| self.begins[column][0]);
+            let (selects, cell) = (measure.selects, self.row_cells);
             cells[number] = cell;
             self.sums.push(Sum { selects, column, measure: number, cell });
             self.row_cells += 1 + usize::from(column.is_some());
@@ -256,6 +262,7 @@ impl Plan {
                 of_cells: [0; 2],
                 from: 0,
                 to: 0,
+                extreme: None,
                 length_ms,
                 delay_ms,
             });
@@ -272,6 +279,8 @@ impl Plan {
             key.lay_out();
             // What begins at the same end and measures the same goes on from one another's sums.
             key.asked.sort_by_key(|asked| (asked.measure, asked.from, asked.to));
+            let extremes = key.asked.iter_mut().filter(|a| matches!(a.aggregate, Aggregate::Min | Aggregate::Max));
+            key.extremes = extremes.enumerate().map(|(number, asked)| asked.extreme = Some(number)).count();
         }
         plan.fingerprint = fingerprint(keys, fields, specs);
         Ok(plan)

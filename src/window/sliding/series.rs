@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::acc::{Acc, NONE};
 use super::chunk::{Chunk, Record};
+use super::extreme::Extreme;
 use super::moving::Moving;
 use super::plan::{Aggregate, KeyPlan, Measure};
 use super::{Change, Outcome, UnixMs, Value};
@@ -14,12 +15,14 @@ const LONG: usize = 4;
 #[derive(Clone, Debug)]
 pub(super) struct Series {
     /// By time, none of them empty.
-    chunks: VecDeque<Chunk>,
+    pub(super) chunks: VecDeque<Chunk>,
     events: usize,
     bytes: usize,
     /// All events later than this are here.
     pub complete_since_ms: i64,
     moving: Moving,
+    /// Of each window of the least or the largest value, where the series is long.
+    pub(super) extremes: Box<[Extreme]>,
     /// Of the first event.
     currency: u8,
     /// There was an event in another currency, or with a number that takes 8 bytes: columns do not move along any more.
@@ -45,8 +48,8 @@ pub(super) struct Question {
 
 impl Series {
     pub fn new(complete_since_ms: i64) -> Series {
-        let (chunks, moving) = (VecDeque::new(), Moving::default());
-        Series { chunks, events: 0, bytes: 0, complete_since_ms, moving, currency: 0, odd: false }
+        let (chunks, moving, extremes) = (VecDeque::new(), Moving::default(), Box::default());
+        Series { chunks, events: 0, bytes: 0, complete_since_ms, moving, extremes, currency: 0, odd: false }
     }
 
     pub fn events(&self) -> usize {
@@ -61,7 +64,7 @@ impl Series {
 
     /// All memory that it takes but itself.
     pub fn bytes(&self) -> usize {
-        self.bytes + self.chunks.capacity() * size_of::<Chunk>() + self.moving.bytes()
+        self.bytes + self.chunks.capacity() * size_of::<Chunk>() + self.moving.bytes() + size_of_val(&*self.extremes)
     }
 
     pub fn newest_ms(&self) -> i64 {
@@ -69,7 +72,7 @@ impl Series {
     }
 
     /// Does something to a chunk and keeps count of its memory.
-    fn change<T>(&mut self, at: usize, change: impl FnOnce(&mut Chunk) -> T) -> T {
+    pub(super) fn change<T>(&mut self, at: usize, change: impl FnOnce(&mut Chunk) -> T) -> T {
         let chunk = &mut self.chunks[at];
         let before = chunk.bytes();
         let done = change(chunk);
@@ -106,6 +109,7 @@ impl Series {
         self.odd |= chunk.is_wide() || plan.has_money && record.currency != self.currency;
         if place + 1 < chunk.len() || at + 1 < self.chunks.len() {
             self.moving.inserted(plan, at, chunk, place, self.odd);
+            self.extremes.iter_mut().for_each(Extreme::forget);
         }
     }
 
@@ -118,6 +122,7 @@ impl Series {
             self.moving.count(plan, at, &self.chunks[at], place, -1, self.odd);
             self.change(at, |chunk| chunk.mark(place, change));
             self.moving.count(plan, at, &self.chunks[at], place, 1, self.odd);
+            self.extremes.iter_mut().for_each(Extreme::forget);
             return true;
         }
         false
@@ -156,7 +161,8 @@ impl Series {
             return;
         }
         let moves = |measure: &Measure| if measure.column.is_some() { columns_move } else { moves };
-        let is_added = |m: &Measure| m.extremes || m.newest || m.summed && !moves(m);
+        let keeps_extremes = self.keeps_extremes(plan);
+        let is_added = |m: &Measure| m.extremes && !keeps_extremes || m.newest || m.summed && !moves(m);
         if plan.measures.iter().any(is_added) {
             self.add_up(plan, question, &mut room.accs, is_added);
         }
@@ -170,6 +176,8 @@ impl Series {
                 Value::Lost
             } else if asked.aggregate.is_summed() && moves(measure) {
                 self.moving.shows(asked)
+            } else if let Some(number) = asked.extreme.filter(|_| keeps_extremes) {
+                self.extreme(plan, question, asked, number)
             } else if asked.aggregate == Aggregate::Distinct {
                 self.distinct(plan, question, asked.measure, begins_ms, asked.delay_ms, &mut room.marks)
             } else {

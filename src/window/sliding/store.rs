@@ -1,10 +1,11 @@
 //! All keys' series, in shards of their own locks, within a bound of memory.
 
-use std::collections::hash_map::Entry;
+use std::hash::BuildHasher;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use foldhash::HashMap;
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 
 use super::acc::NONE;
 use super::chunk::Record;
@@ -66,7 +67,9 @@ struct Slot {
 pub(super) struct Shard {
     slots: Vec<Slot>,
     free: Vec<u32>,
-    index: HashMap<(u32, u64), u32>,
+    /// Where each key's slot is. Its key stands there alone: the index of many keys stays in the caches.
+    index: HashTable<u32>,
+    hasher: RandomState,
     /// Goes round the slots to find what to evict: a use of a key is noted in its own slot alone.
     hand: usize,
     uses: u64,
@@ -83,14 +86,15 @@ pub(super) struct Shard {
 const LOOKED_AT: usize = 32;
 
 /// What a key costs besides its events: its slot and its place in the index.
-const KEY_BYTES: usize = size_of::<Slot>() + 2 * size_of::<((u32, u64), u32)>();
+const KEY_BYTES: usize = size_of::<Slot>() + 2 * (size_of::<u32>() + 1);
 
 impl Shard {
     fn new(plan: &Plan) -> Shard {
         Shard {
             slots: Vec::new(),
             free: Vec::new(),
-            index: HashMap::default(),
+            index: HashTable::new(),
+            hasher: RandomState::default(),
             hand: 0,
             uses: 0,
             bytes: 0,
@@ -101,33 +105,33 @@ impl Shard {
         }
     }
 
+    fn find(&self, key: (u32, u64)) -> Option<u32> {
+        self.index.find(self.hasher.hash_one(key), |at| self.slots[*at as usize].key == key).copied()
+    }
+
     /// The key's series, made if there is none.
     pub(super) fn series(&mut self, key: (u32, u64)) -> u32 {
         self.uses += 1;
-        match self.index.entry(key) {
-            Entry::Occupied(found) => {
-                let at = *found.get();
-                self.slots[at as usize].used = self.uses;
-                at
-            }
-            Entry::Vacant(vacant) => {
-                let series = Series::new(self.lost_ms[key.0 as usize]);
-                let slot = Slot { key, series, used: self.uses, taken: true };
-                let at = match self.free.pop() {
-                    Some(at) => {
-                        self.slots[at as usize] = slot;
-                        at
-                    }
-                    None => {
-                        self.slots.push(slot);
-                        (self.slots.len() - 1) as u32
-                    }
-                };
-                self.bytes += KEY_BYTES;
-                vacant.insert(at);
-                at
-            }
+        if let Some(at) = self.find(key) {
+            self.slots[at as usize].used = self.uses;
+            return at;
         }
+        let series = Series::new(self.lost_ms[key.0 as usize]);
+        let slot = Slot { key, series, used: self.uses, taken: true };
+        let at = match self.free.pop() {
+            Some(at) => {
+                self.slots[at as usize] = slot;
+                at
+            }
+            None => {
+                self.slots.push(slot);
+                (self.slots.len() - 1) as u32
+            }
+        };
+        self.bytes += KEY_BYTES;
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        self.index.insert_unique(hasher.hash_one(key), at, |at| hasher.hash_one(slots[*at as usize].key));
+        at
     }
 
     /// Does something to a series and keeps count of its memory.
@@ -143,7 +147,9 @@ impl Shard {
         let slot = &mut self.slots[at as usize];
         slot.taken = false;
         let (key, series) = (slot.key, std::mem::replace(&mut slot.series, Series::new(NONE)));
-        self.index.remove(&key);
+        if let Ok(found) = self.index.find_entry(self.hasher.hash_one(key), |other| *other == at) {
+            found.remove();
+        }
         self.free.push(at);
         self.bytes -= KEY_BYTES + series.bytes();
         let lost_ms = series.newest_ms().max(series.complete_since_ms);
@@ -226,7 +232,7 @@ impl Windows {
             let question = Question { at: event.at, currency: event.currency, itself: None };
             let room = &mut scratch.room;
             let mut shard = self.lock((key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize % SHARDS);
-            match shard.index.get(&(number, key)).copied() {
+            match shard.find((number, key)) {
                 Some(at) => shard.change(at, |series| series.look(plan, question, room, out)),
                 None => Series::new(shard.lost_ms[number as usize]).look(plan, question, room, out),
             }
@@ -239,7 +245,7 @@ impl Windows {
         for (number, plan, key) in self.keys(event) {
             let record = record(plan, event, &mut scratch.values);
             let mut shard = self.lock_for_change(key);
-            if let Some(at) = shard.index.get(&(number, key)).copied() {
+            if let Some(at) = shard.find((number, key)) {
                 found += usize::from(shard.change(at, |series| series.mark(plan, &record, change)));
             }
         }

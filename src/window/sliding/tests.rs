@@ -1,5 +1,6 @@
 //! Windows against the plainest of references: a list of all events, looked through for every answer.
 
+mod extreme;
 mod moving;
 
 use fastrand::Rng;

@@ -261,13 +261,13 @@ impl Hot {
     fn starts_changed(&mut self, event: &Event) {
         let starts = &self.books.starts;
         match event {
-            Event::EpochStarted { epoch, .. } if *epoch == self.epoch && self.state == StartState::Begins => {
+            Event::EpochStarted { epoch, .. }
+                if *epoch == self.epoch && self.state == StartState::Begins
                 // Whoever else has this epoch, or this node's number, is another process.
-                if starts.known.get(epoch).is_some_and(|start| (start.node, start.process) == (self.node, self.process))
-                {
-                    self.state = StartState::Lives;
-                    self.reclaims = Reclaims::new(&self.books, self.promise);
-                }
+                && starts.known.get(epoch).is_some_and(|start| (start.node, start.process) == (self.node, self.process)) =>
+            {
+                self.state = StartState::Lives;
+                self.reclaims = Reclaims::new(&self.books, self.promise);
             }
             Event::NodeRunning { epoch, sent_at }
                 if *epoch == self.epoch && self.state == StartState::Lives && starts.lives(*epoch) =>

@@ -106,7 +106,7 @@ mod tests {
         assert_eq!(edited, [CampaignNo(1)]);
         let started = lock(&hot).started();
         let running = Event::NodeRunning { epoch: Epoch(1), sent_at: own };
-        assert_eq!(log(&mut follower, started), [running.clone()]);
+        assert_eq!(log(&mut follower, started), std::slice::from_ref(&running));
         assert!(!grids.fence.is_open(own), "nothing has come back");
         assert_eq!(log(&mut follower, running), [], "once a second");
         assert!(grids.fence.is_open(own.plus(SILENCE_MS / 2 - 1)) && !grids.fence.is_open(own.plus(SILENCE_MS / 2)));

@@ -28,7 +28,7 @@ fn run(seed: u64, most: usize) -> (usize, usize) {
             keys: vec![Some(1)],
             fields: vec![match rng.u8(..30) {
                 0 => None,
-                1 if seed % 2 == 0 => Some(-rng.i64(0..1 << 40)),
+                1 if seed.is_multiple_of(2) => Some(-rng.i64(0..1 << 40)),
                 _ => Some(slope * 10 + rng.i64(0..60)),
             }],
             currency: u8::from(rng.u8(..20) == 0),

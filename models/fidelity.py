@@ -257,6 +257,8 @@ def lightgbm_cases():
     case("stump", "value", {"objective": "regression", "min_data_in_leaf": 300}, 3)
     for objective, kind in [("regression_l1", "value"), ("huber", "value"), ("fair", "value"), ("quantile", "value"), ("mape", "positive"), ("poisson", "count"), ("gamma", "positive"), ("tweedie", "count"), ("cross_entropy", "unit"), ("cross_entropy_lambda", "unit"), ("rank_xendcg", "rank")]:
         case(objective, kind, {"objective": objective}, 4)
+    for objective in ("regression_l1", "fair", "quantile", "mape"):
+        case(f"{objective}-sqrt", "positive", {"objective": objective, "reg_sqrt": True}, 4)
 
 
 def main():

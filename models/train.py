@@ -13,6 +13,7 @@ import csv
 import hashlib
 import math
 import re
+import shutil
 import sys
 import zlib
 from pathlib import Path
@@ -21,6 +22,8 @@ import numpy as np
 
 HERE = Path(__file__).parent
 COUNTRIES = ["USA", "DEU", "GBR", "FRA", "JPN", "BRA", "IND", "CAN"]
+# Twelve golden rows are taken from the last fifth.
+LEAST_ROWS = 60
 OSES = ["ios", "android", "windows", "macos", "linux"]
 
 # Column, source, transform and what belongs to it: what manifest.toml says. What differs between the candidates of a
@@ -169,8 +172,7 @@ def toml(value):
     return "nan" if value != value else repr(value)
 
 
-def write(name, version, kind, file, spec, calibration, golden):
-    folder = HERE / name / version
+def write(folder, name, version, kind, file, spec, calibration, golden):
     lines = [f'name = "{name}"', f'version = "{version}"', f'kind = "{kind}"', f'file = "{file}"']
     lines += [f'sha256 = "{hashlib.sha256((folder / file).read_bytes()).hexdigest()}"', 'output = "probability"']
     for column, source, how, args in spec:
@@ -180,7 +182,6 @@ def write(name, version, kind, file, spec, calibration, golden):
     for features, raw, prediction in golden:
         lines += ["", "[[golden]]", f"features = {toml([float(v) for v in features])}", f"raw = {toml(float(raw))}", f"prediction = {toml(float(prediction))}"]
     (folder / "manifest.toml").write_text("\n".join(lines) + "\n")
-    print(folder)
 
 
 def auc(y, score):
@@ -198,6 +199,8 @@ def main():
     parser.add_argument("--version", default="2026-11-20.1")
     parser.add_argument("--replace", action="store_true", help="overwrite a version that is there")
     args = parser.parse_args()
+    if not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}", args.version):
+        sys.exit(f"--version {args.version}: needs 1 to 64 letters, digits, `.`, `_` or `-`, and not to begin with `.`")
     for name in [args.model] if args.model else ["ctr", "fraud"]:
         if (HERE / name / args.version).exists() and not args.replace:
             sys.exit(f"{HERE / name / args.version} is there: a version never changes. Give another --version, or --replace it")
@@ -206,12 +209,16 @@ def main():
         if args.model not in (None, name):
             continue
         events, y = read(args.data, spec) if args.data else generate(np.random.default_rng(seed), 60_000)
+        if len(y) < LEAST_ROWS or len(set(y[: len(y) * 4 // 5])) != 2 or len(set(y[len(y) * 4 // 5 :])) != 2:
+            sys.exit(f"{args.data}: {len(y)} rows are too few: at least {LEAST_ROWS}, with both labels, 0 and 1, in the last fifth too")
         x = np.stack([transform(column, how, params, events[source]) for column, source, how, params in spec], axis=1)
         cut = len(y) * 4 // 5
         names = [column for column, *_ in spec]
         kinds = [how for _, _, how, _ in spec]
-        folder = HERE / name / args.version
-        folder.mkdir(parents=True, exist_ok=True)
+        # It is there whole or not at all.
+        folder = HERE / name / f".new-{args.version}"
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
         if name == "ctr":
             import xgboost as xgb
 
@@ -239,7 +246,12 @@ def main():
         nothing = x[cut : cut + 1] * math.nan
         if name == "fraud":
             golden.append((nothing[0], model.predict(nothing, raw_score=True)[0], model.predict(nothing)[0]))
-        write(name, args.version, kind, file, spec, calibration, golden)
+        write(folder, name, args.version, kind, file, spec, calibration, golden)
+        place = HERE / name / args.version
+        if place.exists():
+            shutil.rmtree(place)
+        folder.rename(place)
+        print(place)
         print(f"  held out: AUC {auc(y[cut:], np.array(prediction)):.3f}, mean prediction {np.mean(prediction):.5f}, mean label {y[cut:].mean():.5f}")
 
 

@@ -174,5 +174,5 @@ fn not_found(detail: String) -> Problem {
 
 fn refused(detail: &str, faults: Vec<fraud::Fault>) -> Problem {
     let fault = |f: fraud::Fault| Fault { pointer: f.pointer, line: None, message: f.message };
-    Problem::faults(StatusCode::UNPROCESSABLE_ENTITY, detail, faults.into_iter().map(fault).collect())
+    Problem::faults(StatusCode::UNPROCESSABLE_ENTITY, detail, fraud::listed(faults).into_iter().map(fault).collect())
 }

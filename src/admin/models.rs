@@ -1,4 +1,4 @@
-//! `/v1/models`: upload, activate, shadow, roll back, and what the versions score.
+//! `/v1/models`: upload, activate, shadow, roll back, withdraw, and what the versions score.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -50,7 +50,15 @@ pub async fn answer(api: &ModelApi, path: &str, request: Request<Incoming>) -> R
     let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     match parts[..] {
         [] => only(Method::GET, "GET").map(|()| list(api)),
-        [name] => only(Method::GET, "GET").and_then(|()| model(api, name)),
+        [name] => match method {
+            Method::GET => model(api, name),
+            Method::DELETE => {
+                let wanted = name.to_owned();
+                apart(api, (), move |store| store.withdraw(&wanted)).await?;
+                Ok(with_status(Answer::default(), StatusCode::NO_CONTENT))
+            }
+            _ => Err(Problem::not_allowed("GET, DELETE")),
+        },
         [name, "rollback"] if method == Method::POST => {
             let wanted = name.to_owned();
             let turn = api.load_turn().await;
@@ -162,13 +170,12 @@ fn model(api: &ModelApi, name: &str) -> Result<Answer, Problem> {
 }
 
 fn model_json(api: &ModelApi, name: &str) -> Option<Value> {
-    let models = api.store.registry().load();
-    let set = models.get(name);
+    let set = api.store.registry().load().get(name).cloned().unwrap_or_default();
     let found = api.store.versions().remove(name);
-    if set.is_none() && found.is_none() {
+    let not_loaded: Vec<Value> = api.store.not_loaded(name).iter().map(not_loaded_json).collect();
+    if set.each().next().is_none() && found.is_none() && not_loaded.is_empty() {
         return None;
     }
-    let set = set.cloned().unwrap_or_default();
     let mut versions = found.unwrap_or_default();
     let misplaced = versions.remove("");
     for artifact in set.each() {
@@ -183,7 +190,6 @@ fn model_json(api: &ModelApi, name: &str) -> Option<Value> {
         let stats = stats.get(&(name.to_owned(), shadow.version.clone(), true))?;
         comparison_json(&active.version, &shadow.version, stats)
     });
-    let not_loaded: Vec<Value> = api.store.not_loaded(name).iter().map(not_loaded_json).collect();
     Some(json!({
         "name": name,
         "active": active,

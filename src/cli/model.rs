@@ -73,15 +73,30 @@ fn verify(dir: &Path, config: &Config) -> Result<(), String> {
         ),
         rows => format!("{name} {version}: fine for {of}, {rows} golden rows agree\n"),
     };
+    if let Some(line) = best_trees(&artifact) {
+        text += &format!("{line}\n");
+    }
     if !untold.is_empty() {
         let names = untold.join(", ");
         text += &format!("{UNTOLD}; compare `categories` with your training: {names}\n");
+    }
+    let others = folder::others(dir, &artifact.file);
+    if !others.is_empty() {
+        text += &format!("an upload would be refused: {} not named by the manifest\n", others.join(", "));
     }
     let place = dir.canonicalize().unwrap_or_default();
     if !place.ends_with(Path::new(name).join(version)) {
         text += &format!("its place is {name}/{version}/ in the models directory, not where it is now\n");
     }
     std::io::stdout().write_all(text.as_bytes()).map_err(|error| error.to_string())
+}
+
+/// Wrappers of XGBoost leave out the trees after the best iteration by themselves.
+fn best_trees(artifact: &Artifact) -> Option<String> {
+    let loaded = artifact.model.loaded();
+    let (best, Core::Forest(forest)) = (loaded.best_trees?, &loaded.core) else { return None };
+    let all = forest.trees;
+    Some(format!("training stopped early: the best iteration's trees are the first {best}, and all {all} are scored"))
 }
 
 fn inspect(artifact: &Artifact) -> Result<(), String> {
@@ -92,6 +107,9 @@ fn inspect(artifact: &Artifact) -> Result<(), String> {
     line("sha256", artifact.sha256.clone());
     if let Core::Forest(forest) = &loaded.core {
         line("trees", format!("{} with {} leaves, {}", forest.trees, forest.leaves, forest.layout()));
+    }
+    if let Some(said) = best_trees(artifact) {
+        line("", said);
     }
     line("raw scores", loaded.classes.to_string());
     line("predictions", format!("{}, {:?}", artifact.model.predictions(), artifact.model.link()));
@@ -152,9 +170,9 @@ fn places(artifact: &Artifact, header: &str) -> Result<Vec<usize>, String> {
     for cell in header.trim_start_matches('\u{feff}').trim_end_matches('\r').split(',') {
         let name = cell.strip_prefix('"').and_then(|cell| cell.strip_suffix('"')).unwrap_or(cell);
         let place = columns.iter().position(|column| column.name == name);
-        let place = place.ok_or_else(|| format!("`{name}` is no feature of the model"))?;
+        let place = place.ok_or_else(|| format!("`{name:.60}` is no feature of the model"))?;
         if places.contains(&place) {
-            return Err(format!("`{name}` is there twice"));
+            return Err(format!("`{name:.60}` is there twice"));
         }
         places.push(place);
     }

@@ -181,6 +181,12 @@ fn fraud(config: &Config, replay: &Replay) -> Result<bool, String> {
     if found.of_one_moment > 0 {
         println!("{} values differ by what came at the same moment for the same key", found.of_one_moment);
     }
+    if found.of_other_windows > 0 {
+        println!(
+            "{} checks were made with other windows, or by a version that logged their names alone: their values are not compared",
+            found.of_other_windows
+        );
+    }
     if found.lost > 0 {
         println!("{} values are not compared: the bounds of memory had taken them then, or take them now", found.lost);
     }

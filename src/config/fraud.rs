@@ -1,5 +1,6 @@
 //! `[fraud]`: windows, bounds, and who may ask.
 
+use core::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use super::section::Section;
@@ -28,7 +29,7 @@ pub struct Fraud {
     pub synced: bool,
     /// Unknown fields of a check are faults. Default false.
     pub strict: bool,
-    /// Default: unless the traffic listener is on loopback.
+    /// Default: unless the traffic listener is on loopback; only there it may be false.
     pub require_keys: Option<bool>,
     pub keys: Vec<ApiKey>,
     /// Memory for windows in bytes, taken as it is needed. Default 256 MiB.
@@ -67,7 +68,8 @@ impl Fraud {
     }
 }
 
-pub fn read(mut s: Section, base: &Path) -> Fraud {
+/// `listen` is the traffic listener's address.
+pub fn read(mut s: Section, base: &Path, listen: SocketAddr) -> Fraud {
     let mut windows = Vec::new();
     s.each("windows", |section| windows.extend(window(section)));
     if windows.len() > MAX_WINDOWS {
@@ -110,6 +112,9 @@ pub fn read(mut s: Section, base: &Path) -> Fraud {
         max_events_per_key: s.number("max_events_per_key", 64..=10_000_000).unwrap_or(100_000) as usize,
         max_checks: s.number("max_checks", 1_000..=1_000_000_000).unwrap_or(1_000_000) as usize,
     };
+    if fraud.require_keys == Some(false) && !listen.ip().is_loopback() {
+        s.fault("require_keys", format!("must be true: the traffic listener is on {listen}, not on loopback"));
+    }
     let limits = Limits { max_bytes: 1 << 20, ..fraud.limits() };
     if let Err(faults) = Velocity::new(fraud.windows.clone(), limits) {
         for (number, key, message) in faults {

@@ -239,9 +239,10 @@ impl RawConfig {
         };
         s.end();
         let vendor = privacy::vendor(root.table("privacy"));
-        let fraud = fraud::read(root.table("fraud"), base);
-
         let listen = self.over("GAVEL_LISTEN or --listen", &self.listen, listen, &mut root);
+        let listen = listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080)));
+        let fraud = fraud::read(root.table("fraud"), base, listen);
+
         let admin_listen =
             self.over("GAVEL_ADMIN_LISTEN or --admin-listen", &self.admin_listen, admin_listen, &mut root);
         let admin_listen = admin_listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 9090)));
@@ -264,7 +265,7 @@ impl RawConfig {
         Config {
             file: self.file.as_ref().map(|(path, _)| path.clone()),
             models: models.unwrap_or_else(|| data_dir.join("models")),
-            listen: listen.unwrap_or(SocketAddr::from(([127, 0, 0, 1], 8080))),
+            listen,
             admin_listen,
             admin_token,
             data_dir,
@@ -510,6 +511,22 @@ mod tests {
             assert_eq!(faults(&format!("[exchanges.a]\n{more}\n")).len(), 1);
         }
         assert_eq!(faults("[ledger]\nlease_grace_s = 86401\n").len(), 1);
+    }
+
+    #[test]
+    fn fraud_keys_are_off_on_loopback_only() {
+        let off = "[fraud]\nrequire_keys = false";
+        let open = faults(&format!("listen = \"0.0.0.0:8080\"\n{off}"));
+        assert!(open.len() == 1 && open[0].starts_with("gavel.toml:3: fraud.require_keys: "), "{open:?}");
+        assert!(faults(off).is_empty() && faults(&format!("listen = \"[::1]:8080\"\n{off}")).is_empty());
+        assert!(faults("listen = \"0.0.0.0:8080\"\n[fraud]\nrequire_keys = true").is_empty());
+        // What a flag says counts.
+        let raw = RawConfig {
+            file: Some(("gavel.toml".into(), off.into())),
+            listen: Some("0.0.0.0:8080".into()),
+            ..RawConfig::default()
+        };
+        assert!(raw.check().unwrap_err()[0].to_string().contains("fraud.require_keys"));
     }
 
     #[test]

@@ -6,10 +6,11 @@ use serde::Serialize;
 
 use super::Decision;
 use super::decide::{Decided, Scored};
-use super::policy::Policy;
-use super::request::Request;
-use super::rules::View;
-use super::velocity::Velocity;
+use super::policy::{Origin, Policy};
+use super::request::{Request, Value};
+use super::rules::{Name, View};
+use super::velocity::{Velocity, Window};
+use crate::scoring::hash::hash64;
 use crate::window::sliding::Value as Shown;
 
 const ID: &str = "chk_";
@@ -63,19 +64,19 @@ pub fn write(
         model_score: decided.model_score(),
         risk_score: decided.risk_score,
         lists: &policy.bound,
-        now: view.0.at(),
+        now: decided.now,
     };
     for (i, at) in decided.matched.iter().enumerate() {
         let rule = &rules[*at as usize];
         out.extend_from_slice(if i > 0 { b"," } else { b"" });
         put!(out, r#"{{"code":"rule","message":"#);
         put(out, &rule.message);
-        match &rule.about {
-            Some((name, text, threshold)) => {
+        match rule.why(&view) {
+            Some((text, value, threshold)) => {
                 put!(out, r#","feature":"{text}","value":"#);
-                number(out, view.number(*name));
+                number(out, value);
                 out.extend_from_slice(br#","threshold":"#);
-                number(out, *threshold);
+                number(out, threshold);
             }
             None => out.extend_from_slice(br#","feature":null,"value":null,"threshold":null"#),
         }
@@ -88,14 +89,24 @@ pub fn write(
         }
     }
     let mut first = decided.matched.is_empty();
-    for (scored, (column, value, added)) in decided.model.iter().flat_map(|m| m.raised_by.iter().map(move |r| (m, r))) {
+    for (scored, (column, origin, added)) in decided.model.iter().flat_map(|m| m.raised_by.iter().map(move |r| (m, r)))
+    {
         let Some(column) = scored.artifact.features.columns().get(*column as usize) else { continue };
         out.extend_from_slice(if first { b"" } else { b"," });
         first = false;
-        put!(out, r#"{{"code":"model","message":"","feature":"#);
+        let source = column.source_name.strip_prefix("window:").unwrap_or(&column.source_name);
+        put!(out, r#"{{"code":"model","message":"{source} raised the score of the model","feature":"#);
         put(out, &column.name);
         out.extend_from_slice(br#","value":"#);
-        number(out, *value);
+        match origin {
+            None => out.extend_from_slice(b"null"),
+            Some(Origin::Window(window)) => number(out, view.number(Name::Window(*window))),
+            Some(Origin::Field(field)) => match view.request.get(*field) {
+                Value::Null => out.extend_from_slice(b"null"),
+                Value::Int(value) => put(out, &value),
+                Value::Text(text) => put(out, &text),
+            },
+        }
         out.extend_from_slice(br#","threshold":null,"rule_id":null,"contribution":"#);
         put(out, added);
         out.push(b'}');
@@ -170,8 +181,22 @@ pub fn with_features<'n>(whole: &[u8], features: impl Iterator<Item = (&'n str, 
     out
 }
 
-/// Tells the names of one configuration's windows from another's.
+/// Another where the same definitions give other values: since 2 addresses are keys in their canonical form.
+const FORM: u64 = 2;
+
+/// Tells one configuration's windows from another's, by all that they are made of.
 pub fn fingerprint(velocity: &Velocity) -> u64 {
-    let names: Vec<&str> = velocity.declared().iter().map(|window| window.name.as_str()).collect();
-    crate::scoring::hash::hash64(0, names.join(" ").as_bytes())
+    let mut text = String::new();
+    for window in velocity.declared() {
+        let Window { name, key, aggregate, value, length_ms, delay_ms, selects } = window;
+        let (key, value) = (key.join(" "), value.as_deref().unwrap_or_default());
+        let selects = selects.byte();
+        text.push_str(&format!("{name}|{key}|{aggregate:?}|{value}|{length_ms}|{delay_ms}|{selects}\n"));
+    }
+    hash64(FORM, text.as_bytes())
+}
+
+/// What stood for windows before: their names alone. Such a fingerprint says nothing about what they were.
+pub fn is_of_names_alone(fingerprint: u64, names: &[String]) -> bool {
+    fingerprint == hash64(0, names.join(" ").as_bytes())
 }

@@ -9,7 +9,8 @@ use crate::scoring::hash::hash64;
 use crate::window::sliding::Checkpoint;
 use crate::wire::{Put, Take};
 
-const MAGIC: u64 = 0x6761_7665_6c66_6301;
+/// Its last byte is another where windows have other keys for the same checks.
+const MAGIC: u64 = 0x6761_7665_6c66_6302;
 
 /// What a checkpoint was made at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -39,7 +39,7 @@ impl Scratch {
     }
 }
 
-/// The model that a worker scored with last, and its buffers.
+/// What the model that a worker scored with last asks for, and its buffers.
 #[derive(Default)]
 struct Scoring {
     scorer: Option<Scorer>,
@@ -55,8 +55,8 @@ pub struct Scored {
     /// None where it could not say anything.
     pub score: Option<f64>,
     pub took_ns: u64,
-    /// The columns that raised the raw score most, each with its value and what it added; the greatest first.
-    pub raised_by: SmallVec<[(u32, f64, f64); REASONS]>,
+    /// The columns that raised the raw score most, each with where its value came from and what it added; the greatest first.
+    pub raised_by: SmallVec<[(u32, Option<Origin>, f64); REASONS]>,
 }
 
 /// A decision and what it is made of.
@@ -72,6 +72,8 @@ pub struct Decided {
     pub shadow_model: Option<Scored>,
     /// A window was evicted, the model could not say anything, or rules are left out.
     pub degraded: bool,
+    /// When it came in.
+    pub now: UnixMs,
     pub facts: Facts,
 }
 
@@ -170,16 +172,15 @@ fn decide(snapshot: &Snapshot, request: &Request, now: UnixMs, scratch: &mut Scr
     let decision = Decision::BY_STRENGTH.into_iter().find(asked).unwrap_or(Decision::Allow);
     let degraded =
         windows.contains(&Shown::Lost) || model.is_some() && model_score.is_none() || !policy.rules.left_out.is_empty();
-    Decided { decision, risk_score, matched, shadow, model, shadow_model, degraded, facts }
+    Decided { decision, risk_score, matched, shadow, model, shadow_model, degraded, now, facts }
 }
 
 impl Scoring {
     /// The model's first prediction.
     fn score(&mut self, artifact: &Arc<Artifact>, velocity: &Velocity, request: &Request, windows: &[Shown]) -> Scored {
-        let is_it = |scorer: &Scorer| Arc::ptr_eq(&scorer.artifact, artifact);
         let scorer = match &mut self.scorer {
-            Some(scorer) if is_it(scorer) => scorer,
-            other => other.insert(Scorer::new(artifact.clone(), velocity)),
+            Some(scorer) if scorer.is_of(artifact) => scorer,
+            other => other.insert(Scorer::new(artifact, velocity)),
         };
         self.row.clear();
         for (column, origin) in artifact.features.columns().iter().zip(&scorer.origins) {
@@ -199,16 +200,17 @@ impl Scoring {
         Scored { artifact: artifact.clone(), score, took_ns: 0, raised_by: self.raised_by(artifact) }
     }
 
-    fn raised_by(&mut self, artifact: &Artifact) -> SmallVec<[(u32, f64, f64); REASONS]> {
+    fn raised_by(&mut self, artifact: &Artifact) -> SmallVec<[(u32, Option<Origin>, f64); REASONS]> {
         let mut most = SmallVec::new();
         if artifact.model.explain(&self.row, &self.buffers, &mut self.added).is_none() {
             return most;
         }
-        for (column, (value, added)) in self.row.iter().zip(&self.added).enumerate().filter(|(_, (_, a))| **a > 0.0) {
-            let at = most.partition_point(|(_, _, other): &(u32, f64, f64)| other >= added);
+        let origins = self.scorer.iter().flat_map(|scorer| scorer.origins.iter());
+        for (column, (origin, added)) in origins.zip(&self.added).enumerate().filter(|(_, (_, a))| **a > 0.0) {
+            let at = most.partition_point(|(_, _, other): &(u32, Option<Origin>, f64)| other >= added);
             if at < REASONS {
                 most.truncate(REASONS - 1);
-                most.insert(at, (column as u32, *value, *added));
+                most.insert(at, (column as u32, *origin, *added));
             }
         }
         most
@@ -219,7 +221,7 @@ fn number(value: f64) -> scoring::Value<'static> {
     if value.is_nan() { scoring::Value::Missing } else { scoring::Value::Number(value) }
 }
 
-/// How often each rule matched since it came in force.
+/// How often each rule matched since its ruleset was put.
 pub fn hits(policy: &Policy) -> impl Iterator<Item = (&Rule, u64)> {
     policy.rules.rules.iter().map(|rule| (rule, rule.hits.load(Ordering::Relaxed)))
 }

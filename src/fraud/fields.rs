@@ -109,6 +109,7 @@ pub const EXP_MONTH: usize = at("payment_method.card.exp_month");
 pub const EXP_YEAR: usize = at("payment_method.card.exp_year");
 pub const EMAIL: usize = at("customer.email");
 pub const EMAIL_DOMAIN: usize = at("customer.email_domain");
+pub const PHONE: usize = at("customer.phone");
 pub const CREATED_AT: usize = at("customer.created_at");
 pub const AGE_SECONDS: usize = at("customer.age_seconds");
 pub const IP: usize = at("device.ip");
@@ -119,6 +120,8 @@ pub const SHIPPING: usize = at("shipping_address.name");
 pub const BILLING_KEY: usize = at("billing_address.key");
 pub const SHIPPING_KEY: usize = at("shipping_address.key");
 pub const CLOCK: usize = at("clock.hour");
+/// How many fields of the clock there are.
+pub const CLOCKS: usize = COUNT - CLOCK;
 
 /// The number of a field that is named here.
 const fn at(path: &str) -> usize {

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::{Deserialize, Serialize};
 
-use super::Fault;
+use super::canonical;
 use super::pan::holds_card_number;
 use super::traffic::ranges::written;
+use super::{Fault, MAX_FAULTS};
 use crate::clock::UnixMs;
 
 /// Entries of one list: a hash of each stays in memory.
@@ -19,7 +20,7 @@ const MAX_VALUE: usize = 512;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
-    /// The value itself.
+    /// The value itself; an address as [`canonical`] has it.
     Exact,
     /// Addresses within a range such as `203.0.113.0/24`, or one address.
     Cidr,
@@ -78,6 +79,10 @@ impl List {
         for (number, entry) in entries.iter().enumerate() {
             if let Err((key, message)) = self.add_one(entry) {
                 faults.push(Fault::new(format!("/entries/{number}/{key}"), message));
+            }
+            // No more are told.
+            if faults.len() > MAX_FAULTS {
+                break;
             }
         }
         if self.entries.len() > MAX_ENTRIES {
@@ -138,7 +143,7 @@ impl List {
     /// The value as it is compared.
     fn compared(&self, value: &str) -> Option<String> {
         match self.kind {
-            Kind::Exact => Some(value.to_owned()),
+            Kind::Exact => Some(canonical::any(value).into_owned()).filter(|value| !value.is_empty()),
             Kind::Cidr => {
                 let (bits, net) = network(value)?;
                 // Written in one way, whatever way it came in.
@@ -164,7 +169,7 @@ impl List {
     pub fn holds(&self, value: &str, now: UnixMs) -> bool {
         let lives = |until: Option<&i64>| until.is_some_and(|until| *until > now.0);
         match self.kind {
-            Kind::Exact => lives(self.entries.get(value)),
+            Kind::Exact => lives(self.entries.get(&*canonical::any(value))),
             Kind::Bin => self
                 .lengths
                 .iter()
@@ -174,7 +179,7 @@ impl List {
                 self.lengths.iter().any(|bits| lives(self.networks.get(&(*bits, address & mask(*bits)))))
             }
             Kind::Domain => {
-                let domain = value.rsplit('@').next().unwrap_or("");
+                let domain = value.trim_end().trim_end_matches('.').rsplit('@').next().unwrap_or("");
                 let below = domain.match_indices('.').map(|(at, _)| &domain[at + 1..]);
                 std::iter::once(domain).chain(below).any(|name| {
                     let upper = name.bytes().any(|b| b.is_ascii_uppercase());
@@ -246,6 +251,7 @@ mod tests {
         let now = UnixMs(1);
         let cases = [
             (Kind::Exact, ["a b", "x"], vec!["a b", "x"], vec!["A b", "", "xx"]),
+            (Kind::Exact, ["Bob@x.test", "::ffff:9.9.9.9"], vec!["bob@X.test.", "9.9.9.9"], vec!["bob", "9.9.9.8"]),
             (
                 Kind::Cidr,
                 ["203.0.113.0/24", "2001:db8::/32"],
@@ -256,7 +262,7 @@ mod tests {
             (
                 Kind::Domain,
                 ["Evil.example", "*.bad.test"],
-                vec!["evil.example", "a@mail.EVIL.example", "bad.test", "x.bad.test"],
+                vec!["evil.example", "a@mail.EVIL.example", "bad.test", "x.bad.test", "a@evil.example. "],
                 vec!["notevil.example", "example", "a@b", ""],
             ),
         ];

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `fields` | the fields of a check by number, and what each holds |
 //! | `request`, `pan`, `currency` | a body into values, or every fault of it; card numbers are found and refused |
+//! | `canonical` | e-mail addresses, phone numbers and IP addresses in one way of writing |
 //! | `velocity` | the declared windows over the engine of `window::sliding` |
 //! | `rules` | the rules' language: parsed, typed and proven at load, evaluated over the values without allocation |
 //! | `lists` | allow, block and other lists; entries that expire |
@@ -18,6 +19,7 @@
 //! | `demo` | the windows and rules that are served when nothing is configured |
 
 pub mod answer;
+pub mod canonical;
 pub mod checkpoint;
 pub mod currency;
 pub mod decide;
@@ -47,9 +49,67 @@ pub struct Fault {
     pub message: String,
 }
 
+/// Longest pointer and message, in bytes; what is longer is cut.
+const MAX_POINTER: usize = 256;
+const MAX_FAULT_MESSAGE: usize = 1_024;
+/// Faults listed of one body, and what they may take in an answer in bytes: a person reads them, and a small request gets no
+/// large answer.
+pub const MAX_FAULTS: usize = 100;
+const MAX_FAULTS_BYTES: usize = 16 << 10;
+
 impl Fault {
     pub fn new(pointer: impl Into<String>, message: impl Into<String>) -> Fault {
-        Fault { pointer: pointer.into(), message: message.into() }
+        Fault { pointer: cut(pointer.into(), MAX_POINTER), message: cut(message.into(), MAX_FAULT_MESSAGE) }
+    }
+
+    /// What it takes in an answer: signs below a space are written in six.
+    fn bytes(&self) -> usize {
+        let written = |b: u8| if b < b' ' { 6 } else { 1 };
+        self.pointer.bytes().chain(self.message.bytes()).map(written).sum::<usize>() + 32
+    }
+}
+
+fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+        text.shrink_to_fit();
+    }
+    text
+}
+
+/// As many of the faults as an answer lists; a last one says how many it does not.
+pub fn listed(mut faults: Vec<Fault>) -> Vec<Fault> {
+    let mut bytes = 0;
+    let fits = faults.iter().take(MAX_FAULTS).take_while(|fault| {
+        bytes += fault.bytes();
+        bytes <= MAX_FAULTS_BYTES
+    });
+    let (fits, all) = (fits.count(), faults.len());
+    if fits < all {
+        faults.truncate(fits);
+        faults.push(Fault::new("", format!("{} more are not listed", all - fits)));
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_lists_no_more_faults_than_it_has_room_for() {
+        let of = |count: usize, pointer: &str| listed(vec![Fault::new(pointer, "is wrong"); count]);
+        assert_eq!(of(100, "/a").len(), 100);
+        let more = of(101, "/a");
+        assert_eq!((more.len(), more[100].message.as_str()), (101, "1 more are not listed"));
+        for pointer in ["x".repeat(60_000), "\u{1}".repeat(60_000), "ä".repeat(60_000)] {
+            let faults = of(100, &pointer);
+            let bytes = serde_json::to_vec(&faults.iter().map(|f| (&f.pointer, &f.message)).collect::<Vec<_>>());
+            assert!(faults.len() > 8 && faults[0].pointer.ends_with('…'));
+            assert!(bytes.unwrap().len() < 20_000);
+        }
     }
 }
 

@@ -41,38 +41,108 @@ const SCHEMES: &[Range] = &[
 
 const SHORTEST: usize = 13;
 const LONGEST: usize = 19;
-/// Spaces and dashes between two digits: more divide them.
-const MOST_APART: usize = 4;
+/// Zeros of Unicode's decimal digits (general category Nd, Unicode 15), each followed by its nine others.
+const ZEROS: [u32; 68] = [
+    0x30, 0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6, 0xe50, 0xed0,
+    0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90, 0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620,
+    0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0, 0xff10, 0x104a0, 0x10d30, 0x11066, 0x110f0, 0x11136, 0x111d0,
+    0x112f0, 0x11450, 0x114d0, 0x11650, 0x116c0, 0x11730, 0x118e0, 0x11950, 0x11c50, 0x11d50, 0x11da0, 0x11f50,
+    0x16a60, 0x16ac0, 0x16b50, 0x1d7ce, 0x1d7d8, 0x1d7e2, 0x1d7ec, 0x1d7f6, 0x1e140, 0x1e2f0, 0x1e4f0, 0x1e950,
+    0x1fbf0,
+];
 
-/// Whether some of the text is a card number: 13 to 19 digits with nothing but a few spaces and dashes between them, of a
-/// scheme's range, with the right check digit. Digits on either side belong to it unless a space or dash divides them.
-pub fn holds_card_number(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    if bytes.len() < SHORTEST || bytes.iter().filter(|b| b.is_ascii_digit()).count() < SHORTEST {
-        return false;
-    }
-    (0..bytes.len()).any(|at| {
-        let begins = bytes[at].is_ascii_digit() && (at == 0 || !bytes[at - 1].is_ascii_digit());
-        begins && card_number_at(&bytes[at..])
-    })
+/// What a text is made of, as far as card numbers go.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sign {
+    Digit(u8),
+    /// May stand between two digits of a number.
+    Apart,
+    Other,
 }
 
-fn card_number_at(bytes: &[u8]) -> bool {
-    let (mut digits, mut count, mut apart) = ([0u8; LONGEST], 0, 0);
-    for (at, byte) in bytes.iter().enumerate() {
-        apart = if byte.is_ascii_digit() { 0 } else { apart + 1 };
-        match byte {
-            b'0'..=b'9' if count == LONGEST => return false,
-            b'0'..=b'9' => {
-                digits[count] = byte - b'0';
+impl Sign {
+    fn is_digit(self) -> bool {
+        matches!(self, Sign::Digit(_))
+    }
+}
+
+/// The sign at the beginning of a text, and the bytes it takes.
+fn sign(text: &str) -> Option<(Sign, usize)> {
+    let c = text.chars().next()?;
+    let one = match c {
+        '0'..='9' => Sign::Digit(c as u8 - b'0'),
+        '+' => Sign::Apart,
+        '%' => {
+            let escaped = text.get(1..3).and_then(|two| u8::from_str_radix(two, 16).ok());
+            return Some(match escaped {
+                Some(byte) if byte.is_ascii() && is_apart(byte as char) => (Sign::Apart, 3),
+                _ => (Sign::Other, 1),
+            });
+        }
+        _ if is_apart(c) => Sign::Apart,
+        _ if c.is_ascii() => Sign::Other,
+        _ => decimal(c).map_or(Sign::Other, Sign::Digit),
+    };
+    Some((one, c.len_utf8()))
+}
+
+/// Spaces, dashes, and what is not seen.
+fn is_apart(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || matches!(c, '-' | '+') || !c.is_ascii() && is_apart_beyond_ascii(c)
+}
+
+/// Dashes (general category Pd, and the minus sign) and signs of no width.
+fn is_apart_beyond_ascii(c: char) -> bool {
+    matches!(c,
+        '\u{58a}' | '\u{5be}' | '\u{1400}' | '\u{1806}' | '\u{2010}'..='\u{2015}' | '\u{2043}' | '\u{207b}' | '\u{208b}'
+        | '\u{2212}' | '\u{2e17}' | '\u{2e1a}' | '\u{2e3a}' | '\u{2e3b}' | '\u{2e40}' | '\u{2e5d}' | '\u{301c}' | '\u{3030}'
+        | '\u{30a0}' | '\u{fe31}' | '\u{fe32}' | '\u{fe58}' | '\u{fe63}' | '\u{ff0d}' | '\u{10ead}'
+        | '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180e}'
+        | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}'
+        | '\u{fe00}'..='\u{fe0f}' | '\u{feff}' | '\u{ffa0}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+fn decimal(c: char) -> Option<u8> {
+    let after = ZEROS.partition_point(|zero| *zero <= c as u32);
+    let value = c as u32 - ZEROS.get(after.checked_sub(1)?)?;
+    u8::try_from(value).ok().filter(|value| *value < 10)
+}
+
+/// Whether some of the text is a card number: 13 to 19 digits of any script with nothing but spaces, dashes, `+` and what is
+/// not seen between them, of a scheme's range, with the right check digit. Digits on either side belong to it unless such a
+/// sign divides them.
+pub fn holds_card_number(text: &str) -> bool {
+    let ascii_digits = || text.bytes().filter(u8::is_ascii_digit).count();
+    if text.len() < SHORTEST || text.is_ascii() && ascii_digits() < SHORTEST {
+        return false;
+    }
+    let (mut rest, mut after_digit) = (text, false);
+    while let Some((sign, length)) = sign(rest) {
+        if sign.is_digit() && !after_digit && card_number_at(rest) {
+            return true;
+        }
+        after_digit = sign.is_digit();
+        rest = rest.get(length..).unwrap_or("");
+    }
+    false
+}
+
+fn card_number_at(mut rest: &str) -> bool {
+    let (mut digits, mut count) = ([0u8; LONGEST], 0);
+    while let Some((one, length)) = sign(rest) {
+        rest = rest.get(length..).unwrap_or("");
+        match one {
+            Sign::Digit(_) if count == LONGEST => return false,
+            Sign::Digit(digit) => {
+                digits[count] = digit;
                 count += 1;
-                let ends = bytes.get(at + 1).is_none_or(|next| !next.is_ascii_digit());
+                let ends = sign(rest).is_none_or(|(next, _)| !next.is_digit());
                 if ends && is_card_number(&digits[..count]) {
                     return true;
                 }
             }
-            b' ' | b'-' if apart <= MOST_APART => {}
-            _ => return false,
+            Sign::Apart => {}
+            Sign::Other => return false,
         }
     }
     false
@@ -129,6 +199,16 @@ mod tests {
             "4222222222222",
             "12 4111111111111111",
             "2223000048400011",
+            "4111\u{a0}1111\u{2009}1111\u{3000}1111",
+            "4111\t1111\n1111\r\n1111",
+            "4111\u{200b}1111\u{feff}1111\u{ad}1111",
+            "4111\u{2013}1111\u{2011}1111\u{2212}1111",
+            "4111     1111     1111     1111",
+            "4111%201111%2d1111%0A1111",
+            "4111+1111+1111+1111",
+            "n=4111\u{0}1111\u{0}1111\u{0}1111",
+            "\u{ff14}\u{ff11}\u{ff11}\u{ff11}111111111111",
+            "\u{664}\u{661}\u{661}\u{661} \u{661}\u{661}\u{661}\u{661} \u{661}\u{661}\u{661}\u{661} \u{661}\u{661}\u{661}\u{661}",
         ] {
             assert!(holds_card_number(text), "{text}");
         }
@@ -145,6 +225,10 @@ mod tests {
             "1234567890123456",
             "2026-11-23T04:10:00.000Z",
             "99411111111111111100",
+            "4111.1111.1111.1111",
+            "4111%411111%411111%411111",
+            "\u{665}\u{661}\u{661}\u{661}111111111111",
+            "\u{441}\u{442}\u{43e}\u{440}\u{43e}\u{43d}\u{430}",
             "411111111111",
         ] {
             assert!(!holds_card_number(text), "{text}");

@@ -1,7 +1,7 @@
 //! What is in force: rules and lists, one snapshot; and a model with the places of its values.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use sha2::{Digest, Sha256};
 
@@ -14,9 +14,10 @@ use crate::scoring::Artifact;
 
 pub type Lists = BTreeMap<String, Arc<List>>;
 
-/// A model, and where the values of its columns come from.
+/// Where the values of a model's columns come from.
 pub struct Scorer {
-    pub artifact: Arc<Artifact>,
+    /// Tells which model it is and does not keep it: a serving thread would free what it is the last to hold.
+    artifact: Weak<Artifact>,
     /// By column; none where nobody knows: the value is missing.
     pub origins: Box<[Option<Origin>]>,
 }
@@ -29,13 +30,17 @@ pub enum Origin {
 }
 
 impl Scorer {
-    pub fn new(artifact: Arc<Artifact>, velocity: &Velocity) -> Scorer {
+    pub fn new(artifact: &Arc<Artifact>, velocity: &Velocity) -> Scorer {
         let origin = |source: &str| match source.strip_prefix("window:") {
             Some(window) => velocity.find(window).map(Origin::Window),
             None => fields::find(source).map(Origin::Field),
         };
         let origins = artifact.features.columns().iter().map(|column| origin(&column.source_name)).collect();
-        Scorer { artifact, origins }
+        Scorer { artifact: Arc::downgrade(artifact), origins }
+    }
+
+    pub fn is_of(&self, artifact: &Arc<Artifact>) -> bool {
+        std::ptr::eq(self.artifact.as_ptr(), Arc::as_ptr(artifact))
     }
 }
 
@@ -65,7 +70,7 @@ impl Policy {
         lists: Lists,
         parse: fn(&str, &Names) -> Result<Rules, Vec<Fault>>,
     ) -> Result<Policy, Vec<Fault>> {
-        let names: Vec<String> = lists.keys().cloned().collect();
+        let names: Vec<_> = lists.iter().map(|(name, list)| (name.clone(), list.kind)).collect();
         let rules = parse(toml, &Names { velocity, lists: &names })?;
         let digest = Sha256::digest(toml.as_bytes());
         let version: String = digest.iter().take(6).map(|byte| format!("{byte:02x}")).collect();
@@ -102,7 +107,38 @@ pub fn first_lists(mut lists: Lists, toml: &str) -> Lists {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scoring::Sources;
+    use crate::clock::UnixMs;
+    use crate::fraud::decide::{self, Scratch, Snapshot};
+    use crate::fraud::demo;
+    use crate::fraud::request::Request;
+    use crate::scoring::registry::tests::linear;
+    use crate::scoring::{ModelSet, Sources};
+    use crate::window::sliding::Limits;
+
+    /// Whoever holds a model last frees it, and that is no serving thread.
+    #[test]
+    fn a_worker_keeps_no_model_that_it_scored_with() {
+        const NOW: UnixMs = UnixMs(1_795_000_000_000);
+        let limits = Limits { max_bytes: 1 << 20, max_events_per_key: 1_000, late_ms: 0 };
+        let velocity = Velocity::new(demo::windows(), limits).unwrap();
+        let policy = Policy::new("", &velocity, Lists::default()).unwrap();
+        let model = |version: &str| {
+            let rest = r#""objective":"logistic","bias":0.5,"columns":[{"name":"x","weight":1}]"#;
+            let feature = "[[features]]\nname = \"x\"\nsource = \"clock.hour\"\ntransform = \"numeric\"\n";
+            linear("fraud", version, rest, "probability", feature)
+        };
+        let set = ModelSet { active: Some(model("1")), shadow: Some(model("2")), previous: None };
+        let mut request = Request::default();
+        let body = r#"{"merchant_id":"m","transaction_id":"t","amount":{"value":100,"currency":"EUR"}}"#;
+        request.parse(body.as_bytes(), true, None, NOW).unwrap();
+        let mut scratch = Scratch::default();
+        let snapshot = Snapshot { policy: &policy, models: Some(&set), velocity: &velocity };
+        for _ in 0..2 {
+            let decided = decide::check(&snapshot, &request, NOW, &mut scratch);
+            assert!(decided.model_score() > 0.5 && decided.shadow_model.is_some());
+        }
+        assert_eq!(set.each().map(Arc::strong_count).collect::<Vec<_>>(), [1, 1]);
+    }
 
     #[test]
     fn every_source_of_a_model_is_a_field_of_a_check() {

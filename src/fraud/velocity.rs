@@ -35,7 +35,19 @@ pub struct Velocity {
     keys: Vec<Vec<usize>>,
     /// For each field of the engine the check's.
     values: Vec<(usize, Field)>,
+    /// For each window its key and its field among them.
+    parts: Vec<(usize, Option<usize>)>,
     windows: Windows,
+}
+
+/// What one window takes of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    pub at: UnixMs,
+    pub key: i64,
+    pub value: Option<i64>,
+    /// Where the window tells currencies apart.
+    pub currency: Option<i64>,
 }
 
 /// A worker's buffers.
@@ -62,12 +74,6 @@ impl Facts {
 
     pub(super) fn take(fields: &mut Take) -> Option<Facts> {
         (0..fields.u32()?).map(|_| fields.i64()).collect::<Option<_>>().map(Facts)
-    }
-
-    /// Whether some window counts both.
-    pub fn shares_a_key(&self, other: &Facts) -> bool {
-        // After time and currency come the keys; a value that happens to be alike does no harm.
-        self.0.iter().zip(&other.0).skip(2).any(|(a, b)| a == b && *a != 0 && *a != NONE)
     }
 }
 
@@ -129,7 +135,8 @@ impl Velocity {
             let key = if fault == crate::window::sliding::PlanError::NoLength { "length" } else { "value" };
             vec![(window, key, fault.to_string())]
         })?;
-        Ok(Velocity { declared, keys, values, windows: Windows::new(plan, limits) })
+        let parts = specs.iter().map(|spec| (spec.key, spec.field)).collect();
+        Ok(Velocity { declared, keys, values, parts, windows: Windows::new(plan, limits) })
     }
 
     /// Windows of these names and nothing else known of them: for rules and models that ask what was shown, not for counting.
@@ -139,7 +146,7 @@ impl Velocity {
             key: vec![FIELDS[fields::MERCHANT].0.to_owned()],
             // Of these any number is taken to be possible.
             aggregate: Aggregate::Avg,
-            value: Some(FIELDS[fields::AMOUNT].0.to_owned()),
+            value: Some(FIELDS[fields::AGE_SECONDS].0.to_owned()),
             length_ms: 1,
             delay_ms: 0,
             selects: Outcome::TOTAL,
@@ -215,6 +222,20 @@ impl Velocity {
         let Scratch { inner, keys, values, .. } = scratch;
         let event = Event { at: UnixMs(*at), keys, fields: values, currency: *currency as u8, outcome: was };
         self.windows.mark(&event, change, inner)
+    }
+
+    /// What a window takes of a check; none if it is in no window of that key.
+    pub fn part(&self, window: usize, facts: &Facts) -> Option<Part> {
+        let (key, field) = *self.parts.get(window)?;
+        let ([at, currency], rest) = facts.0.split_first_chunk::<2>()?;
+        let (keys, values) = rest.split_at_checked(self.keys.len())?;
+        let is_money = field.is_some_and(|field| self.values[field].1 == Field::Money);
+        Some(Part {
+            at: UnixMs(*at),
+            key: keys.get(key).copied().filter(|key| *key != 0)?,
+            value: field.and_then(|field| values.get(field).copied()).filter(|value| *value != NONE),
+            currency: is_money.then_some(*currency),
+        })
     }
 
     fn fill(&self, request: &Request, scratch: &mut Scratch) {

@@ -54,6 +54,18 @@ pub fn digest(dir: &Path) -> Option<[u8; 32]> {
     read_file(&dir.join(MANIFEST), manifest::MAX_BYTES).ok().map(|bytes| Sha256::digest(&bytes).into())
 }
 
+/// Names beside the manifest and its model file, a few at most.
+pub fn others(dir: &Path, file: &str) -> Vec<String> {
+    let names = fs::read_dir(dir).into_iter().flatten().take(16).filter_map(Result::ok);
+    let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
+    names.filter(|name| name != MANIFEST && name != file).collect()
+}
+
+/// Whether a directory holds more than is looked at.
+fn is_too_full(dir: &Path) -> bool {
+    fs::read_dir(dir).into_iter().flatten().nth(MAX_ENTRIES).is_some()
+}
+
 /// What a directory holds and nobody hides, and whether it is a directory.
 fn entries(dir: &Path) -> Vec<(String, bool)> {
     let entries = fs::read_dir(dir).into_iter().flatten().take(MAX_ENTRIES).filter_map(Result::ok);
@@ -61,13 +73,18 @@ fn entries(dir: &Path) -> Vec<(String, bool)> {
     named.filter(|(name, _)| !name.starts_with('.')).collect()
 }
 
-/// Name and version of everything that may be meant as a version of a model. What lies one level too high has none.
+/// Name and version of everything that may be meant as a version of a model. What lies one level too high has none, nor has
+/// a directory, or with an empty name all of them, that holds more than is looked at.
 pub fn list(dir: &Path) -> Vec<(String, String)> {
     let mut list = Vec::new();
+    if is_too_full(dir) {
+        list.push((String::new(), String::new()));
+    }
     for (name, is_dir) in entries(dir) {
         let inner = entries(&dir.join(&name));
         let is_too_high = !is_dir && (is_packed(&name) || name == MANIFEST);
-        if is_too_high || inner.iter().any(|(inner, is_dir)| !is_dir && inner == MANIFEST) {
+        let is_too_full = is_dir && is_too_full(&dir.join(&name));
+        if is_too_high || is_too_full || inner.iter().any(|(inner, is_dir)| !is_dir && inner == MANIFEST) {
             list.push((name.clone(), String::new()));
         }
         if is_dir {
@@ -87,6 +104,9 @@ fn is_packed(file: &str) -> bool {
 pub fn misplaced(dir: &Path, name: &str, version: &str) -> Option<Fault> {
     let fault = |message: String| Some(Fault::new("", message));
     let path = if version.is_empty() { dir.join(name) } else { dir.join(name).join(version) };
+    if version.is_empty() && is_too_full(&path) {
+        return fault(format!("there are more than {MAX_ENTRIES} entries: some are not looked at; take old ones away"));
+    }
     if path.is_file() && is_packed(path.to_str().unwrap_or_default()) {
         return fault("is packed: a version is a folder; unpack it as <name>/<version>/, or upload the tar".to_owned());
     }
@@ -130,6 +150,21 @@ pub fn install(dir: &Path, name: &str, version: &str, file: &str, manifest: &str
     }
     sync(&parent)?;
     sync(dir)
+}
+
+/// Has the model file beside a manifest be this one, wholly or not at all.
+pub fn mend(folder: &Path, file: &str, content: &[u8]) -> io::Result<()> {
+    let path = folder.join(file);
+    if read_file(&path, content.len()).is_ok_and(|found| found == content) {
+        return Ok(());
+    }
+    // What a crash leaves of it is no part of the artifact, and the next mending writes over it.
+    let new = folder.join(format!("{NEW}{file}"));
+    let mut written = File::create(&new)?;
+    written.write_all(content)?;
+    written.sync_all()?;
+    fs::rename(&new, &path)?;
+    sync(folder)
 }
 
 fn write(folder: &Path, files: [(&str, &[u8]); 2]) -> io::Result<()> {
@@ -189,6 +224,45 @@ mod tests {
         assert_eq!((list(dir.path()).len(), count(dir.path(), "ctr").unwrap()), (2, (1, 2)));
         remove_leftovers(dir.path()).unwrap();
         assert_eq!(names(), 2);
+    }
+
+    #[test]
+    fn more_than_is_looked_at_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        for version in 0..=MAX_ENTRIES {
+            fs::create_dir_all(dir.path().join("ctr").join(version.to_string())).unwrap();
+        }
+        let is_told = || list(dir.path()).contains(&("ctr".to_owned(), String::new()));
+        let told = || misplaced(dir.path(), "ctr", "").unwrap().message;
+        assert!(is_told() && told().contains("more than 1024 entries"), "{}", told());
+        fs::remove_dir(dir.path().join("ctr/0")).unwrap();
+        assert_eq!((is_told(), list(dir.path()).len()), (false, MAX_ENTRIES));
+        for name in 0..MAX_ENTRIES {
+            fs::create_dir(dir.path().join(name.to_string())).unwrap();
+        }
+        assert!(list(dir.path()).contains(&(String::new(), String::new())));
+        assert!(misplaced(dir.path(), "", "").unwrap().message.contains("more than 1024 entries"));
+    }
+
+    #[test]
+    fn a_model_file_is_mended_whole() {
+        let dir = tempfile::tempdir().unwrap();
+        install(dir.path(), "ctr", "1", "model.json", "name = 1", b"{}").unwrap();
+        let folder = dir.path().join("ctr/1");
+        let path = folder.join("model.json");
+        for broken in [Some(&b"{"[..]), Some(b"{} "), Some(b"[]"), None] {
+            fs::remove_file(&path).unwrap();
+            if let Some(broken) = broken {
+                fs::write(&path, broken).unwrap();
+            }
+            mend(&folder, "model.json", b"{}").unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"{}");
+            assert_eq!(others(&folder, "model.json"), [""; 0]);
+        }
+        // Nothing is written where nothing is wrong.
+        let before = fs::metadata(&path).unwrap().modified().unwrap();
+        mend(&folder, "model.json", b"{}").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
     }
 
     #[test]

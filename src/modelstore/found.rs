@@ -1,14 +1,16 @@
 //! What lies in the models directory: each version is checked once, and again when its files change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
-use std::time::SystemTime;
+
+use sha2::{Digest, Sha256};
 
 use super::folder;
 use crate::scoring::Fault;
 
-/// Length and time of change of the manifest and of all files beside it.
-type Stamp = (u64, Option<SystemTime>);
+/// A hash of what the manifest and all files beside it are called, are and have been through.
+type Stamp = [u8; 32];
 
 /// What came of a check: SHA-256 of the manifest.
 pub type Checked = Result<[u8; 32], Fault>;
@@ -72,10 +74,36 @@ impl Found {
     }
 }
 
+/// Of a link it is the file that counts. Whoever replaces a file can give it any length and time of change, but neither its
+/// number nor the time at which the disk last noted anything of it.
 fn stamp(folder: &Path) -> Stamp {
-    let files = std::fs::read_dir(folder).into_iter().flatten().take(folder::MAX_ENTRIES);
-    let metas = files.filter_map(|file| file.ok()?.metadata().ok());
-    metas.fold((0, None), |(length, changed), meta| (length + meta.len(), changed.max(meta.modified().ok())))
+    let files = std::fs::read_dir(folder).into_iter().flatten().take(folder::MAX_ENTRIES).filter_map(Result::ok);
+    let mut seen: Vec<_> = files
+        .map(|file| {
+            let meta = std::fs::metadata(file.path()).ok();
+            let numbers = meta.map(|m| {
+                [
+                    m.dev(),
+                    m.ino(),
+                    m.len(),
+                    m.mtime() as u64,
+                    m.mtime_nsec() as u64,
+                    m.ctime() as u64,
+                    m.ctime_nsec() as u64,
+                ]
+            });
+            (file.file_name(), numbers)
+        })
+        .collect();
+    seen.sort_unstable();
+    let mut hash = Sha256::new();
+    for (name, numbers) in seen {
+        hash.update(name.as_encoded_bytes());
+        // No name has it.
+        hash.update([0]);
+        numbers.unwrap_or_default().iter().for_each(|number| hash.update(number.to_le_bytes()));
+    }
+    hash.finalize().into()
 }
 
 #[cfg(test)]
@@ -97,5 +125,46 @@ mod tests {
         found.note("ctr", "1", Ok([1; 32]));
         assert_eq!(found.due(dir.path()), []);
         assert_eq!(found.checked().collect::<Vec<_>>(), [("ctr", "1", &Ok([1; 32]))]);
+    }
+
+    /// What deployment does: files moved into their place that have the times of where they were made, and links.
+    #[test]
+    fn a_file_that_is_replaced_is_noticed_whatever_its_length_and_time() {
+        use std::fs;
+        let dir = tempfile::tempdir().unwrap();
+        let (folder, store) = (dir.path().join("models/ctr/1"), dir.path().join("store"));
+        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir(&store).unwrap();
+        let model = folder.join("model.json");
+        fs::write(folder.join(folder::MANIFEST), "name = 1").unwrap();
+        fs::write(&model, "{\"a\":1}").unwrap();
+        let models = dir.path().join("models");
+        let mut found = Found::default();
+        let mut is_seen = |what: &str| {
+            // The first look sees it, the next one that nobody is still writing it.
+            assert_eq!(found.due(&models), [], "{what}");
+            assert_eq!(found.due(&models).len(), 1, "{what}");
+            found.note("ctr", "1", Ok([1; 32]));
+            assert_eq!(found.due(&models), [], "{what}");
+        };
+        is_seen("new");
+        let old = fs::metadata(&model).unwrap().modified().unwrap();
+        let replace = |content: &str, target: &Path| {
+            let new = dir.path().join("new");
+            fs::write(&new, content).unwrap();
+            fs::File::options().write(true).open(&new).unwrap().set_modified(old).unwrap();
+            fs::rename(&new, target).unwrap();
+        };
+        replace("{\"a\":2}", &model);
+        is_seen("of the same length and time");
+        let stored = store.join("model.json");
+        replace("{\"a\":3}", &stored);
+        fs::remove_file(&model).unwrap();
+        std::os::unix::fs::symlink(&stored, &model).unwrap();
+        is_seen("a link");
+        replace("{\"a\":4}", &stored);
+        is_seen("what a link leads to");
+        fs::remove_file(&stored).unwrap();
+        is_seen("a link that leads nowhere");
     }
 }

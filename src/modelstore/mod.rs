@@ -8,7 +8,7 @@
 //! - `roles`: which version has which role, loaded or not.
 //! - [`found`]: what lies in the directory, and whether it is any good.
 
-mod demo;
+pub mod demo;
 pub mod folder;
 pub mod found;
 mod roles;
@@ -20,6 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::event::{Event, ModelVersion, ModelsSet};
 use crate::eventlog::{AppendError, EventLog, LogState};
+use crate::scoring::link::Link;
 use crate::scoring::manifest::{Manifest, OutputKind, is_plain};
 use crate::scoring::sources::Caller;
 use crate::scoring::{Artifact, Fault, ModelSet, Models, Registry, RowsFrom, Sources};
@@ -161,7 +162,8 @@ impl ModelStore {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts an artifact into the directory; true when it is new.
+    /// Puts an artifact into the directory; true when it is new. One that is there is mended where its model file is not what
+    /// it was, and one that has a role by the log is in force again.
     pub fn put(&self, name: &str, version: &str, tar: &[u8]) -> Result<bool, StoreError> {
         let (text, files) = upload::unpack(tar).map_err(StoreError::Malformed)?;
         let manifest = Manifest::parse(text).map_err(|f| StoreError::Refused(f.within(folder::MANIFEST)))?;
@@ -172,16 +174,34 @@ impl ModelStore {
             let fault = Fault::new(other.chars().take(80).collect::<String>(), "is not named by the manifest");
             return Err(StoreError::Refused(fault));
         }
-        check_content(name, version, &manifest, file, &(self.sources)(name)).map_err(StoreError::Refused)?;
+        let artifact =
+            check_content(name, version, &manifest, file, &(self.sources)(name)).map_err(StoreError::Refused)?;
         let mut state = self.state();
-        match folder::digest(&self.folder(name, version)) {
-            Some(digest) if digest == manifest.digest => return Ok(false),
+        if let Some(roles) = state.roles.get(name) {
+            never_changes(roles, &roles::version_of(&artifact))?;
+        }
+        let is_new = match folder::digest(&self.folder(name, version)) {
+            Some(digest) if digest == manifest.digest => {
+                folder::mend(&self.folder(name, version), &manifest.file, file)?;
+                false
+            }
             Some(_) => {
                 let detail = format!("{name} {version} is there with other content: a version never changes");
                 return Err(StoreError::Conflict(detail));
             }
-            None => {}
-        }
+            None => {
+                self.install(name, version, &manifest.file, text, file)?;
+                true
+            }
+        };
+        state.found.install(&self.dir, name, version, manifest.digest);
+        state.gone.remove(&(name.to_owned(), version.to_owned()));
+        self.put_back(&state, name, Arc::new(artifact));
+        Ok(is_new)
+    }
+
+    /// Puts a version where none is.
+    fn install(&self, name: &str, version: &str, file: &str, text: &str, content: &[u8]) -> Result<(), StoreError> {
         if self.folder(name, version).exists() {
             let why = folder::misplaced(&self.dir, name, version).map(|fault| fault.to_string()).unwrap_or_default();
             let detail = format!("something else is in the place of {name} {version}: {why}; take it away first");
@@ -192,16 +212,17 @@ impl ModelStore {
             let detail = format!("there are {names} models and {versions} versions of {name}: take some away first");
             return Err(StoreError::Conflict(detail));
         }
-        folder::install(&self.dir, name, version, &manifest.file, text, file)?;
-        state.found.install(&self.dir, name, version, manifest.digest);
-        Ok(true)
+        Ok(folder::install(&self.dir, name, version, file, text, content)?)
     }
 
     /// Has a version decide from now on.
     pub fn activate(&self, name: &str, version: &str) -> Result<(), StoreError> {
         let artifact = self.artifact(name, version)?;
         let version = roles::version_of(&artifact);
-        self.change(name, Some(artifact), |roles| Ok(roles::activate(roles, version)))
+        self.change(name, Some(artifact), |roles| {
+            never_changes(roles, &version)?;
+            Ok(roles::activate(roles, version))
+        })
     }
 
     /// Has a version score beside the active one.
@@ -212,12 +233,23 @@ impl ModelStore {
             if roles.active.as_ref().is_some_and(|active| active.version == version) {
                 return Err(StoreError::Conflict(format!("{name} {version} is active: it would be its own shadow")));
             }
+            never_changes(roles, &shadow)?;
             Ok(roles::with_shadow(roles, Some(shadow)))
         })
     }
 
     pub fn end_shadow(&self, name: &str) -> Result<(), StoreError> {
         self.change(name, None, |roles| Ok(roles::with_shadow(roles, None)))
+    }
+
+    /// Takes all roles from the versions of a model: nothing decides by it any more, and no start looks for them.
+    pub fn withdraw(&self, name: &str) -> Result<(), StoreError> {
+        self.change(name, None, |roles| match roles::each(roles).next() {
+            Some(_) => Ok(roles::none(name)),
+            None => Err(StoreError::NotThere(format!("no version of {name} has a role"))),
+        })?;
+        self.state().gone.retain(|(of, _)| of != name);
+        Ok(())
     }
 
     /// Has the version decide that did before.
@@ -251,8 +283,7 @@ impl ModelStore {
     ) -> Result<(), StoreError> {
         let mut state = self.state();
         let there = is_plain(name) && self.dir.join(name).is_dir();
-        let none = || ModelsSet { name: name.to_owned(), active: None, shadow: None, previous: None };
-        let roles = state.roles.get(name).cloned().or_else(|| there.then(none));
+        let roles = state.roles.get(name).cloned().or_else(|| there.then(|| roles::none(name)));
         let next = next(&roles.ok_or_else(|| StoreError::NotThere(format!("there is no model {name}")))?)?;
         // While the disk is full what is left of it is for notices.
         if self.log.state() == LogState::Full {
@@ -400,8 +431,21 @@ fn in_memory(roles: &ModelsSet, loaded: &[Arc<Artifact>]) -> ModelSet {
 }
 
 fn is_wanted(name: &str, artifact: Arc<Artifact>, wanted: &ModelVersion) -> Result<Arc<Artifact>, StoreError> {
-    let detail = || format!("{name} {} is not the one that was put in force: its content is another", wanted.version);
-    if artifact.digest == wanted.digest { Ok(artifact) } else { Err(StoreError::Conflict(detail())) }
+    if artifact.digest == wanted.digest { Ok(artifact) } else { Err(is_another(name, &wanted.version)) }
+}
+
+/// A version that has a role is what it was when it got it.
+fn never_changes(roles: &ModelsSet, version: &ModelVersion) -> Result<(), StoreError> {
+    let is_other = |has: &ModelVersion| has.version == version.version && has.digest != version.digest;
+    let known = roles::each(roles).any(|(_, has)| is_other(has));
+    if known { Err(is_another(&roles.name, &version.version)) } else { Ok(()) }
+}
+
+fn is_another(name: &str, version: &str) -> StoreError {
+    let detail = format!(
+        "{name} {version} is not the one that was put in force: its content is another, and a version never changes"
+    );
+    StoreError::Conflict(detail)
 }
 
 /// Loads an artifact from a models directory and checks that it is what its folder says.
@@ -441,8 +485,17 @@ fn check_content(
     if predictions != 1 {
         return Err(Fault::new(&manifest.file, format!("gives {predictions} predictions, {is_one}")));
     }
-    if caller == Caller::Fraud && manifest.output != OutputKind::Probability {
-        return Err(Fault::new("output", "must be \"probability\": rules and the risk score take it for one"));
+    if manifest.output != OutputKind::Probability {
+        // A margin, a class or a rank would be bid on as if everybody clicked.
+        let of = if caller == Caller::Bid {
+            "a price per click is multiplied by it"
+        } else {
+            "rules and the risk score take it for one"
+        };
+        return Err(Fault::new("output", format!("must be \"probability\": {of}")));
+    }
+    if artifact.model.classes() == 1 && matches!(artifact.model.link(), Link::Softmax | Link::Softmax32) {
+        return Err(Fault::new(&manifest.file, "has one class: its probability is always 1"));
     }
     Ok(artifact)
 }

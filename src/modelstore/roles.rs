@@ -7,6 +7,10 @@ pub fn version_of(artifact: &Artifact) -> ModelVersion {
     ModelVersion { version: artifact.version.clone(), digest: artifact.digest }
 }
 
+pub fn none(name: &str) -> ModelsSet {
+    ModelsSet { name: name.to_owned(), active: None, shadow: None, previous: None }
+}
+
 /// With `version` deciding. What decided before is what a rollback goes back to.
 pub fn activate(set: &ModelsSet, version: ModelVersion) -> ModelsSet {
     let is_it = |other: &ModelVersion| other.version == version.version;
@@ -49,8 +53,7 @@ mod tests {
     #[test]
     fn versions_move_from_role_to_role() {
         let [a, b, c] = ["a", "b", "c"].map(version);
-        let none = ModelsSet { name: "m".to_owned(), active: None, shadow: None, previous: None };
-        let set = activate(&none, a.clone());
+        let set = activate(&none("m"), a.clone());
         assert_eq!(versions(&set), [Some("a"), None, None]);
         assert!(roll_back(&set).is_none());
         let set = with_shadow(&set, Some(b.clone()));

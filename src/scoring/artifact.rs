@@ -34,6 +34,8 @@ pub enum RowsFrom {
 pub struct Artifact {
     pub name: String,
     pub version: String,
+    /// The model file's name.
+    pub file: String,
     /// Of the model file, in hexadecimal digits.
     pub sha256: String,
     /// Of the manifest, and so of all of it.
@@ -81,6 +83,7 @@ impl Artifact {
         Ok(Artifact {
             name: manifest.name.clone(),
             version: manifest.version.clone(),
+            file: manifest.file.clone(),
             sha256: manifest.sha256.to_ascii_lowercase(),
             digest: manifest.digest,
             id: version_id(&manifest.name, &manifest.version),

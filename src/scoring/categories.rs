@@ -18,6 +18,8 @@ pub struct Categories {
     pub are: Vec<bool>,
     /// By column: the highest number of a category that the model knows.
     pub highest: Vec<Option<u32>>,
+    /// Whether the model knows every category up to the highest, so that no other is any good.
+    pub is_full: bool,
     pub names: Names,
 }
 
@@ -44,7 +46,7 @@ impl Categories {
             }
         }
         let are = highest.iter().map(Option::is_some).collect();
-        Categories { are, highest, names: Names::Untold }
+        Categories { are, highest, is_full: false, names: Names::Untold }
     }
 
     /// The features with `categories` whose order the file does not tell. Refuses those whose order is another.
@@ -80,11 +82,20 @@ impl Categories {
             Transform::Bucket { edges } => ("edges", edges.len() as u64),
             Transform::Hash(hash) => ("bits", (1 << hash.bits) - 1),
             Transform::Log1p if self.is(at) => return Err(Fault::new("transform", "a logarithm is no category")),
+            Transform::Numeric { .. } if self.is(at) && self.is_full => {
+                return Err(Fault::new(
+                    "transform",
+                    "the model takes an index: `category`, `bucket` and `in` give one",
+                ));
+            }
             Transform::Log1p | Transform::Numeric { .. } => return Ok(()),
         };
         match self.highest.get(at).copied().flatten() {
             Some(known) if u64::from(known) > most => {
                 Err(Fault::new(key, format!("the model knows its category {known}, the manifest's end at {most}")))
+            }
+            Some(known) if u64::from(known) < most && self.is_full => {
+                Err(Fault::new(key, format!("the manifest's end at {most}, the model has weights up to {known}")))
             }
             _ => Ok(()),
         }
@@ -153,9 +164,15 @@ fn fits(list: &[Scalar], transform: &Transform) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Training may have had numbers as texts.
+/// Training may have had numbers as texts, and texts as numbers: `1` is `1` or `1.0` then.
 fn place(listed: &Listed, name: &Scalar) -> Option<u32> {
-    let as_text = if let Scalar::Text(text) = name { listed.text_place(text) } else { None };
+    let as_text = match name {
+        Scalar::Text(text) => listed.text_place(text),
+        Scalar::Number(number) => {
+            [format!("{number}"), format!("{number:?}")].iter().find_map(|n| listed.text_place(n))
+        }
+        Scalar::Bool(_) => None,
+    };
     as_text.or_else(|| listed.number_place(number(name)?))
 }
 

@@ -47,7 +47,8 @@ impl Dense {
 /// ```
 /// A column is a number times `weight`; or an index into its own `weights`; or, `hashed`, an index into one table of
 /// 2^`hash_bits` f32 weights that all hashed columns share, 0 where `hashed` names none. What is missing (NaN), and an
-/// index that there is no weight for, adds `missing` (default 0). Objectives: `logistic` (1 / (1 + e^-raw)), `linear`.
+/// index that there is no weight for, adds `missing` (default 0); a manifest gives a column as many numbers as it has
+/// `weights`. Objectives: `logistic` (1 / (1 + e^-raw)), `linear`.
 #[derive(Debug)]
 pub struct Hashed {
     bias: f64,
@@ -118,8 +119,11 @@ struct Table {
 
 /// Reads `weights.json`.
 pub fn load(bytes: &[u8]) -> Result<Loaded, Fault> {
-    let file: File = serde_json::from_slice(bytes)
-        .map_err(|error| Fault::new(format!("line {} column {}", error.line(), error.column()), error.to_string()))?;
+    let file: File = serde_json::from_slice(bytes).map_err(|error| {
+        let place = format!("line {} column {}", error.line(), error.column());
+        let text = error.to_string();
+        Fault::new(&*place, text.strip_suffix(&*format!(" at {place}")).unwrap_or(&text))
+    })?;
     if file.format != "gavel-linear-1" {
         return Err(Fault::new("format", format!("`{:.40}` is not supported", file.format)));
     }
@@ -132,7 +136,9 @@ pub fn load(bytes: &[u8]) -> Result<Loaded, Fault> {
     let (objective, features) = (file.objective.clone(), names.len());
     let hashed = Hashed::new(file)?;
     let highest = hashed.columns.iter().map(Column::highest).collect();
-    let categories = Categories { highest, ..Categories::default() };
+    // An index that is another one's weight, or none's, is as wrong as a category.
+    let are = hashed.columns.iter().map(|column| matches!(column.weight, Weight::Indexed(_))).collect();
+    let categories = Categories { highest, are, is_full: true, ..Categories::default() };
     Ok(Loaded {
         library: "gavel-linear-1".to_owned(),
         objective,
@@ -144,6 +150,7 @@ pub fn load(bytes: &[u8]) -> Result<Loaded, Fault> {
         categories,
         link,
         probability,
+        best_trees: None,
         average: None,
         precision: Precision::F64,
     })
@@ -157,6 +164,7 @@ impl Hashed {
             let fault = |message: &str| Fault::new(format!("column `{:.60}`", column.name), message);
             let weight = match (column.weight, column.weights, column.hashed) {
                 (Some(factor), None, false) => Weight::Factor(factor),
+                (None, Some(weights), false) if weights.is_empty() => return Err(fault("has no weights")),
                 (None, Some(weights), false) if weights.len() <= MAX_WEIGHTS => Weight::Indexed(weights),
                 (None, Some(_), false) => return Err(fault("has too many weights")),
                 (None, None, true) => Weight::Hashed,
@@ -185,6 +193,11 @@ impl Hashed {
         if let Some(Table { index, weight }) = file.hashed {
             if index.len() != weight.len() {
                 return Err(Fault::new("hashed", format!("{} indices and {} weights", index.len(), weight.len())));
+            }
+            let mut sorted = index.clone();
+            sorted.sort_unstable();
+            if let Some(twice) = sorted.windows(2).find(|pair| pair[0] == pair[1]) {
+                return Err(Fault::new("hashed", format!("index {} is there twice", twice[0])));
             }
             for (place, (index, weight)) in index.into_iter().zip(weight).enumerate() {
                 match table.get_mut(index as usize) {

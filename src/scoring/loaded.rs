@@ -23,6 +23,8 @@ pub struct Loaded {
     pub link: Link,
     /// What makes a probability of a raw score, if the objective has one.
     pub probability: Option<Link>,
+    /// Where training stopped early and the file has what came after: the trees up to the best iteration.
+    pub best_trees: Option<usize>,
     /// A random forest's predictions are made of the raw score divided by this.
     pub average: Option<f64>,
     /// What raw scores and predictions are rounded to in the library.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::routes::Answer;
 use super::unsent::Payload;
-use crate::fraud::Fault;
+use crate::fraud::{Fault, listed};
 
 /// What went wrong, for the one who asked.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Problem {
     }
 
     pub fn faults(code: &'static str, detail: impl Into<String>, faults: Vec<Fault>) -> Problem {
-        Problem { faults, ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail) }
+        Problem { faults: listed(faults), ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail) }
     }
 
     pub fn not_allowed(methods: &'static str) -> Problem {

@@ -239,6 +239,12 @@ fn what_is_no_artifact_is_refused_and_changes_nothing() {
     refused("2", &edited(0, "features = [300.0]", "features = [300.0, 1.0]"), 422, "golden row 0");
     refused("2", &edited(0, "kind = \"linear\"", "kind = \"lightgbm\""), 422, "weights.json");
     refused("2", &edited(0, "output", "outputs"), 422, "manifest.toml: line 6");
+    // What is no click rate would bid any price.
+    for output in ["margin", "value"] {
+        let to = format!("output = \"{output}\"");
+        let what = if output == "margin" { "golden row 0" } else { "must be \"probability\": a price per click" };
+        refused("2", &edited(0, "output = \"probability\"", &to), 422, what);
+    }
     refused("2", &edited(1, "logistic", "logistics"), 422, "sha256");
     let more = [good.as_slice(), &[("readme.md".to_owned(), b"x".to_vec())]].concat();
     refused("2", &tar(&more), 422, "readme.md");
@@ -431,6 +437,80 @@ fn a_version_that_cannot_be_loaded_keeps_its_role() {
     assert_eq!(not_loaded(&model(&server)), [pair("previous", "1")]);
     post(&server, "3/activate");
     assert_eq!(not_loaded(&model(&server)), []);
+}
+
+#[test]
+fn an_upload_puts_back_what_has_a_role() {
+    let mut server = Server::start("", &[per_click("a")]);
+    upload(&server, "1", -3.0);
+    post(&server, "1/activate");
+    let folder = server.dir.path().join("data/models/ctr/1");
+    let state = |server: &Server| {
+        let version = server.ask("GET", "/v1/models/ctr/1", b"").json();
+        (version["state"].as_str().unwrap().to_owned(), version["role"].as_str() == Some("active"))
+    };
+    let fine = ("fine".to_owned(), true);
+    std::fs::remove_dir_all(&folder).unwrap();
+    server.restart();
+    assert_eq!(price(&server), None);
+    problem(&upload(&server, "1", -2.0), 409);
+    assert_eq!(upload(&server, "1", -3.0).status, 201);
+    assert_eq!((price(&server), state(&server)), (Some(cpm(-3.0)), fine.clone()));
+    assert_eq!(server.ask("GET", "/v1/models/ctr", b"").json()["not_loaded"], json!([]));
+
+    // A model file that is not what it was is mended by the same upload.
+    let weights = folder.join("weights.json");
+    for broken in [None, Some("{}")] {
+        std::fs::remove_file(&weights).unwrap();
+        if let Some(text) = broken {
+            std::fs::write(&weights, text).unwrap();
+        }
+        wait_until("it is seen", || state(&server).0 == "changed");
+        assert_eq!(upload(&server, "1", -3.0).status, 200);
+        assert_eq!(state(&server), fine);
+    }
+    server.restart();
+    assert_eq!(price(&server), Some(cpm(-3.0)));
+
+    // Other content under the version that the log knows is none of it, whoever put it there.
+    upload(&server, "2", -2.0);
+    post(&server, "2/activate");
+    drop_into(&folder, &files("1", -1.0));
+    server.restart();
+    for role in ["activate", "shadow"] {
+        let refused = problem(&server.ask("POST", &format!("/v1/models/ctr/1/{role}"), b""), 409);
+        assert!(refused["detail"].as_str().unwrap().contains("a version never changes"), "{refused}");
+    }
+    assert_eq!(price(&server), Some(cpm(-2.0)));
+}
+
+#[test]
+fn the_roles_of_a_model_are_withdrawn() {
+    let mut server = Server::start("", &[per_click("a")]);
+    let withdraw = |server: &Server| server.ask("DELETE", "/v1/models/ctr", b"");
+    problem(&withdraw(&server), 404);
+    put_some(&server);
+    assert_eq!(price(&server), Some(cpm(-2.0)));
+    assert_eq!(withdraw(&server).status, 204);
+    problem(&withdraw(&server), 404);
+    for _ in 0..2 {
+        assert_eq!(price(&server), None);
+        let model = server.ask("GET", "/v1/models/ctr", b"").json();
+        assert_eq!((roles(&model), model["versions"].as_array().map(Vec::len)), ([None; 3], Some(3)));
+        assert_eq!(model["not_loaded"], json!([]));
+        server.restart();
+        wait_until("all are looked at", || server.ask("GET", "/v1/models/ctr/3", b"").status == 200);
+    }
+    // Nor does one whose files are gone keep its role for ever.
+    post(&server, "1/activate");
+    assert_eq!(price(&server), Some(cpm(-3.0)));
+    std::fs::remove_dir_all(server.dir.path().join("data/models/ctr")).unwrap();
+    server.restart();
+    wait_until("it is counted", || server.metric("gavel_models_not_loaded") == 1.0);
+    assert_eq!(withdraw(&server).status, 204);
+    wait_until("nothing is missing", || server.metric("gavel_models_not_loaded") == 0.0);
+    problem(&server.ask("GET", "/v1/models/ctr", b""), 404);
+    assert_eq!(server.ask("GET", "/v1/models", b"").json(), json!([]));
 }
 
 #[test]

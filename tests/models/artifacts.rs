@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use gavel::modelstore::folder;
+use gavel::scoring::forest::Precision;
+use gavel::scoring::lightgbm;
+use gavel::scoring::loaded::Core;
 use gavel::scoring::{Artifact, RowsFrom, Scratch, Sources, Value};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -274,7 +277,51 @@ fn the_command_line_verifies_inspects_and_scores() {
     let expected: Vec<_> = golden.map(|(raw, prediction)| numbers(&format!("{raw},{prediction}"))).collect();
     assert_eq!(out.lines().map(numbers).collect::<Vec<_>>(), expected);
 
+    // A file that is no table is not printed whole.
+    std::fs::write(&path, "x".repeat(1 << 20)).unwrap();
+    let (fine, _, err) = gavel(&["score", dir, path.to_str().unwrap()]);
+    assert!(!fine && err.contains("is no feature") && err.len() < 400, "{}", err.len());
     std::fs::write(&path, "country,os\n1,2\n").unwrap();
     let (fine, _, err) = gavel(&["score", dir, path.to_str().unwrap()]);
     assert!(!fine && err.contains("`device_type` is missing"), "{err}");
+}
+
+/// What scores otherwise than people expect, or is refused elsewhere, is said.
+#[test]
+fn verify_says_what_it_takes_and_others_do_not() {
+    let dir = altered("ctr", |text| text.replace("[calibration]", "[calibration] "));
+    std::fs::write(dir.path().join("notes.md"), "x").unwrap();
+    let (fine, out, _) = gavel(&["verify", dir.path().to_str().unwrap()]);
+    assert!(fine && out.contains("an upload would be refused: notes.md not named by the manifest"), "{out}");
+
+    // Training that stopped early leaves the trees that came after the best iteration.
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/fidelity/xgb32-binary.json");
+    let mut model: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    for (best, note) in [("3", true), ("17", false), ("x", false)] {
+        model["learner"]["attributes"]["best_iteration"] = best.into();
+        let dir = folder_with(model.to_string().as_bytes(), "model.json", "xgboost", "probability", 6);
+        for command in ["verify", "inspect"] {
+            let (fine, out, err) = gavel(&[command, dir.path().to_str().unwrap()]);
+            let said = "training stopped early: the best iteration's trees are the first 4, and all 18 are scored";
+            assert!(fine && out.contains(said) == note, "{command} {best}: {out} {err}");
+        }
+    }
+}
+
+#[test]
+fn leaves_with_formulas_are_leaves() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/fidelity/lgb47-linear.txt");
+    let loaded = lightgbm::load(&std::fs::read(path).unwrap(), Precision::F64).unwrap();
+    let Core::Forest(forest) = loaded.core else { panic!("a forest") };
+    assert!(forest.leaves > forest.trees, "{} leaves", forest.leaves);
+}
+
+#[test]
+fn a_softmax_of_one_class_is_no_click_rate() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models/fidelity/xgb32-binary.json");
+    let mut model: serde_json::Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    model["learner"]["objective"]["name"] = "multi:softprob".into();
+    let dir = folder_with(model.to_string().as_bytes(), "model.json", "xgboost", "probability", 6);
+    let (fine, _, err) = gavel(&["verify", dir.path().to_str().unwrap()]);
+    assert!(!fine && err.contains("has one class: its probability is always 1"), "{err}");
 }

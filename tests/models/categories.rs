@@ -143,6 +143,38 @@ fn numbers_and_truths_by_other_names_are_the_same() {
         assert!(text.contains(from));
         load("lightgbm", text.replace(from, to).as_bytes(), FEATURES).unwrap();
     }
+    // Every number is the one that was written, also where it is hard to read.
+    let hard = |number: f64| text.replace("[4, 5, 1]", &format!("[4, 5, {number:?}]"));
+    for number in [0.30000000000000004, 4.35e-7, 3.8087715311598465e-3, 1.7976931348623157e308] {
+        let features = FEATURES.replace("[4, 5, 1]", &format!("[4, 5, {number:?}]"));
+        load("lightgbm", hard(number).as_bytes(), &features).unwrap();
+    }
+}
+
+#[test]
+fn texts_that_training_read_as_numbers_are_found() {
+    // As pandas reads versions of systems, and ids.
+    let device = "source = \"device.devicetype\"\ntransform = \"category\"\ncategories = [4, 5, 1]";
+    assert!(FEATURES.contains(device));
+    let by_text = |list: &str| {
+        let text = format!("source = \"device.osv\"\ntransform = \"category\"\ncategories = [{list}]");
+        FEATURES.replace(device, &text)
+    };
+    let sources = Sources::bid();
+    for (kind, ending, _) in MODELS {
+        for list in [r#""4", "5", "1""#, r#""4.0", "5.0", "1.0""#] {
+            let artifact = load(kind, &file(ending), &by_text(list)).unwrap();
+            assert!(!artifact.untold.contains(&"device".to_owned()));
+            let mut values = vec![Value::Missing; sources.len()];
+            let first = list.split('"').nth(1).unwrap().to_owned();
+            values[sources.find("device.osv").unwrap().0] = Value::Text(&first);
+            let mut row = vec![0.0; artifact.features.len()];
+            artifact.features.fill_shared(&values, &mut row);
+            assert_eq!(row[2], 0.0);
+        }
+        let message = load(kind, &file(ending), &by_text(r#""1", "4", "5""#)).unwrap_err();
+        assert!(message.contains("feature `device`") && message.contains("4 is number 1, in the model 0"), "{message}");
+    }
 }
 
 #[test]

@@ -56,6 +56,7 @@ fn altered_xgboost_trees_are_refused_at_their_node() {
         ("/1/right_children/0", json!(-7), &["tree 1", "node 0", "-7"]),
         ("/1/right_children/0", json!(1e10), &["byte", "number"]),
         ("/1/split_indices/0", json!(3), &["tree 1", "node 0", "feature 3"]),
+        ("/1/split_type/0", json!(7), &["tree 1", "split_type", "7"]),
         ("/1/split_indices/0", json!(-1), &["tree 1", "node 0", "feature"]),
         ("/1/split_conditions/0", json!("NaN"), &["tree 1"]),
         ("/1/tree_param/num_nodes", json!("1000000000"), &["tree 1", "num_nodes"]),
@@ -122,6 +123,20 @@ fn what_is_not_supported_is_refused_by_its_name() {
 }
 
 #[test]
+fn versions_that_nobody_read_yet_are_refused() {
+    let good: Value = serde_json::from_slice(&seed("xgboost_json", "binary")).unwrap();
+    for (version, fine) in
+        [(json!([9, 0, 0]), false), (json!([0, 90, 0]), false), (json!([]), true), (json!([1, 0, 0]), true)]
+    {
+        let mut file = good.clone();
+        file["version"] = version.clone();
+        let loaded = load_xgboost(file.to_string().as_bytes());
+        assert_eq!(loaded.is_ok(), fine, "{version}");
+        assert!(loaded.err().is_none_or(|fault| fault.place == "version"), "{version}");
+    }
+}
+
+#[test]
 fn nesting_and_counts_cost_nothing() {
     let deep = format!("{{\"x\":{}", "[".repeat(1_000_000));
     assert!(load_xgboost(deep.as_bytes()).unwrap_err().to_string().contains("nested"));
@@ -171,6 +186,12 @@ fn altered_lightgbm_trees_are_refused_at_their_line() {
         ("max_feature_idx", "1000000000", &["header", "1000000001 features"]),
         ("objective", "binary_logloss", &["objective", "binary_logloss"]),
         ("objective", "multiclass num_class:4", &["objective", "num_class:4"]),
+        ("objective", "binary sigmoid:0", &["objective", "`sigmoid:0` is no positive number"]),
+        ("objective", "binary sigmoid:-1", &["objective", "sigmoid:-1"]),
+        ("objective", "binary sigmoid:inf", &["objective", "sigmoid:inf"]),
+        ("objective", "binary sigmoid:nan", &["objective", "sigmoid:nan"]),
+        ("version", "v1", &["version", "`v1` is not supported"]),
+        ("version", "v9", &["version", "`v9`"]),
         ("feature_names", "a b", &["feature_names"]),
         ("tree_sizes", "1 2 3 4", &["trees", "announces"]),
     ] {

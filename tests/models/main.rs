@@ -4,6 +4,7 @@ mod artifacts;
 mod case;
 mod categories;
 mod hostile;
+mod linear;
 mod plain;
 mod traps;
 

@@ -16,7 +16,7 @@ use crate::eventlog::{ReadError, ReadOnlyLog};
 use crate::fraud::decide::{Scratch, Snapshot, again};
 use crate::fraud::engine::unpack;
 use crate::fraud::policy::{Lists, first_lists};
-use crate::fraud::{Decision, Policy, Request, Velocity, answer};
+use crate::fraud::{Decision, Fault, Policy, Request, Velocity, answer};
 use crate::modelstore::folder;
 use crate::scoring::{Artifact, ModelSet, RowsFrom, Sources};
 use crate::window::sliding::Value;
@@ -38,8 +38,12 @@ pub struct Report {
     pub unread: BTreeMap<String, u64>,
     /// By old and new decision: how many, of how many it is known, and how many of these were fraud.
     cells: [[Cell; 4]; 4],
-    /// Values that no check of the log has, nor could be counted again.
+    /// Windows whose values some checks of the log do not have: they are counted again.
     pub missing: Vec<String>,
+    /// Checks that were made with other windows than the config's: all their values are counted again.
+    pub counted_again: u64,
+    /// Checks of which the log has the names of the windows alone.
+    pub by_name: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -111,7 +115,7 @@ pub fn run(
         artifact,
         versions,
         ready: HashMap::new(),
-        places: HashMap::new(),
+        eras: HashMap::new(),
         request: Request::default(),
         scratch: Scratch::default(),
     };
@@ -123,7 +127,14 @@ pub fn run(
             let lists = decider.then.lists_at(checked.arrived, stamped.at).swap_remove(0);
             let new = counted.ok_or_else(String::new).and_then(|_| decider.decide(checked, &lists, recount.shown()));
             match (Decision::from_number(checked.decision), new) {
-                (Some(old), Ok(new)) => report.count(old, new, labels.get(&checked.check)),
+                (Some(old), Ok(new)) => {
+                    report.count(old, new, labels.get(&checked.check));
+                    match decider.era(checked.windows) {
+                        Some(Era::Others) => report.counted_again += 1,
+                        Some(Era::Names(_)) => report.by_name += 1,
+                        _ => {}
+                    }
+                }
                 (_, new) => report.unread(new.err().unwrap_or_default()),
             }
         }
@@ -140,10 +151,28 @@ pub fn run(
 
 /// Rules over these lists, or all that is wrong with them.
 fn policy(toml: &str, velocity: &Velocity, lists: &Lists) -> Result<Policy, String> {
-    Policy::new(toml, velocity, first_lists(lists.clone(), toml)).map_err(|faults| {
-        let lines: Vec<String> = faults.iter().map(|f| format!("{} {}", f.pointer, f.message)).collect();
-        lines.join("; ")
-    })
+    Policy::new(toml, velocity, first_lists(lists.clone(), toml)).map_err(|faults| joined(&faults))
+}
+
+fn policy_of_log(toml: &str, velocity: &Velocity, lists: &Lists) -> Result<Policy, String> {
+    match Policy::again(toml, velocity, first_lists(lists.clone(), toml)) {
+        Ok(policy) if policy.rules.left_out.is_empty() => Ok(policy),
+        Ok(policy) => Err(joined(&policy.rules.left_out)),
+        Err(faults) => Err(joined(&faults)),
+    }
+}
+
+fn joined(faults: &[Fault]) -> String {
+    let lines: Vec<String> = faults.iter().map(|f| format!("{} {}", f.pointer, f.message)).collect();
+    lines.join("; ")
+}
+
+/// How the windows of a configuration of the log compare with today's.
+enum Era {
+    Todays,
+    Others,
+    /// Only their names are known: where it has today's windows.
+    Names(Vec<Option<usize>>),
 }
 
 struct Decider<'a> {
@@ -157,8 +186,8 @@ struct Decider<'a> {
     versions: Versions,
     /// By version, none for those that are tried, and number of the lists.
     ready: HashMap<(Option<String>, u64), Result<Rc<Policy>, String>>,
-    /// For each configuration of the log, where it has today's windows.
-    places: HashMap<u64, Vec<Option<usize>>>,
+    /// For each configuration of the log.
+    eras: HashMap<u64, Era>,
     request: Request,
     scratch: Scratch,
 }
@@ -166,10 +195,21 @@ struct Decider<'a> {
 impl Decider<'_> {
     fn note(&mut self, fingerprint: u64, names: &[String]) {
         let place = |name: &&str| names.iter().position(|other| other == name);
-        self.places.insert(fingerprint, self.names.iter().map(place).collect());
+        let era = if fingerprint == answer::fingerprint(self.velocity) {
+            Era::Todays
+        } else if answer::is_of_names_alone(fingerprint, names) {
+            Era::Names(self.names.iter().map(place).collect())
+        } else {
+            Era::Others
+        };
+        self.eras.insert(fingerprint, era);
     }
 
-    /// By the values of the log; one that it does not have is what was counted again.
+    fn era(&self, fingerprint: u64) -> Option<&Era> {
+        self.eras.get(&fingerprint)
+    }
+
+    /// By the values of the log where they are of today's windows; otherwise by what was counted again.
     fn decide(&mut self, checked: &Checked, lists: &ListsThen, counted: &[Value]) -> Result<Decision, String> {
         let was: serde_json::Value =
             serde_json::from_slice(&answer::finish(&checked.answer, None)).map_err(|e| e.to_string())?;
@@ -181,12 +221,15 @@ impl Decider<'_> {
         let merchant = Some(checked.merchant.as_str()).filter(|merchant| !merchant.is_empty());
         let parsed = self.request.parse(&checked.body, false, merchant, checked.arrived);
         parsed.map_err(|_| "its body is not taken any more".to_owned())?;
-        let places = self.places.get(&checked.windows).ok_or("the names of its windows are not in the log")?;
-        let shown =
-            places.iter().zip(counted).map(|(place, counted)| match place.and_then(|at| checked.shown.get(at)) {
-                Some(shown) => unpack(*shown),
-                None => *counted,
-            });
+        let era = self.eras.get(&checked.windows).ok_or("the names of its windows are not in the log")?;
+        let shown = counted.iter().enumerate().map(|(number, counted)| {
+            let place = match era {
+                Era::Todays => Some(number),
+                Era::Others => None,
+                Era::Names(places) => places.get(number).copied().flatten(),
+            };
+            place.and_then(|at| checked.shown.get(at)).map_or(*counted, |shown| unpack(*shown))
+        });
         let models = ModelSet { active, ..ModelSet::default() };
         let snapshot = Snapshot { policy: &policy, models: Some(&models), velocity: self.velocity };
         Ok(again(&snapshot, &self.request, shown, checked.arrived, &mut self.scratch).decision)
@@ -201,7 +244,9 @@ impl Decider<'_> {
             Some(toml) => Ok(toml.as_str()),
             None => self.versions.rules(version),
         };
-        let made = toml.and_then(|toml| policy(toml, self.velocity, &lists.lists).map(Rc::new));
+        // What the log has was taken once, whatever is refused today.
+        let read = if self.rules.is_some() { policy } else { policy_of_log };
+        let made = toml.and_then(|toml| read(toml, self.velocity, &lists.lists).map(Rc::new));
         let made = made.map_err(|faults| format!("ruleset {version}: {faults}"));
         if self.ready.len() >= MAX_READY {
             self.ready.clear();
@@ -212,7 +257,8 @@ impl Decider<'_> {
 
     /// Windows that some checks of the log were made without.
     fn missing(&self) -> Vec<String> {
-        let absent = |at: usize| self.places.values().any(|places| places.get(at).is_some_and(Option::is_none));
+        let lacks = |era: &Era, at: usize| matches!(era, Era::Names(places) if places.get(at) == Some(&None));
+        let absent = |at: usize| self.eras.values().any(|era| lacks(era, at));
         self.names.iter().enumerate().filter(|(at, _)| absent(*at)).map(|(_, name)| (*name).to_owned()).collect()
     }
 }
@@ -279,6 +325,18 @@ impl Report {
         }
         for (why, count) in &self.unread {
             text.push_str(&format!("{count} checks cannot be decided again: {why}\n"));
+        }
+        if self.counted_again > 0 {
+            let again = self.counted_again;
+            text.push_str(&format!(
+                "{again} checks were made with other windows: all their values are counted again\n"
+            ));
+        }
+        if self.by_name > 0 {
+            let by_name = self.by_name;
+            text.push_str(&format!(
+                "{by_name} checks are of a version that logged windows by name alone: those of one name are taken to be one window\n"
+            ));
         }
         if !self.missing.is_empty() {
             let missing = self.missing.join(", ");

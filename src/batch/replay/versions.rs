@@ -164,6 +164,11 @@ impl Versions {
         Ok(first)
     }
 
+    /// Whether the log has the windows of the check by name alone.
+    pub fn is_of_names_alone(&self, checked: &Checked) -> bool {
+        self.names.get(&checked.windows).is_some_and(|names| answer::is_of_names_alone(checked.windows, names))
+    }
+
     /// The rules of that version.
     pub fn rules(&self, version: &str) -> Result<&str, String> {
         self.rules.get(version).map(String::as_str).ok_or_else(|| unknown(version))

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use super::overlap::{Other, explains};
 use crate::clock::UnixMs;
 use crate::config::Config;
 use crate::event::fraud::{Checked, FraudEvent};
@@ -24,11 +25,22 @@ struct Counted {
     from: UnixMs,
     to: UnixMs,
     facts: Facts,
+    /// It is a check; otherwise a report of one.
+    is_check: bool,
+    /// It changed what is known of a check: a report, or that it was denied.
+    marked: bool,
+    /// Tells it from others.
+    number: u64,
 }
 
 /// A value that differs, until what came a moment later is known too.
 struct Differs {
-    counted: Counted,
+    from: UnixMs,
+    to: UnixMs,
+    number: u64,
+    facts: Facts,
+    window: usize,
+    values: (Value, Value),
     line: String,
 }
 
@@ -45,6 +57,7 @@ pub struct Recount {
     pub values: u64,
     pub lost: u64,
     pub of_one_moment: u64,
+    pub of_other_windows: u64,
 }
 
 impl Recount {
@@ -64,6 +77,7 @@ impl Recount {
             values: 0,
             lost: 0,
             of_one_moment: 0,
+            of_other_windows: 0,
         }
     }
 
@@ -75,27 +89,30 @@ impl Recount {
     /// Counts a check and compares.
     pub fn check(&mut self, checked: &Checked, offset: u64, at: UnixMs, tell: &mut dyn FnMut(String)) {
         let Some(facts) = self.count(checked, offset, at) else { return };
-        if checked.windows == self.fingerprint
-            && let Some(velocity) = &self.velocity
-        {
+        if checked.windows != self.fingerprint {
+            self.of_other_windows += 1;
+        } else if let Some(velocity) = &self.velocity {
             let declared = velocity.declared().iter();
-            for ((window, now), was) in declared.zip(&self.scratch.shown).zip(&checked.shown) {
+            for (window, ((declared, now), was)) in declared.zip(&self.scratch.shown).zip(&checked.shown).enumerate() {
                 let was = unpack(*was);
                 match (was, *now) {
                     (Value::Lost, _) | (_, Value::Lost) => self.lost += 1,
                     (was, now) => {
                         self.values += 1;
                         if !is_same(was, now) {
-                            let (id, name) = (answer::id_text(checked.check), &window.name);
+                            let (id, name) = (answer::id_text(checked.check), &declared.name);
                             let line = format!("{id} at {offset}: {name} was {was:?}, is {now:?}");
-                            let counted = Counted { from: checked.arrived, to: at, facts: facts.clone() };
-                            self.differ.push_back(Differs { counted, line });
+                            let (from, number, facts) = (checked.arrived, self.events, facts.clone());
+                            let values = (was, now);
+                            self.differ.push_back(Differs { from, to: at, number, facts, window, values, line });
                         }
                     }
                 }
             }
         }
-        self.passed(at, Some(Counted { from: checked.arrived, to: at, facts }), tell);
+        let marked = checked.decision == Decision::Deny.number();
+        let (from, number) = (checked.arrived, self.events);
+        self.passed(at, Some(Counted { from, to: at, facts, is_check: true, marked, number }), tell);
     }
 
     /// Counts a check, once.
@@ -133,26 +150,30 @@ impl Recount {
             self.velocity.as_ref()?.mark(&facts, was, change, &mut self.scratch);
             Some(facts)
         });
-        self.passed(at, facts.map(|facts| Counted { from: at, to: at.plus(REPORT_MS), facts }), tell);
+        let (from, to, number) = (at, at.plus(REPORT_MS), 0);
+        let counted = facts.map(|facts| Counted { from, to, facts, is_check: false, marked: true, number });
+        self.passed(at, counted, tell);
     }
 
     /// Tells what differs and what no other check of the moment explains.
     fn passed(&mut self, at: UnixMs, counted: Option<Counted>, tell: &mut dyn FnMut(String)) {
         self.recent.extend(counted);
-        while self.differ.front().is_some_and(|differs| differs.counted.to.plus(MOMENT_MS) < at) {
+        while self.differ.front().is_some_and(|differs| differs.to.plus(MOMENT_MS) < at) {
             self.settle(tell);
         }
-        let oldest = self.differ.front().map_or(at, |differs| differs.counted.from).plus(-MOMENT_MS);
+        let oldest = self.differ.front().map_or(at, |differs| differs.from).plus(-MOMENT_MS);
         while self.recent.front().is_some_and(|counted| counted.to < oldest) {
             self.recent.pop_front();
         }
     }
 
     fn settle(&mut self, tell: &mut dyn FnMut(String)) {
-        let Some(Differs { counted: Counted { from, to, facts }, line }) = self.differ.pop_front() else { return };
-        let overlaps = |other: &&Counted| other.from <= to && from <= other.to && other.facts.shares_a_key(&facts);
-        // Itself is one of them.
-        if self.recent.iter().filter(overlaps).count() > 1 { self.of_one_moment += 1 } else { tell(line) }
+        let Some(Differs { from, to, number, facts, window, values, line }) = self.differ.pop_front() else { return };
+        let overlaps = |other: &&Counted| other.from <= to && from <= other.to && other.number != number;
+        let others = self.recent.iter().filter(overlaps);
+        let others = others.map(|c| Other { facts: &c.facts, counted: c.is_check, marked: c.marked });
+        let explained = self.velocity.as_ref().is_some_and(|v| explains(v, window, &facts, others, values));
+        if explained { self.of_one_moment += 1 } else { tell(line) }
     }
 
     pub fn end(&mut self, tell: &mut dyn FnMut(String)) {

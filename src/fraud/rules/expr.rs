@@ -86,6 +86,16 @@ pub enum Part {
     Contains,
 }
 
+impl Part {
+    pub fn is_in(self, text: &str, of: &str) -> bool {
+        match self {
+            Part::Begins => text.starts_with(of),
+            Part::Ends => text.ends_with(of),
+            Part::Contains => text.contains(of),
+        }
+    }
+}
+
 /// Something that is true, false or neither.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
@@ -180,11 +190,7 @@ impl Expr {
             Expr::Missing(name) => Some(view.is_missing(*name)),
             Expr::HasPart(part, text, of) => {
                 let text = text.value(view)?;
-                Some(match part {
-                    Part::Begins => text.starts_with(&**of),
-                    Part::Ends => text.ends_with(&**of),
-                    Part::Contains => text.contains(&**of),
-                })
+                Some(part.is_in(text, of))
             }
             Expr::InTexts(text, texts) => {
                 let text = text.value(view)?;
@@ -195,6 +201,24 @@ impl Expr {
                 (!number.is_nan()).then(|| numbers.contains(&number))
             }
             Expr::InList(text, list) => Some(view.lists.get(*list)?.holds(text.value(view)?, view.now)),
+        }
+    }
+}
+
+impl Expr {
+    /// The first comparison of a name with a number that made the condition come out as `wanted`; NaN stands for several numbers.
+    pub fn why(&self, wanted: bool, view: &View) -> Option<(Name, f64)> {
+        let held = |expr: &Expr| expr.value(view) == Some(wanted);
+        match self {
+            Expr::All(parts) | Expr::Any(parts) => {
+                parts.iter().filter(|part| held(part)).find_map(|part| part.why(wanted, view))
+            }
+            Expr::Not(part) => part.why(!wanted, view),
+            Expr::Numbers(_, Number::Of(name), other) | Expr::Numbers(_, other, Number::Of(name)) if held(self) => {
+                Some((*name, other.value(view)))
+            }
+            Expr::InNumbers(Number::Of(name), _) if held(self) => Some((*name, f64::NAN)),
+            _ => None,
         }
     }
 }

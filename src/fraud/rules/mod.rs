@@ -2,6 +2,7 @@
 
 mod expr;
 mod lex;
+mod names;
 mod never;
 mod parse;
 #[cfg(test)]
@@ -12,74 +13,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use serde::Deserialize;
 
 pub use expr::{Expr, Name, Number, View};
+pub use names::Names;
 
-use super::fields::{self, FIELDS};
 use super::pan::holds_card_number;
-use super::velocity::{Velocity, is_number};
 use super::{Decision, Fault};
-use crate::window::sliding::Aggregate;
 
 /// More rules than this are a mistake.
 pub const MAX_RULES: usize = 1_000;
 const MAX_MESSAGE: usize = 500;
-
-/// What rules may name.
-pub struct Names<'n> {
-    pub velocity: &'n Velocity,
-    pub lists: &'n [String],
-}
-
-impl Names<'_> {
-    /// What a name stands for, and whether that is a text.
-    fn find(&self, name: &str) -> Option<(Name, bool)> {
-        match name {
-            "model.score" => return Some((Name::ModelScore, false)),
-            "risk_score" => return Some((Name::RiskScore, false)),
-            _ => {}
-        }
-        if let Some(window) = self.velocity.find(name) {
-            return Some((Name::Window(window), false));
-        }
-        let field = fields::find(name)?;
-        Some((Name::Field(field), !is_number(FIELDS[field].1)))
-    }
-
-    /// The least and the most that a number can be, and whether it is always a whole one.
-    fn bounds(&self, name: Name) -> (f64, f64, bool) {
-        const ANY: (f64, f64) = (f64::NEG_INFINITY, f64::INFINITY);
-        match name {
-            Name::ModelScore => (ANY.0, ANY.1, false),
-            Name::RiskScore => (0.0, 99.0, true),
-            Name::Field(field) => match FIELDS[field].0 {
-                "payment_method.card.exp_month" => (1.0, 12.0, true),
-                "payment_method.card.exp_year" => (2000.0, 2100.0, true),
-                "clock.hour" => (0.0, 23.0, true),
-                "clock.day_of_week" => (0.0, 6.0, true),
-                "clock.hour_of_week" => (0.0, 167.0, true),
-                "clock.minute" => (0.0, 59.0, true),
-                "amount.value" | "order.items" => (0.0, ANY.1, true),
-                _ => (ANY.0, ANY.1, true),
-            },
-            Name::Window(window) => match self.velocity.declared()[window].aggregate {
-                Aggregate::Count | Aggregate::Distinct => (0.0, ANY.1, true),
-                Aggregate::Share => (0.0, 1.0, false),
-                Aggregate::TimeSince => (0.0, ANY.1, false),
-                Aggregate::Avg => (ANY.0, ANY.1, false),
-                Aggregate::Sum | Aggregate::Min | Aggregate::Max | Aggregate::Last => (ANY.0, ANY.1, true),
-            },
-        }
-    }
-
-    /// How a name is written.
-    pub fn text(&self, name: Name) -> &str {
-        match name {
-            Name::ModelScore => "model.score",
-            Name::RiskScore => "risk_score",
-            Name::Field(field) => FIELDS[field].0,
-            Name::Window(window) => &self.velocity.declared()[window].name,
-        }
-    }
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -112,11 +53,11 @@ pub struct Rule {
     /// The risk score is at least this where the rule matches.
     pub score: Option<i64>,
     pub message: String,
-    /// The number that tells most about why it matched: a name, what it is called, and what it was compared with.
-    pub about: Option<(Name, String, f64)>,
+    /// The names that it compares with numbers, and what they are called.
+    pub compared: Vec<(Name, String)>,
     /// Whether it asks for the risk score, and so comes after those that make it.
     pub asks_score: bool,
-    /// Checks that it matched since it came in force.
+    /// Checks that it matched since its ruleset was put.
     pub hits: AtomicU64,
 }
 
@@ -197,17 +138,19 @@ impl Rules {
                     continue;
                 }
             };
-            if never::never_holds(&when, names) {
+            if never::never_holds(&when, names, &lists) {
                 fault("when", "can never hold".to_owned());
             }
             let asks_score = asks(&when, Name::RiskScore);
             if asks_score && raw.score.is_some() {
                 fault("score", "is of no use to a rule that asks for risk_score: it would ask for itself".to_owned());
             }
-            let about = about(&when, names);
+            let mut compared = Vec::new();
+            note_compared(&when, names, &mut compared);
             let Some(action) = action else { continue };
             let (id, score, message) = (raw.id, raw.score, raw.message);
-            rules.push(Rule { id, when, action, shadow, score, message, about, asks_score, hits: AtomicU64::new(0) });
+            let hits = AtomicU64::new(0);
+            rules.push(Rule { id, when, action, shadow, score, message, compared, asks_score, hits });
         }
         // Rules are logged and shown as they were typed, conditions and comments too.
         if faults.is_empty() && text.lines().any(holds_card_number) {
@@ -224,6 +167,14 @@ impl Rule {
             self.hits.fetch_add(1, Ordering::Relaxed);
         }
         matches
+    }
+
+    /// The first comparison of a number by which it matched: what the number is called, itself, and what it was compared with,
+    /// which is NaN for several.
+    pub fn why(&self, view: &View) -> Option<(&str, f64, f64)> {
+        let (name, threshold) = self.when.why(true, view)?;
+        let (_, text) = self.compared.iter().find(|(other, _)| *other == name)?;
+        Some((text, view.number(name), threshold))
     }
 }
 
@@ -259,13 +210,18 @@ fn asks(expr: &Expr, name: Name) -> bool {
     }
 }
 
-/// The first comparison of a name with a number.
-fn about(expr: &Expr, names: &Names) -> Option<(Name, String, f64)> {
+fn note_compared(expr: &Expr, names: &Names, found: &mut Vec<(Name, String)>) {
     match expr {
-        Expr::Numbers(_, Number::Of(name), Number::Literal(value))
-        | Expr::Numbers(_, Number::Literal(value), Number::Of(name)) => {
-            Some((*name, names.text(*name).to_owned(), *value))
-        }
-        other => parts(other).iter().find_map(|part| about(part, names)),
+        Expr::Numbers(_, a, b) => [a, b].into_iter().for_each(|side| note_name(side, names, found)),
+        Expr::InNumbers(number, _) => note_name(number, names, found),
+        other => parts(other).iter().for_each(|part| note_compared(part, names, found)),
+    }
+}
+
+fn note_name(number: &Number, names: &Names, found: &mut Vec<(Name, String)>) {
+    if let Number::Of(name) = number
+        && found.iter().all(|(other, _)| other != name)
+    {
+        found.push((*name, names.text(*name).to_owned()));
     }
 }

@@ -1,6 +1,7 @@
 //! Tokens into a typed condition. The grammar is a part of the Common Expression Language: `||`, `&&`, `!`, comparisons,
 //! `in`, arithmetic, brackets, numbers, texts, `true`, `false`, `null`, and `startsWith`, `endsWith`, `contains`.
 
+use super::super::canonical;
 use super::Names;
 use super::expr::{Expr, Name, Number, Op, Part, Text};
 use super::lex::{Token, tokens};
@@ -165,7 +166,11 @@ impl Parser<'_> {
         };
         Ok(Typed::Bool(match (left, right) {
             (Typed::Number(a), Typed::Number(b)) => Expr::Numbers(op, a, b),
-            (Typed::Text(a), Typed::Text(b)) if equality => Expr::Texts(op == Op::Equal, a, b),
+            (Typed::Text(a), Typed::Text(b)) if equality => {
+                let a = as_compared(&b, a);
+                let b = as_compared(&a, b);
+                Expr::Texts(op == Op::Equal, a, b)
+            }
             (Typed::Number(Number::Of(name)) | Typed::Text(Text::Of(name)), Typed::Null)
             | (Typed::Null, Typed::Number(Number::Of(name)) | Typed::Text(Text::Of(name)))
                 if equality =>
@@ -190,7 +195,7 @@ impl Parser<'_> {
             let (at, list) = (*at, list.to_owned());
             self.at += 1;
             let Typed::Text(text) = left else { return Err((at, format!("lists hold texts, not {}", left.is()))) };
-            if !self.names.lists.contains(&list) {
+            if self.names.kind_of(&list).is_none() {
                 return Err((at, format!("there is no list {list}")));
             }
             let place = self.lists.iter().position(|other| *other == list).unwrap_or_else(|| {
@@ -214,7 +219,12 @@ impl Parser<'_> {
         }
         self.must_have("]")?;
         match left {
-            Typed::Text(text) if numbers.is_empty() => Ok(Expr::InTexts(text, texts)),
+            Typed::Text(text) if numbers.is_empty() => {
+                if let Text::Of(Name::Field(field)) = text {
+                    texts.iter_mut().for_each(|other: &mut Box<str>| *other = canonical::of(field, other).into());
+                }
+                Ok(Expr::InTexts(text, texts))
+            }
             Typed::Number(number) if texts.is_empty() => Ok(Expr::InNumbers(number, numbers)),
             other => self.fail(format!("{} cannot be in this list", other.is())),
         }
@@ -305,7 +315,13 @@ impl Parser<'_> {
             self.at += 1;
             self.must_have(")")?;
             return match self.names.find(of) {
-                Some((name, true)) => Ok(Typed::Bool(Expr::HasPart(part, Text::Of(name), text.into()))),
+                Some((name, true)) => {
+                    let text = match name {
+                        Name::Field(field) => canonical::part(field, &text).into(),
+                        _ => text.into(),
+                    };
+                    Ok(Typed::Bool(Expr::HasPart(part, Text::Of(name), text)))
+                }
                 Some(_) => Err((at, format!("{of} is not a text"))),
                 None => Err((at, unknown(of))),
             };
@@ -316,6 +332,14 @@ impl Parser<'_> {
             None if name.starts_with("lists.") => Err((at, format!("{name} is a list: write `... in {name}`"))),
             None => Err((at, unknown(name))),
         }
+    }
+}
+
+/// A text that stands in a rule, as the field has it that it is compared with.
+fn as_compared(with: &Text, text: Text) -> Text {
+    match (with, &text) {
+        (Text::Of(Name::Field(field)), Text::Literal(literal)) => Text::Literal(canonical::of(*field, literal).into()),
+        _ => text,
     }
 }
 

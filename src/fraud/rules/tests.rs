@@ -7,6 +7,7 @@ use crate::clock::UnixMs;
 use crate::fraud::demo;
 use crate::fraud::lists::{Content, Entry, Kind, List};
 use crate::fraud::request::Request;
+use crate::fraud::velocity::Velocity;
 use crate::window::sliding::{Limits, Value};
 
 const NOW: UnixMs = UnixMs(1_795_000_000_000);
@@ -18,7 +19,12 @@ fn velocity() -> Velocity {
 
 fn parse(text: &str) -> Result<Rules, Vec<Fault>> {
     let velocity = velocity();
-    Rules::parse(text, &Names { velocity: &velocity, lists: &["block".to_owned()] })
+    Rules::parse(text, &Names { velocity: &velocity, lists: &lists() })
+}
+
+fn lists() -> [(String, Kind); 4] {
+    [("block", Kind::Domain), ("nets", Kind::Cidr), ("bins", Kind::Bin), ("ids", Kind::Exact)]
+        .map(|(name, kind)| (name.to_owned(), kind))
 }
 
 fn rule(when: &str) -> String {
@@ -58,6 +64,8 @@ fn conditions_say_what_they_mean() {
         ("amount.currency in [\"USD\", \"EUR\"] && card_count_1h in [1, 11]", true),
         ("customer.email in lists.block", true),
         ("customer.email.endsWith(\".example\") && stage.contains('\"now\"') && !stage.startsWith(\"x\")", true),
+        ("customer.email == \"A@Mail.Evil.Example\" && customer.email.startsWith(\"A@\")", true),
+        ("customer.email in [\" A@Mail.Evil.Example \"]", true),
         ("risk_score >= 75", true),
         ("device.ip == null && amount.value != null && model.score == null", true),
         ("(card_count_1h > 10) == false", false),
@@ -67,12 +75,43 @@ fn conditions_say_what_they_mean() {
         ("customer_avg_30d > 0 || card_count_1h == 11", true),
         ("!(customer_avg_30d > 0 && card_count_1h == 12)", true),
         ("model.score < 2", false),
-        ("device.ip in lists.block", false),
+        ("device.ip in lists.ids", false),
         ("amount.value / 0 > 1", false),
     ] {
         assert_eq!(matches(when, &windows), expected, "{when}");
     }
     assert!(!matches("card_count_1h >= 0", &[("card_count_1h", Value::Lost)]), "what was evicted decides nothing");
+}
+
+#[test]
+fn why_a_rule_matched_is_the_comparison_that_held() {
+    let rules = |when: &str| parse(&rule(when)).unwrap_or_else(|faults| panic!("{when}: {faults:?}"));
+    let velocity = velocity();
+    let mut shown = vec![Value::Null; velocity.declared().len()];
+    for (name, value) in [("card_count_1h", 1), ("ip_cards_1h", 7)] {
+        shown[velocity.find(name).unwrap()] = Value::Int(value);
+    }
+    let request = Request::default();
+    let view = View { request: &request, windows: &shown, model_score: 0.5, risk_score: 80, lists: &[], now: NOW };
+    for (when, expected) in [
+        ("card_count_1h > 10 || ip_cards_1h > 5", Some(("ip_cards_1h", 7.0, 5.0))),
+        ("card_count_1h > 0 || ip_cards_1h > 5", Some(("card_count_1h", 1.0, 0.0))),
+        ("!(card_count_1h > 10 || 5 > ip_cards_1h)", Some(("card_count_1h", 1.0, 10.0))),
+        ("!(card_count_1h > 0 && ip_cards_1h < 5)", Some(("ip_cards_1h", 7.0, 5.0))),
+        ("ip_cards_1h > 3 * card_count_1h", Some(("ip_cards_1h", 7.0, 3.0))),
+        ("device.ip == null && risk_score >= 75", Some(("risk_score", 80.0, 75.0))),
+        ("device.ip == null", None),
+    ] {
+        let rules = rules(when);
+        assert!(rules.rules[0].matches(&view), "{when}");
+        assert_eq!(rules.rules[0].why(&view), expected, "{when}");
+    }
+    let of_several = rules("card_count_1h in [1, 2]");
+    assert!(
+        of_several.rules[0]
+            .why(&view)
+            .is_some_and(|(name, value, threshold)| { (name, value) == ("card_count_1h", 1.0) && threshold.is_nan() })
+    );
 }
 
 #[test]
@@ -120,13 +159,42 @@ fn conditions_that_can_never_hold_are_refused() {
         "amount.currency == \"EUR\" && amount.currency == \"USD\"",
         "amount.currency == \"EUR\" && amount.currency != \"EUR\"",
         "amount.currency in [\"EUR\"] && !(amount.currency in [\"EUR\", \"USD\"])",
-        "device.ip == null && device.ip in lists.block",
+        "device.ip == null && device.ip in lists.nets",
         "amount.value == null && amount.value > 1",
         "(card_count_1h > 5 || card_count_1h == 3) && card_count_1h < 3",
         "!(amount.value > 5 || true)",
         "clock.hour in [24, 25]",
         "amount.value < amount.value",
         "5 < card_count_1h && 5 > card_count_1h",
+        "amount.value == 5 && amount.value != 5",
+        "amount.value in [5, 6] && !(amount.value in [6, 5])",
+        "card_count_1h in [1, 5] && card_count_1h == 3",
+        "card_count_1h in [1, 5] && card_count_1h > 1 && card_count_1h < 5",
+        "card_count_1h >= 5 && card_count_1h <= 6 && card_count_1h != 5 && card_count_1h != 6",
+        "card_count_1h == 1.5",
+        "customer.email in lists.block && !(customer.email in lists.block)",
+        "1 + 1 > 3",
+        "1 / 0 > 3 || !(1 / 0 > 3)",
+        "amount.value > 2 * 3 && amount.value < 12 / 2",
+        "7 in [8]",
+        "\"a\" == \"b\"",
+        "\"a\" in [\"b\"]",
+        "customer.id != customer.id",
+        "amount.value == null",
+        "clock.hour == null",
+        "amount.value > 1000000000000",
+        "amount.currency == \"eur\"",
+        "amount.currency == \"EUR\" && amount.currency.endsWith(\"X\")",
+        "payment_method.card.bin == \"42\"",
+        "payment_method.card.bin.startsWith(\"x\")",
+        "customer.email_domain == \"Example.com\"",
+        "device.ip == \"nowhere\"",
+        "card_amount_24h < 0",
+        "customer_avg_7d > 1000000000000",
+        "model.score > 1",
+        "device.ip_prefix in lists.nets",
+        "customer.id in lists.bins",
+        "device.ip in lists.block",
     ] {
         let faults = parse(&rule(when)).err().unwrap_or_else(|| panic!("{when} is taken"));
         assert!(faults[0].message.ends_with("can never hold"), "{when}: {faults:?}");
@@ -139,7 +207,18 @@ fn conditions_that_can_never_hold_are_refused() {
         "card_count_1h > 5 || card_count_1h < 5",
         "amount.currency == \"EUR\" || amount.currency == \"USD\"",
         "model.score > 0.5",
-        "device.ip == null || device.ip in lists.block",
+        "device.ip == null || device.ip in lists.nets",
+        "amount.value == 5 && amount.value != 6",
+        "card_count_1h in [1, 5] && card_count_1h > 3",
+        "card_count_1h >= 5 && card_count_1h <= 6 && card_count_1h != 5",
+        "customer.email in lists.block && !(customer.email in lists.ids)",
+        "!(device.ip_prefix in lists.nets)",
+        "1 + 1 > 1",
+        "amount.currency == \"EUR\" && amount.currency.startsWith(\"E\")",
+        "customer.email == \"A@B.test\"",
+        "payment_method.card.bin == \"424242\" || payment_method.card.bin in lists.bins",
+        "card_amount_24h <= 0",
+        "customer.age_seconds < 0",
     ] {
         assert!(parse(&rule(when)).is_ok(), "{when}");
     }

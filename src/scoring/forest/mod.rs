@@ -113,7 +113,8 @@ impl Forest {
         let ordered = order::prove(trees)?;
         let layout = layout(trees, &ordered, precision)?;
         let leaves = ordered.iter().zip(&trees.trees).map(|(order, tree)| {
-            order.iter().filter(|&&node| matches!(tree.nodes[node as usize], Node::Leaf { .. })).count()
+            let is_leaf = |node: u32| matches!(tree.nodes[node as usize], Node::Leaf { .. } | Node::LinearLeaf { .. });
+            order.iter().filter(|&&node| is_leaf(node)).count()
         });
         Ok(Forest {
             features: trees.features,

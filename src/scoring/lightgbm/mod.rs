@@ -22,6 +22,10 @@ pub fn load(bytes: &[u8], precision: Precision) -> Result<Loaded, Fault> {
         return Err(Fault::new("line 1", "is not `tree`: this is no LightGBM text model"));
     }
     let header = Section::read(&mut lines)?;
+    let version = header.text("version").unwrap_or("v2");
+    if !matches!(version, "v2" | "v3" | "v4") {
+        return Err(Fault::new("version", format!("`{version:.20}` is not supported: v2 to v4 are")));
+    }
     let classes = header.count("num_tree_per_iteration")?;
     let features = header.count("max_feature_idx")?.saturating_add(1);
     if classes == 0 || classes > MAX_CLASSES || features > MAX_FEATURES {
@@ -48,7 +52,7 @@ pub fn load(bytes: &[u8], precision: Precision) -> Result<Loaded, Fault> {
     categories.names = names_of_categories(&mut lines, &mut categories.are)?;
     let average = header.has("average_output").then_some((trees.trees.len() / classes).max(1) as f64);
     Ok(Loaded {
-        library: format!("LightGBM {}", header.text("version").unwrap_or("v2")),
+        library: format!("LightGBM {version}"),
         objective: objective_text,
         booster: if average.is_some() { "rf" } else { "gbdt" }.to_owned(),
         core: Core::Forest(Box::new(Forest::new(&trees, precision)?)),
@@ -58,6 +62,7 @@ pub fn load(bytes: &[u8], precision: Precision) -> Result<Loaded, Fault> {
         categories,
         link,
         probability: link.is_probability().then_some(link),
+        best_trees: None,
         average,
         precision: Precision::F64,
     })

@@ -12,7 +12,10 @@ pub fn find(text: &str, classes: usize) -> Result<Link, Fault> {
     for word in words {
         match word.split_once(':') {
             Some(("sigmoid", value)) => {
-                sigmoid = value.parse().map_err(|_| Fault::new("objective", format!("`{word:.40}` is no number")))?;
+                // The library takes none below either.
+                let factor = value.parse().ok().filter(|factor: &f64| factor.is_finite() && *factor > 0.0);
+                sigmoid =
+                    factor.ok_or_else(|| Fault::new("objective", format!("`{word:.40}` is no positive number")))?;
             }
             Some(("num_class", value)) if value.parse() != Ok(classes) => {
                 return Err(Fault::new("objective", format!("`{word:.40}` for {classes} trees per iteration")));
@@ -22,7 +25,9 @@ pub fn find(text: &str, classes: usize) -> Result<Link, Fault> {
         }
     }
     Ok(match name {
-        "regression" | "regression_l2" | "l2" if sqrt => Link::SignedSquare,
+        "regression" | "regression_l2" | "l2" | "regression_l1" | "fair" | "quantile" | "mape" if sqrt => {
+            Link::SignedSquare
+        }
         "regression" | "regression_l2" | "l2" | "regression_l1" | "huber" | "fair" | "quantile" | "mape"
         | "lambdarank" | "rank_xendcg" | "xendcg" | "custom" | "none" => Link::Identity,
         "poisson" | "gamma" | "tweedie" => Link::Exp,

@@ -22,6 +22,10 @@ pub struct File {
     pub trees: Vec<RawTree>,
     pub tree_info: Vec<i32>,
     pub num_trees: Option<usize>,
+    /// Trees of each class in one iteration.
+    pub parallel_trees: Option<usize>,
+    /// Where training stopped early: the number of the iteration, from 0, that was best.
+    pub best_iteration: Option<usize>,
     pub weight_drop: Vec<f32>,
     /// Of the linear booster.
     pub weights: Vec<f32>,
@@ -101,6 +105,14 @@ impl File {
             "feature_names" => texts(read, key, &mut self.feature_names),
             "feature_types" => texts(read, key, &mut self.feature_types),
             "gradient_booster" => self.booster(read),
+            // Whatever a user or a wrapper noted.
+            "attributes" => read.object(|read, key| {
+                if key == "best_iteration" && read.kind()? == Kind::Text {
+                    self.best_iteration = read.text()?.parse().ok();
+                    return Ok(());
+                }
+                read.skip()
+            }),
             _ => read.skip(),
         })
     }
@@ -140,8 +152,13 @@ impl File {
                 Ok(())
             }
             "gbtree_model_param" => {
-                let count = params(read)?.into_iter().find(|(name, _)| name == "num_trees");
-                self.num_trees = count.and_then(|(_, count)| count.parse().ok());
+                for (name, count) in params(read)? {
+                    match name.as_str() {
+                        "num_trees" => self.num_trees = count.parse().ok(),
+                        "num_parallel_tree" => self.parallel_trees = count.parse().ok(),
+                        _ => {}
+                    }
+                }
                 Ok(())
             }
             "cats" => self.categories(read).map_err(|fault| fault.within("cats")),

@@ -30,6 +30,11 @@ pub fn load(bytes: &[u8]) -> Result<Loaded, Fault> {
 }
 
 fn build(file: File) -> Result<Loaded, Fault> {
+    let version = file.version.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
+    // The first files said none.
+    if !matches!(file.version.first(), None | Some(1..=3)) {
+        return Err(Fault::new("version", format!("{version:.20} is not supported: 1 to 3 are")));
+    }
     let features = file.count("num_feature")?;
     let classes = file.count("num_class")?.max(file.count("num_target")?).max(1);
     if features > super::forest::MAX_FEATURES || classes > super::forest::MAX_CLASSES {
@@ -54,6 +59,7 @@ fn build(file: File) -> Result<Loaded, Fault> {
         "gblinear" => Core::Dense(dense(&file, features, margins)?),
         other => return Err(Fault::new("gradient_booster", format!("the booster `{other:.40}` is not supported"))),
     };
+    let best_trees = best_trees(&file, classes);
     if !file.feature_types.is_empty() {
         categories.are = file.feature_types.iter().map(|kind| kind == "c").collect();
     }
@@ -62,7 +68,6 @@ fn build(file: File) -> Result<Loaded, Fault> {
     }
     let names = if file.feature_names.is_empty() { None } else { Some(file.feature_names) };
     let (link, probability) = objective.links();
-    let version = file.version.iter().map(ToString::to_string).collect::<Vec<_>>().join(".");
     Ok(Loaded {
         library: format!("XGBoost {}", if version.is_empty() { "1.x" } else { &version }),
         objective: file.objective,
@@ -74,9 +79,17 @@ fn build(file: File) -> Result<Loaded, Fault> {
         categories,
         link,
         probability,
+        best_trees,
         average: None,
         precision: Precision::F32,
     })
+}
+
+/// The trees up to the best iteration, where there are more.
+fn best_trees(file: &File, classes: usize) -> Option<usize> {
+    let rounds = file.best_iteration?.checked_add(1)?;
+    let trees = rounds.checked_mul(classes.checked_mul(file.parallel_trees.unwrap_or(1).max(1))?)?;
+    (trees < file.trees.len()).then_some(trees)
 }
 
 fn trees(file: &File, features: usize, margins: Vec<f32>, weights: Option<&Vec<f32>>) -> Result<Trees, Fault> {
@@ -122,6 +135,9 @@ fn tree(raw: &RawTree, class: u32, leaf: impl Fn(f32) -> f32, categories: &mut V
     }
     if !raw.split_type.is_empty() && raw.split_type.len() != count {
         return Err(Fault::new("split_type", format!("has {} entries for {count} nodes", raw.split_type.len())));
+    }
+    if let Some(kind) = raw.split_type.iter().find(|kind| !matches!(kind, 0 | 1)) {
+        return Err(Fault::new("split_type", format!("{kind} is neither 0, of numbers, nor 1, of categories")));
     }
     let first = categories.len();
     let mut nodes = Vec::with_capacity(count);

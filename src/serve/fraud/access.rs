@@ -72,7 +72,9 @@ impl Keys {
             let missing = Problem::new(StatusCode::UNAUTHORIZED, "key_missing", detail);
             return if self.required { Err(missing) } else { Ok(nobody) };
         };
-        let given = header.to_str().ok().and_then(|h| h.strip_prefix("Bearer ")).unwrap_or("").trim();
+        // RFC 9110 (11.1): a scheme is told in any case.
+        let given = header.to_str().ok().and_then(|header| header.split_once(' '));
+        let given = given.filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer")).map_or("", |(_, key)| key.trim());
         let digest: [u8; 32] = Sha256::digest(given).into();
         let mut found = None;
         // All of them, each to its last byte: the time says nothing about which, or how much of it, was right.

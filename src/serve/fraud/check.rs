@@ -292,14 +292,10 @@ fn refused(why: Refused, request: &mut Request) -> Problem {
             Problem::new(StatusCode::BAD_REQUEST, "not_json", format!("the body is not JSON: {detail}"))
         }
         Refused::Faults => Problem::faults("invalid", "the check has faults", std::mem::take(&mut request.faults)),
-        Refused::CardNumbers => {
-            let pointers = std::mem::take(&mut request.card_numbers);
-            card_numbers(pointers)
-        }
+        Refused::CardNumbers => card_numbers(std::mem::take(&mut request.card_numbers)),
     }
 }
 
-pub(super) fn card_numbers(pointers: Vec<String>) -> Problem {
-    let faults = pointers.into_iter().map(|pointer| Fault::new(pointer, "holds a card number")).collect();
+pub(super) fn card_numbers(faults: Vec<Fault>) -> Problem {
     Problem::faults("pan_not_allowed", "full card numbers are not taken, not logged and not stored", faults)
 }

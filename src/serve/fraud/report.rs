@@ -91,7 +91,9 @@ fn refused(why: Refused, place: &str) -> Problem {
             let at = place.strip_prefix('/').map(|line| format!(", line {line} from 0")).unwrap_or_default();
             Problem::new(StatusCode::BAD_REQUEST, "not_json", format!("the body is not what it must be{at}: {detail}"))
         }
-        Refused::CardNumber(pointer) => card_numbers(vec![format!("{place}{pointer}")]),
+        Refused::CardNumber(pointer) => {
+            card_numbers(vec![Fault::new(format!("{place}{pointer}"), "holds a card number")])
+        }
         Refused::Faults(faults) => {
             let faults = faults.into_iter().map(|f| Fault::new(format!("{place}{}", f.pointer), f.message)).collect();
             Problem::faults("invalid", "the body has faults", faults)

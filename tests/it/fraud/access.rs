@@ -42,7 +42,8 @@ fn a_key_opens_its_merchants_checks_only() {
     let mut get = |key: &str| client.request("GET", &path, &[("Authorization", &format!("Bearer {key}"))], b"").status;
     assert_eq!((get("secret-a2"), get("secret-b")), (200, 404));
     let label = json!({"merchant_id": "m-1", "transaction_id": "t-1", "label": "fraud", "source": "manual_review"});
-    let headers = [("Authorization", "Bearer secret-b")];
+    // The scheme is told in any case (RFC 9110, 11.1).
+    let headers = [("Authorization", "bearer secret-b")];
     let refused = client.request("POST", "/v1/fraud/labels", &headers, label.to_string().as_bytes());
     assert_eq!(problem(&refused).0, 403);
 }

@@ -179,3 +179,19 @@ fn decide_with(client: &mut crate::http::Client, key: &str, check: &Value) -> Va
     assert_eq!(answer.status, 200, "{}", answer.text());
     answer.json()
 }
+
+#[test]
+fn a_refused_check_gets_no_larger_answer() {
+    let server = start("strict = true");
+    let name = "n".repeat(60_000);
+    for member in ["4111111111111111", "{\"x\":1}"] {
+        let members: Vec<String> = (0..150).map(|i| format!("\"m{i}\":{member}")).collect();
+        let body = format!("{{\"{name}\":{{{}}}}}", members.join(","));
+        let plain = format!("{{{}}}", members.join(","));
+        for body in [body, plain] {
+            let answer = post(&mut server.connect(), "k", body.as_bytes());
+            assert!(answer.status == 422 && answer.text().len() < 24_000, "{} {}", answer.status, answer.text().len());
+            assert!(answer.json()["errors"].as_array().unwrap().len() <= 101);
+        }
+    }
+}

@@ -6,6 +6,7 @@ mod desk;
 mod edits;
 mod late;
 mod models;
+mod openapi;
 mod replay;
 mod reports;
 mod restart;

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 use super::desk::{check, decide, start};
 use crate::http::Answer;
 use crate::models::tar;
+use crate::process::{errors_of, run};
 use crate::server::Server;
 
 /// Adds a tenth of the window and a thousandth of the amount, and 0.5 where the country is Germany.
@@ -92,4 +93,26 @@ fn the_model_in_force_scores_and_says_why() {
         assert_eq!(denied["decision"], "deny");
         server.restart();
     }
+}
+
+#[test]
+fn a_demo_model_that_does_not_fit_the_windows_is_not_installed_and_no_fault() {
+    let mut server = Server::start_demo();
+    server.stop();
+    let dir = server.dir.path().to_owned();
+    let (file, models) = (dir.join("gavel.toml"), dir.join("data/models"));
+    assert!(models.join("fraud").exists() && models.join("ctr").exists());
+    let window = "[[fraud.windows]]\nname = \"n\"\nkey = [\"customer.id\"]\naggregate = \"count\"\nlength = \"1h\"\n";
+    std::fs::write(&file, std::fs::read_to_string(&file).unwrap() + window).unwrap();
+    // Left there by the start before.
+    let check = || run(&dir, &["check"]);
+    assert_eq!((check().status.code(), errors_of(&check()).as_str()), (Some(0), ""));
+    std::fs::remove_dir_all(&models).unwrap();
+    server.run();
+    server.stop();
+    assert!(!models.join("fraud").exists() && models.join("ctr").exists());
+    assert_eq!(check().status.code(), Some(0));
+    // One that somebody else put there is.
+    std::fs::create_dir_all(models.join("fraud/1")).unwrap();
+    assert_eq!(check().status.code(), Some(1));
 }

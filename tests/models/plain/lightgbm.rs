@@ -76,7 +76,7 @@ impl Model {
             "cross_entropy" => each(out, &|x| 1.0 / (1.0 + (-x).exp())),
             "cross_entropy_lambda" => each(out, &|x| x.exp().ln_1p()),
             "poisson" | "gamma" | "tweedie" => each(out, &f64::exp),
-            "regression" if self.objective.ends_with("sqrt") => {
+            "regression" | "regression_l1" | "fair" | "quantile" | "mape" if self.objective.ends_with("sqrt") => {
                 each(out, &|x| x * x * if x > 0.0 { 1.0 } else { -1.0 })
             }
             "multiclass" => {

@@ -40,6 +40,8 @@ impl Engine {
         head.put_u64(self.terms());
         head.put_u64(moment.next);
         head.put_i64(moment.last_at.0);
+        head.put_i64(self.store.forgotten_to_ms());
+        head.put_i64(self.velocity.unsure_to_ms());
         let names = self.names();
         head.put_u32(names.len() as u32);
         for (fingerprint, names) in names.iter() {
@@ -94,6 +96,8 @@ impl Engine {
     fn restore_head(&self, head: &[u8]) -> Option<()> {
         let mut fields = Take(head);
         (0..4).try_for_each(|_| fields.u64().map(drop))?;
+        self.store.forgot(fields.i64()?);
+        self.velocity.note_unknown_label(fields.i64()?);
         for _ in 0..fields.u32()? {
             let fingerprint = fields.u64()?;
             let names: Vec<String> = (0..fields.u32()?).map(|_| fields.string()).collect::<Option<_>>()?;

@@ -126,6 +126,9 @@ impl Engine {
             FraudEvent::Label(label) => {
                 if let Some((facts, was, change)) = self.store.note_label(label.check, label.label) {
                     self.velocity.mark(&facts, was, change, &mut following.scratch.velocity);
+                } else if !self.store.contains(label.check) {
+                    // Maybe one that had to make room: its windows do not hear of it.
+                    self.velocity.note_unknown_label(self.store.forgotten_to_ms());
                 }
             }
             // In force when they are answered; at a start, from what is noted here.

@@ -4,6 +4,7 @@
 //! at which the log has them. Keys are forgotten after a day.
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::HashMap;
@@ -123,6 +124,8 @@ pub struct Store {
     shards: Box<[Mutex<Shard>]>,
     keys: Box<[Mutex<Keys>]>,
     bounds: Bounds,
+    /// The newest time of a check that had to make room.
+    forgotten_to_ms: AtomicI64,
 }
 
 /// A panic under the lock is a bug that a test would have shown; what is behind it stays within its bounds.
@@ -134,7 +137,7 @@ impl Store {
     pub fn new(bounds: Bounds) -> Store {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
         let keys = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Store { shards, keys, bounds }
+        Store { shards, keys, bounds, forgotten_to_ms: AtomicI64::new(i64::MIN) }
     }
 
     fn shard(&self, check: u128) -> MutexGuard<'_, Shard> {
@@ -161,9 +164,24 @@ impl Store {
         }
         let (state, outcome) = (State::InFlight, Outcome::TOTAL);
         let entry = Entry { key, merchant, body, state, facts: None, outcome, checked: None, late: None };
-        shard.put(check, entry, self.bounds.max_checks / SHARDS);
+        self.put(&mut shard, check, entry);
         keys.put(key, check, now);
         Begun::New
+    }
+
+    fn put(&self, shard: &mut Shard, check: u128, entry: Entry) {
+        if let Some(forgotten) = shard.put(check, entry, self.bounds.max_checks / SHARDS) {
+            self.forgot(forgotten);
+        }
+    }
+
+    /// All checks that are not here any more, and were, are at most so old.
+    pub fn forgotten_to_ms(&self) -> i64 {
+        self.forgotten_to_ms.load(Ordering::Relaxed)
+    }
+
+    pub fn forgot(&self, to_ms: i64) {
+        self.forgotten_to_ms.fetch_max(to_ms, Ordering::Relaxed);
     }
 
     /// Whether the key came before.
@@ -226,7 +244,7 @@ impl Store {
                 checked: None,
                 late: None,
             };
-            shard.put(checked.check, entry, self.bounds.max_checks / SHARDS);
+            self.put(&mut shard, checked.check, entry);
             shard.keep(checked.clone(), self.bounds.max_answer_bytes / SHARDS);
         }
         if now.since(checked.arrived) < KEY_LIFETIME_MS {
@@ -341,7 +359,8 @@ impl Store {
             let late = Decision::from_number(fields.u8()?);
             let facts = Some(Facts::take(&mut fields)?);
             // Its key follows, or is too old to matter.
-            shard.put(check, Entry { key: 0, merchant, body, state, facts, outcome, checked: None, late }, most);
+            let entry = Entry { key: 0, merchant, body, state, facts, outcome, checked: None, late };
+            self.put(&mut shard, check, entry);
         }
         let mut keys = lock(&self.keys[number % SHARDS]);
         while !fields.0.is_empty() {
@@ -385,14 +404,16 @@ impl Entry {
 }
 
 impl Shard {
-    fn put(&mut self, check: u128, entry: Entry, most: usize) {
+    /// The newest time of those that had to go for it.
+    fn put(&mut self, check: u128, entry: Entry, most: usize) -> Option<i64> {
         self.entries.insert(check, entry);
         self.order.push_back(check);
+        let mut forgotten = None;
         while self.order.len() > most.max(1) {
-            if let Some(oldest) = self.order.pop_front() {
-                self.entries.remove(&oldest);
-            }
+            let entry = self.order.pop_front().and_then(|oldest| self.entries.remove(&oldest));
+            forgotten = forgotten.max(entry.and_then(|entry| entry.facts).map(|facts| facts.at_ms()));
         }
+        forgotten
     }
 
     /// Keeps the event with its entry, and lets the oldest go.

@@ -2,6 +2,8 @@
 
 use super::fields::{self, FIELDS, Kind};
 use super::request::{Request, Value};
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use crate::clock::UnixMs;
 use crate::scoring::hash::hash64;
 use crate::window::sliding::{
@@ -38,6 +40,9 @@ pub struct Velocity {
     /// For each window its key and its field among them.
     parts: Vec<(usize, Option<usize>)>,
     windows: Windows,
+    /// Of checks up to this time somebody was labelled who is not known any more: what windows of fraud show of them may be
+    /// wrong. `i64::MIN` where nobody was.
+    unsure_to_ms: AtomicI64,
 }
 
 /// What one window takes of a check.
@@ -67,6 +72,11 @@ pub struct Facts(Box<[i64]>);
 const NONE: i64 = i64::MIN;
 
 impl Facts {
+    /// When the check was.
+    pub(super) fn at_ms(&self) -> i64 {
+        self.0.first().copied().unwrap_or(i64::MIN)
+    }
+
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         out.put_u32(self.0.len() as u32);
         self.0.iter().for_each(|fact| out.put_i64(*fact));
@@ -136,7 +146,14 @@ impl Velocity {
             vec![(window, key, fault.to_string())]
         })?;
         let parts = specs.iter().map(|spec| (spec.key, spec.field)).collect();
-        Ok(Velocity { declared, keys, values, parts, windows: Windows::new(plan, limits) })
+        Ok(Velocity {
+            declared,
+            keys,
+            values,
+            parts,
+            windows: Windows::new(plan, limits),
+            unsure_to_ms: AtomicI64::new(i64::MIN),
+        })
     }
 
     /// Windows of these names and nothing else known of them: for rules and models that ask what was shown, not for counting.
@@ -201,6 +218,13 @@ impl Velocity {
         let Scratch { inner, keys, values, shown } = scratch;
         let event = Event { at: request.at(), keys, fields: values, currency: request.currency, outcome };
         self.windows.observe(&event, inner, shown);
+        let unsure_to_ms = self.unsure_to_ms();
+        if unsure_to_ms > i64::MIN {
+            let reaches = |window: &Window| event.at.0 - window.delay_ms - window.length_ms < unsure_to_ms;
+            let unsure = |window: &Window| window.selects == Outcome::FRAUD && reaches(window);
+            let of_fraud = self.declared.iter().zip(shown.iter_mut()).filter(|(window, _)| unsure(window));
+            of_fraud.for_each(|(_, shown)| *shown = Shown::Lost);
+        }
         Facts(
             [request.at().0, i64::from(request.currency)]
                 .into_iter()
@@ -236,6 +260,15 @@ impl Velocity {
             value: field.and_then(|field| values.get(field).copied()).filter(|value| *value != NONE),
             currency: is_money.then_some(*currency),
         })
+    }
+
+    /// A check was labelled that is not known any more; all that are not are at most so old.
+    pub fn note_unknown_label(&self, forgotten_to_ms: i64) {
+        self.unsure_to_ms.fetch_max(forgotten_to_ms, Ordering::Relaxed);
+    }
+
+    pub fn unsure_to_ms(&self) -> i64 {
+        self.unsure_to_ms.load(Ordering::Relaxed)
     }
 
     fn fill(&self, request: &Request, scratch: &mut Scratch) {

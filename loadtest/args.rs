@@ -19,6 +19,11 @@ Examples:
     loadtest run --profile mixed --odd 0.01 --reorder --loss-then-bill 0.01 --malformed 0.01
   Notices alone: 100,000 bids first, then what follows from them at 20,000 a second:
     loadtest run --bids 100000 --rate 5000 --notice-rate 20000 --connections 128
+  A checkout that asks about 2,000 payments a second:
+    loadtest run --checks 1
+  What has a name, and how it went:
+    loadtest scenario steady burst
+    loadtest compare before/steady.json target/loadtest/steady.json --html steady.html
   Two bid currencies against campaigns in either:
     loadtest run --currency USD,EUR --rates EUR=1.085
 
@@ -47,6 +52,12 @@ pub enum Command {
     Run(Box<RunArgs>),
     /// Compare the server's books with a journal that earlier runs wrote, e.g. after a restart
     Verify(VerifyArgs),
+    /// Play scenarios: a server is started for each, and a page, a JSON file and an .hgrm file are written
+    Scenario(ScenarioArgs),
+    /// Compare the JSON files of two runs of one scenario. Exit code 0 whatever differs: timings never fail
+    Compare(CompareArgs),
+    /// Write the requests of a scenario as JSON lines, for wrk and k6
+    Requests(RequestsArgs),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -79,6 +90,66 @@ pub struct ServerArgs {
     /// Talk to hosts that are not this machine
     #[arg(long)]
     pub allow_remote: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct ScenarioArgs {
+    /// Files, or names of loadtest/scenarios
+    #[arg(value_name = "FILE.toml", required_unless_present = "list")]
+    pub files: Vec<String>,
+    /// List the scenarios of loadtest/scenarios
+    #[arg(long)]
+    pub list: bool,
+    /// Where NAME.json, NAME.hgrm and NAME.html are written
+    #[arg(long, value_name = "DIR", default_value = "target/loadtest")]
+    pub out: PathBuf,
+    /// Traffic listener of a running server; otherwise the gavel beside this executable is started and ended
+    #[arg(long, value_name = "URL")]
+    pub target: Option<String>,
+    /// Admin listener of that server
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9090")]
+    pub admin: String,
+    /// Bearer token of that admin listener
+    #[arg(long, value_name = "TOKEN", env = "LOADTEST_ADMIN_TOKEN", hide_env_values = true)]
+    pub admin_token: Option<String>,
+    /// Talk to hosts that are not this machine
+    #[arg(long)]
+    pub allow_remote: bool,
+    /// Shorten each to so many seconds, the steps of its load alike
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub seconds: Option<u32>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct CompareArgs {
+    /// JSON file of the first run
+    #[arg(value_name = "A.json")]
+    pub a: PathBuf,
+    /// JSON file of the second run
+    #[arg(value_name = "B.json")]
+    pub b: PathBuf,
+    /// Write a page with both
+    #[arg(long, value_name = "FILE")]
+    pub html: Option<PathBuf>,
+    /// Compare them even if scenario or offered rate are not the same
+    #[arg(long)]
+    pub anyway: bool,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct RequestsArgs {
+    /// How many
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    pub count: u64,
+    /// Where to
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+    /// Write the campaigns of its server there, too
+    #[arg(long, value_name = "FILE")]
+    pub campaigns: Option<PathBuf>,
+    /// Scenario whose seed and profile they have: a file, or a name of loadtest/scenarios
+    #[arg(long, value_name = "FILE.toml", default_value = "steady")]
+    pub scenario: String,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -193,6 +264,19 @@ pub struct RunArgs {
     /// Times a notice is sent until it is answered with anything but 503
     #[arg(long, value_name = "N", default_value_t = 8, help_heading = "Auctions and notices")]
     pub attempts: u32,
+
+    /// Share of the requests that are fraud checks of a checkout, each with an Idempotency-Key of its own
+    #[arg(long, value_name = "SHARE", default_value_t = 0.0, help_heading = "Fraud checks")]
+    pub checks: f64,
+    /// Share of checks sent again: the answer must be the same
+    #[arg(long, value_name = "SHARE", default_value_t = 0.05, help_heading = "Fraud checks")]
+    pub check_repeats: f64,
+    /// Share of checks whose outcome is told
+    #[arg(long, value_name = "SHARE", default_value_t = 0.5, help_heading = "Fraud checks")]
+    pub check_outcomes: f64,
+    /// Share of checks that are labelled afterwards
+    #[arg(long, value_name = "SHARE", default_value_t = 0.02, help_heading = "Fraud checks")]
+    pub check_labels: f64,
 
     /// Append the journal of billed money as JSON lines, for `loadtest verify`
     #[arg(long, value_name = "FILE", help_heading = "Output")]

@@ -1,5 +1,6 @@
 //! When requests are to be sent: decided ahead from the rate alone, never from how fast answers come.
 
+use crate::steps::Steps;
 use fastrand::Rng;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -14,7 +15,9 @@ pub enum Pattern {
 pub struct Arrivals {
     pattern: Pattern,
     gap_ns: f64,
+    /// In the time of the plain rate, which the steps stretch.
     next_ns: f64,
+    steps: Steps,
     left: u64,
     end_ns: u64,
     rng: Rng,
@@ -29,12 +32,17 @@ impl Arrivals {
             Pattern::Poisson => exponential(&mut rng, gap_ns),
             Pattern::Constant => 1e9 * f64::from(shard) / rate,
         };
-        Arrivals { pattern, gap_ns, next_ns, left: limit, end_ns, rng }
+        Arrivals { pattern, gap_ns, next_ns, steps: Steps::default(), left: limit, end_ns, rng }
+    }
+
+    /// At a rate that changes.
+    pub fn stepped(self, steps: Steps) -> Arrivals {
+        Arrivals { steps, ..self }
     }
 
     /// The next planned time, if any is left.
     pub fn peek(&self) -> Option<u64> {
-        let next = self.next_ns as u64;
+        let next = self.steps.planned_ns(self.next_ns) as u64;
         (self.left > 0 && next < self.end_ns).then_some(next)
     }
 

@@ -5,6 +5,7 @@ use crate::money::{parse_cpm, push_cpm, show_units};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::header::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
@@ -40,6 +41,8 @@ pub struct Manners {
     pub price: Option<&'static str>,
     /// Reports money spent above the budget.
     pub overspends: bool,
+    /// Decides a repeated check anew.
+    pub forgets_checks: bool,
     /// Answers nothing but 204.
     pub never_bids: bool,
 }
@@ -56,6 +59,8 @@ struct Reservation {
 struct Ledgers {
     reservations: Vec<Reservation>,
     spent: BTreeMap<u64, (i128, u64)>,
+    /// Answers to checks, by their key.
+    checks: BTreeMap<String, String>,
     repeats: u64,
 }
 
@@ -164,6 +169,13 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         let body = request.into_body().collect().await.map_err(std::io::Error::other)?.to_bytes();
         return Ok(bid(&state, &body, number));
     }
+    if path == "/v1/fraud/checks" {
+        let key = request.headers().get("idempotency-key").and_then(|key| key.to_str().ok());
+        return Ok(check(&state, key));
+    }
+    if path.starts_with("/v1/fraud/") || path.starts_with("/v1/models/") || request.method() == hyper::Method::PUT {
+        return Ok(reply(StatusCode::NO_CONTENT, ""));
+    }
     if let Some(notice) = path.strip_prefix("/n/") {
         let every = |n: u64, count: u64| n > 0 && count % n == n - 1;
         let count = state.notices.fetch_add(1, Relaxed);
@@ -198,6 +210,26 @@ struct AskedImp {
     id: String,
     #[serde(default)]
     bidfloor: f64,
+}
+
+fn check(state: &State, key: Option<&str>) -> Response<Full<Bytes>> {
+    let Some(key) = key else { return reply(StatusCode::BAD_REQUEST, "") };
+    let mut ledgers = state.ledgers.lock().expect("lock");
+    let known = ledgers.checks.get(key).cloned().filter(|_| !state.manners.forgets_checks);
+    let number = state.requests.fetch_add(1, Relaxed);
+    let decision = ["allow", "review", "challenge", "deny"][number as usize % 4];
+    let new = || {
+        format!(
+            "{{\"id\":\"chk_{number}\",\"decision\":\"{decision}\",\"risk_score\":7,\"degraded\":{}}}",
+            number.is_multiple_of(10)
+        )
+    };
+    let mut response = reply(StatusCode::OK, known.clone().unwrap_or_else(new));
+    if known.is_some() {
+        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+    }
+    ledgers.checks.entry(key.to_owned()).or_insert_with(new);
+    response
 }
 
 /// A token no one can guess from its number.

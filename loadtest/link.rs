@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Body;
 use hyper::client::conn::http1::{Builder, Connection, SendRequest};
-use hyper::{Request, StatusCode};
+use hyper::{HeaderMap, Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
@@ -54,6 +54,15 @@ impl Link {
         request: Request<Full<Bytes>>,
         timeout: Duration,
     ) -> Result<(StatusCode, Bytes), CallError> {
+        self.call_whole(request, timeout).await.map(|(status, _, body)| (status, body))
+    }
+
+    /// The same, with the answer's headers.
+    pub async fn call_whole(
+        &mut self,
+        request: Request<Full<Bytes>>,
+        timeout: Duration,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), CallError> {
         let result = match tokio::time::timeout(timeout, self.call_unbounded(request)).await {
             Ok(result) => result,
             Err(_) => Err(CallError::Timeout),
@@ -65,7 +74,10 @@ impl Link {
         result
     }
 
-    async fn call_unbounded(&mut self, mut request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), CallError> {
+    async fn call_unbounded(
+        &mut self,
+        mut request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, HeaderMap, Bytes), CallError> {
         // A kept connection may have been closed by the server meanwhile: then the request was not sent, and one
         // fresh connection is tried.
         for fresh in [false, true] {
@@ -141,8 +153,8 @@ async fn drive<F: Future>(driver: &mut Option<Driver>, future: F) -> F::Output {
 async fn read_answer(
     driver: &mut Option<Driver>,
     response: hyper::Response<hyper::body::Incoming>,
-) -> Result<(StatusCode, Bytes), CallError> {
-    let (status, mut body) = (response.status(), response.into_body());
+) -> Result<(StatusCode, HeaderMap, Bytes), CallError> {
+    let (head, mut body) = response.into_parts();
     let (mut first, mut rest) = (Bytes::new(), Vec::new());
     while !body.is_end_stream() {
         let Some(frame) = drive(driver, body.frame()).await else { break };
@@ -161,5 +173,5 @@ async fn read_answer(
         }
         rest.extend_from_slice(&data);
     }
-    Ok((status, if rest.is_empty() { first } else { rest.into() }))
+    Ok((head.status, head.headers, if rest.is_empty() { first } else { rest.into() }))
 }

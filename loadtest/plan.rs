@@ -3,6 +3,7 @@
 use crate::args::{Profile, RunArgs, ServerArgs, SpendOn};
 use crate::arrivals::Pattern;
 use crate::money::Rates;
+use crate::steps::{Step, Steps};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -66,6 +67,8 @@ pub struct Plan {
     pub in_time_ns: u64,
     pub rate: f64,
     pub pattern: Pattern,
+    /// How the rate changes.
+    pub steps: Steps,
     pub requests_limit: u64,
     pub end_ns: u64,
     pub bids_limit: u64,
@@ -75,6 +78,8 @@ pub struct Plan {
     pub warmup_ns: u64,
     pub timeout: Duration,
     pub seed: u64,
+    /// Another in every run: transactions must not have been seen before.
+    pub run: u64,
     pub profile: Profile,
     pub currencies: Vec<String>,
     pub malformed: f64,
@@ -94,6 +99,11 @@ pub struct Plan {
     /// Notices are held until the bids are made, and then sent at this rate.
     pub notice_rate: Option<f64>,
     pub attempts: u32,
+    /// The share of the requests that are fraud checks.
+    pub checks: f64,
+    pub check_repeats: f64,
+    pub check_outcomes: f64,
+    pub check_labels: f64,
 }
 
 impl Plan {
@@ -109,6 +119,10 @@ impl Plan {
             ("late", args.late),
             ("loss-then-bill", args.loss_then_bill),
             ("odd", args.odd),
+            ("checks", args.checks),
+            ("check-repeats", args.check_repeats),
+            ("check-outcomes", args.check_outcomes),
+            ("check-labels", args.check_labels),
         ] {
             if !(0.0..=1.0).contains(&share) {
                 return Err(format!("--{name} is a share from 0 to 1, not {share}"));
@@ -168,6 +182,7 @@ impl Plan {
             in_time_ns: args.in_time.map_or(0, nanos),
             rate: args.rate,
             pattern: args.arrivals,
+            steps: Steps::default(),
             requests_limit: args.requests.or(from_bids).unwrap_or(u64::MAX),
             end_ns: duration.map_or(u64::MAX, |duration| nanos(args.warmup + duration)),
             bids_limit: args.bids.unwrap_or(u64::MAX),
@@ -178,6 +193,7 @@ impl Plan {
             timeout: args.timeout,
             // Short enough to be typed again.
             seed: args.seed.unwrap_or_else(|| clock() % 1_000_000_007),
+            run: clock(),
             profile: args.profile,
             currencies,
             malformed: args.malformed,
@@ -196,7 +212,18 @@ impl Plan {
             ignore_tmax: args.ignore_tmax,
             notice_rate: args.notice_rate,
             attempts: args.attempts,
+            checks: args.checks,
+            check_repeats: args.check_repeats,
+            check_outcomes: args.check_outcomes,
+            check_labels: args.check_labels,
         })
+    }
+
+    /// The same at a rate that changes after the warm-up.
+    pub fn stepped(self, steps: &[Step]) -> Plan {
+        let steps = Steps::after(self.warmup_ns, steps);
+        let queue_limit = ((self.rate * steps.most() * QUEUE_SECONDS) as usize).max(QUEUE_MIN);
+        Plan { steps, queue_limit, ..self }
     }
 
     /// How many of `total` things thread `shard` takes: the first ones take the remainder.

@@ -3,6 +3,7 @@
 use crate::args::{Profile, SpendOn};
 use crate::arrivals::Pattern;
 use crate::books::{Comparison, Row};
+use crate::checkout;
 use crate::journal::Ledger;
 use crate::money::show_units;
 use crate::notice::Kind;
@@ -36,7 +37,13 @@ impl Report {
         let stats = &self.stats;
         let planned_s = (stats.last_planned_ns as f64 / 1e9).max(1e-9);
         let answered_s = (stats.last_answer_ns as f64 / 1e9).max(planned_s);
-        (stats.outcomes.planned as f64 / planned_s, stats.outcomes.answered() as f64 / answered_s)
+        (stats.outcomes.planned as f64 / planned_s, stats.answered() as f64 / answered_s)
+    }
+
+    /// What was sent: bids, or checks where there are no bids.
+    pub fn requests(&self) -> &Times {
+        let stats = &self.stats;
+        if stats.latency.count() > 0 { &stats.latency } else { &stats.checks.latency }
     }
 
     fn lagged(&self) -> bool {
@@ -77,7 +84,7 @@ pub fn text(report: &Report) -> String {
         if report.stopped { ", interrupted" } else { "" }
     );
     let _ = writeln!(out, "offered   {offered:.1}/s ({} requests planned)", thousands(stats.outcomes.planned));
-    let _ = writeln!(out, "achieved  {achieved:.1}/s ({} answered)", thousands(stats.outcomes.answered()));
+    let _ = writeln!(out, "achieved  {achieved:.1}/s ({} answered)", thousands(stats.answered()));
     let _ = writeln!(
         out,
         "generator {} ms late at p99, {} ms at most; {:.0} % of a core; backlog at most {}; {} reconnects",
@@ -97,11 +104,14 @@ pub fn text(report: &Report) -> String {
     let _ = writeln!(out, "{:>10}{:>12}", "max", "count");
     times_line(&mut out, "bid, from the planned time", &stats.latency);
     times_line(&mut out, "bid, from the sending", &stats.service);
+    times_line(&mut out, "check, from the planned time", &stats.checks.latency);
+    times_line(&mut out, "check, from the sending", &stats.checks.service);
+    times_line(&mut out, "repeat, outcome, label", &stats.checks.after);
     for kind in Kind::ALL {
         times_line(&mut out, &format!("{} notice", kind.text()), &stats.notices[kind as usize].times);
     }
     times_line(&mut out, "forged notice", &stats.forged.times);
-    if stats.latency.count() == 0 {
+    if stats.latency.count() + stats.checks.latency.count() == 0 {
         let _ = writeln!(out, "(no request was planned after the warm-up)");
     }
     outcomes_text(&mut out, stats);
@@ -149,6 +159,7 @@ fn outcomes_text(out: &mut String, stats: &Stats) {
         .map(|(name, count)| format!("{name} {}", thousands(count)))
         .collect();
     let _ = writeln!(out, "\noutcomes  {}", listed.join(", "));
+    checkout::report::text(out, &stats.checks);
     for (fault, count) in &stats.faults {
         let _ = writeln!(out, "fault     {}: {}", fault.text(), thousands(*count));
     }
@@ -309,7 +320,7 @@ pub fn verdict(comparison: &Comparison) -> String {
     }
 }
 
-fn times_json(times: &Times) -> Value {
+pub fn times_json(times: &Times) -> Value {
     let mut value = json!({"count": times.count(), "max": times.max_ns() as f64 / 1e6});
     for (name, quantile) in QUANTILES {
         value[name] = json!(times.quantile_ns(quantile) as f64 / 1e6);
@@ -355,7 +366,7 @@ pub fn json(report: &Report) -> Value {
         "seconds": report.elapsed.as_secs_f64(),
         "interrupted": report.stopped,
         "planned": stats.outcomes.planned,
-        "answered": stats.outcomes.answered(),
+        "answered": stats.answered(),
         "offered_per_second": offered,
         "achieved_per_second": achieved,
         "latency_ms": times_json(&stats.latency),
@@ -366,6 +377,7 @@ pub fn json(report: &Report) -> Value {
         },
         "outcomes": outcomes,
         "faults": faults,
+        "checks": checkout::report::json(&stats.checks),
         "bids": stats.outcomes.bids,
         "notices": {
             "win": notices_json(&stats.notices[Kind::Win as usize]),

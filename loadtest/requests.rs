@@ -295,7 +295,7 @@ fn push_list(out: &mut String, name: &str, values: &[&str], count: usize) {
     out.push_str("],");
 }
 
-fn pick<'a, T>(rng: &mut Rng, items: &'a [T], weight: impl Fn(&T) -> u32) -> &'a T {
+pub fn pick<'a, T>(rng: &mut Rng, items: &'a [T], weight: impl Fn(&T) -> u32) -> &'a T {
     let whole: u32 = items.iter().map(&weight).sum();
     let mut left = rng.u32(..whole);
     for item in items {

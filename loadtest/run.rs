@@ -3,6 +3,7 @@
 use crate::admin::Admin;
 use crate::args::{RunArgs, VerifyArgs};
 use crate::books::{Books, Comparison, compare};
+use crate::interrupt;
 use crate::journal::Ledger;
 use crate::journal_file::{self, JournalFile};
 use crate::money::Rates;
@@ -12,6 +13,7 @@ use crate::report::{self, Report};
 use crate::shard::{self, ShardResult};
 use crate::shared::Shared;
 use crate::stats::Stats;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +21,8 @@ use std::time::{Duration, Instant};
 /// Time for the threads to start before the first planned request.
 const HEAD_START: Duration = Duration::from_millis(50);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Files that are no connections of the load.
+const FILES_BESIDE: u64 = 500;
 const TICK: Duration = Duration::from_millis(200);
 
 /// How a command ended; errors of usage and connection are `Err` instead.
@@ -40,9 +44,36 @@ fn reachable(endpoint: &Endpoint) -> Result<(), String> {
 }
 
 pub fn run(args: &RunArgs) -> Result<(Verdict, Report), String> {
-    let plan = Arc::new(Plan::check(args)?);
+    interrupt::watch(false)?;
+    let (verdict, report, ()) = play(args, Plan::check(args)?, |_| || ())?;
+    Ok((verdict, report))
+}
+
+/// Connections are files: raises the limit of how many may be open as far as that is allowed.
+fn open_files(connections: usize) -> Result<(), String> {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let needed = connections as u64 + FILES_BESIDE;
+    if current.is_none_or(|current| current >= needed) {
+        return Ok(());
+    }
+    if maximum.is_some_and(|maximum| maximum < needed) {
+        return Err(format!("{connections} connections need {needed} open files: raise the limit (ulimit -n)"));
+    }
+    setrlimit(Resource::Nofile, Rlimit { current: Some(needed), maximum })
+        .map_err(|error| format!("the limit of open files cannot be raised: {error}"))
+}
+
+/// Plays a plan. `beside` begins what goes on meanwhile, told when the first second begins; what it gives back ends that,
+/// once the last answer has come, or is dropped.
+pub fn play<T, E: FnOnce() -> T>(
+    args: &RunArgs,
+    plan: Plan,
+    beside: impl FnOnce(Instant) -> E,
+) -> Result<(Verdict, Report, T), String> {
+    let plan = Arc::new(plan);
     let admin_plan = AdminPlan::check(&args.server)?;
     reachable(&plan.target)?;
+    open_files(plan.connections)?;
     runtime()?.block_on(async {
         let mut admin = Admin::new(admin_plan);
         let opening = if args.no_verify { Books::new() } else { admin.books().await? };
@@ -55,7 +86,10 @@ pub fn run(args: &RunArgs) -> Result<(Verdict, Report), String> {
             }
         };
         let shared = Arc::new(Shared::new(plan.threads, plan.bids_limit));
-        let (stats, ledger, elapsed) = generate(&plan, &shared, &file).await?;
+        let start = Instant::now() + HEAD_START;
+        let end = beside(start);
+        let (stats, ledger, elapsed) = generate(&plan, &shared, &file, start).await?;
+        let meanwhile = end();
         if let Some(file) = &file {
             file.end(&ledger)?;
         }
@@ -63,7 +97,7 @@ pub fn run(args: &RunArgs) -> Result<(Verdict, Report), String> {
             true => None,
             false => Some(tokio::select! {
                 compared = compare(&mut admin, &opening, &ledger, &plan.rates) => compared,
-                _ = tokio::signal::ctrl_c() => Err("interrupted".to_owned()),
+                () = interrupt::again() => Err("interrupted".to_owned()),
             }),
         };
         // A run is worth its report even when the server has gone away.
@@ -72,13 +106,13 @@ pub fn run(args: &RunArgs) -> Result<(Verdict, Report), String> {
             Some(Ok(comparison)) => (Some(comparison), None),
             None => (None, None),
         };
-        let verdict = judge(comparison.as_ref());
+        let verdict = if stats.checks.faults.is_empty() { judge(comparison.as_ref()) } else { Verdict::Different };
         let report = Report { plan, stats, ledger, elapsed, stopped: shared.stopped(), comparison };
         print!("{}", report::text(&report));
         write_files(args, &report)?;
         match problem {
             Some(problem) => Err(format!("the books could not be compared: {problem}")),
-            None => Ok((verdict, report)),
+            None => Ok((verdict, report, meanwhile)),
         }
     })
 }
@@ -95,8 +129,8 @@ async fn generate(
     plan: &Arc<Plan>,
     shared: &Arc<Shared>,
     file: &Option<Arc<JournalFile>>,
+    start: Instant,
 ) -> Result<(Stats, Ledger, Duration), String> {
-    let start = Instant::now() + HEAD_START;
     let mut threads = Vec::new();
     for number in 0..plan.threads {
         let (plan, shared, file) = (Arc::clone(plan), Arc::clone(shared), file.clone());
@@ -107,18 +141,13 @@ async fn generate(
         threads.push(thread);
     }
     let mut progress = Progress::new(plan, start);
-    let mut interrupts = 0;
     while !threads.iter().all(std::thread::JoinHandle::is_finished) {
-        tokio::select! {
-            () = tokio::time::sleep(TICK) => progress.show(shared),
-            interrupted = tokio::signal::ctrl_c() => {
-                // Without a handler the signal would simply end the process.
-                interrupts += u32::from(interrupted.is_ok());
-                if interrupts > 1 {
-                    return Err("stopped before the answers under way had come".to_owned());
-                }
-                shared.stop();
-            }
+        tokio::time::sleep(TICK).await;
+        progress.show(shared);
+        match interrupt::count() {
+            0 => {}
+            1 => shared.stop(),
+            _ => return Err("stopped before the answers under way had come".to_owned()),
         }
     }
     progress.end();
@@ -139,7 +168,7 @@ fn write_files(args: &RunArgs, report: &Report) -> Result<(), String> {
         write(path, format!("{:#}\n", report::json(report)))?;
     }
     if let Some(path) = &args.hgrm {
-        write(path, report.stats.latency.to_hgrm())?;
+        write(path, report.requests().to_hgrm())?;
     }
     Ok(())
 }

@@ -4,12 +4,15 @@
 //! waiting is part of its latency.
 
 use crate::arrivals::Arrivals;
+use crate::checkout::play::After;
+use crate::checkout::requests::Payments;
 use crate::exchange::Exchange;
 use crate::journal::{Ending, Journal, Ledger};
 use crate::journal_file::JournalFile;
 use crate::notice::Notice;
 use crate::plan::Plan;
 use crate::requests::Requests;
+use crate::series::End;
 use crate::shared::Shared;
 use crate::stats::Stats;
 use crate::timer::{Timer, thread_cpu_ns};
@@ -37,11 +40,13 @@ const DRAIN_LIMIT_NS: u64 = 60_000_000_000;
 
 pub enum Job {
     Bid { planned_ns: u64, index: u64 },
+    Check { planned_ns: u64, index: u64 },
     Notice(Box<Notice>),
+    After(Box<After>),
 }
 
-/// A notice that waits, ordered by its time.
-struct Later(Reverse<u64>, Box<Notice>);
+/// What waits for its time, ordered by that.
+struct Later(Reverse<u64>, Job);
 
 impl PartialEq for Later {
     fn eq(&self, other: &Later) -> bool {
@@ -64,6 +69,7 @@ pub struct Core {
     pub plan: Arc<Plan>,
     pub shared: Arc<Shared>,
     pub requests: Requests,
+    pub payments: Payments,
     pub templates: Templates,
     pub stats: RefCell<Stats>,
     pub exchange: RefCell<Exchange>,
@@ -111,6 +117,7 @@ pub fn run(
     let journal = Journal::new(&plan.currencies, &plan.rates, file);
     let core = Rc::new(Core {
         requests: Requests::new(&plan),
+        payments: Payments::new(&plan),
         templates: Templates::new(&plan)?,
         stats: RefCell::default(),
         exchange: RefCell::new(Exchange::new(Arc::clone(&plan), shard, journal)),
@@ -152,7 +159,8 @@ async fn dispatch(core: &Core, shard: u32) -> std::io::Result<()> {
     let timer = Timer::new()?;
     let limit = plan.share_of(plan.requests_limit, shard);
     let seed = plan.seed.wrapping_add(0x5851_F42D_4C95_7F2D_u64.wrapping_mul(u64::from(shard) + 1));
-    let mut arrivals = Arrivals::new(plan.pattern, plan.rate, shard, plan.threads, limit, plan.end_ns, seed);
+    let mut arrivals = Arrivals::new(plan.pattern, plan.rate, shard, plan.threads, limit, plan.end_ns, seed)
+        .stepped(plan.steps.clone());
     let drain_ns = plan.late_after_ns * 6 / 5 + plan.bill_delay_ns + DRAIN_LIMIT_NS;
     let (mut open, mut index, mut published_ns, mut drained_ns) = (true, u64::from(shard), 0, u64::MAX);
     loop {
@@ -236,15 +244,20 @@ impl Core {
         let mut stats = self.stats.borrow_mut();
         stats.outcomes.planned += 1;
         stats.last_planned_ns = planned_ns;
+        stats.series.offered(planned_ns);
         if planned_ns >= self.plan.warmup_ns {
             stats.lag.record(now_ns - planned_ns);
         }
         let mut queue = self.queue.borrow_mut();
         if queue.len() >= self.plan.queue_limit / self.plan.threads as usize {
             stats.outcomes.unsent += 1;
+            stats.series.ended(now_ns, End::Failed);
             return;
         }
-        queue.push_back(Job::Bid { planned_ns, index });
+        queue.push_back(match self.payments.is_one(index) {
+            true => Job::Check { planned_ns, index },
+            false => Job::Bid { planned_ns, index },
+        });
         stats.backlog_max = stats.backlog_max.max(queue.len() as u64);
         self.jobs.notify_one();
     }
@@ -260,8 +273,20 @@ impl Core {
                 false => self.drop_notice(&notice),
             };
         }
-        let due_ns = notice.due_ns;
-        self.later.borrow_mut().push(Later(Reverse(due_ns), Box::new(notice)));
+        self.put_later(notice.due_ns, Job::Notice(Box::new(notice)));
+    }
+
+    /// Takes what follows from a check.
+    pub fn schedule_after(&self, after: After) {
+        if self.is_over() || self.later.borrow().len() >= LATER_LIMIT {
+            self.stats.borrow_mut().checks.after_unsent += 1;
+            return;
+        }
+        self.put_later(after.due_ns, Job::After(Box::new(after)));
+    }
+
+    fn put_later(&self, due_ns: u64, job: Job) {
+        self.later.borrow_mut().push(Later(Reverse(due_ns), job));
         if due_ns < self.looks_at_ns.get() {
             self.looks_at_ns.set(due_ns);
             self.wake.notify_one();
@@ -279,7 +304,7 @@ impl Core {
         let last = held.len().checked_sub(1).map(due);
         for (place, mut notice) in held.into_iter().enumerate() {
             notice.due_ns = due(place);
-            self.later.borrow_mut().push(Later(Reverse(notice.due_ns), Box::new(notice)));
+            self.later.borrow_mut().push(Later(Reverse(notice.due_ns), Job::Notice(Box::new(notice))));
         }
         last
     }
@@ -287,12 +312,12 @@ impl Core {
     fn send_due(&self, now_ns: u64) {
         let mut later = self.later.borrow_mut();
         while later.peek().is_some_and(|first| first.0.0 <= now_ns) {
-            let Some(Later(_, notice)) = later.pop() else { return };
+            let Some(Later(Reverse(due_ns), job)) = later.pop() else { return };
             if self.plan.notice_rate.is_some() {
-                self.stats.borrow_mut().lag.record(now_ns - notice.due_ns);
+                self.stats.borrow_mut().lag.record(now_ns - due_ns);
             }
             let mut queue = self.queue.borrow_mut();
-            queue.push_back(Job::Notice(notice));
+            queue.push_back(job);
             let backlog = queue.len() as u64;
             let mut stats = self.stats.borrow_mut();
             stats.backlog_max = stats.backlog_max.max(backlog);
@@ -325,12 +350,12 @@ impl Core {
     fn drop_waiting(&self) {
         self.held.take().into_iter().flatten().for_each(|notice| self.drop_notice(&notice));
         let waiting = std::mem::take(&mut *self.later.borrow_mut());
-        waiting.into_iter().for_each(|Later(_, notice)| self.drop_notice(&notice));
         let queued = std::mem::take(&mut *self.queue.borrow_mut());
-        for job in queued {
+        for job in waiting.into_iter().map(|Later(_, job)| job).chain(queued) {
             match job {
-                Job::Bid { .. } => self.stats.borrow_mut().outcomes.unsent += 1,
+                Job::Bid { .. } | Job::Check { .. } => self.stats.borrow_mut().outcomes.unsent += 1,
                 Job::Notice(notice) => self.drop_notice(&notice),
+                Job::After(_) => self.stats.borrow_mut().checks.after_unsent += 1,
             }
         }
     }
@@ -343,7 +368,7 @@ impl Core {
         let (gauge, stats) = (&self.shared.gauges[shard as usize], self.stats.borrow());
         let outcomes = &stats.outcomes;
         gauge.planned.store(outcomes.planned, Relaxed);
-        gauge.answered.store(outcomes.answered(), Relaxed);
+        gauge.answered.store(stats.answered(), Relaxed);
         gauge.notices.store(stats.notices.iter().map(|notices| notices.sent).sum::<u64>() + stats.forged.sent, Relaxed);
         let errors = outcomes.failed_5xx + outcomes.timeouts + outcomes.connection_errors + outcomes.unusable;
         gauge.errors.store(errors, Relaxed);

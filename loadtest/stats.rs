@@ -1,7 +1,9 @@
 //! Everything that is counted and timed, per thread and then added up.
 
+use crate::checkout::stats::CheckStats;
 use crate::notice::Kind;
 use crate::response::Fault;
+use crate::series::Series;
 use hdrhistogram::Histogram;
 use std::collections::BTreeMap;
 
@@ -40,6 +42,11 @@ impl Times {
 
     pub fn quantile_ns(&self, quantile: f64) -> u64 {
         self.0.value_at_quantile(quantile)
+    }
+
+    /// What was recorded: nanoseconds (the highest that its bucket stands for) and how often.
+    pub fn buckets(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.0.iter_recorded().map(|step| (step.value_iterated_to(), step.count_at_value()))
     }
 
     /// The distribution in HdrHistogram's percentile text format, in milliseconds.
@@ -144,6 +151,8 @@ pub struct Stats {
     pub notices: [NoticeStats; 3],
     pub forged: NoticeStats,
     pub played: Played,
+    pub checks: CheckStats,
+    pub series: Series,
     pub reconnects: u64,
     pub backlog_max: u64,
     /// When the last request was planned and the last answer came, in nanoseconds since the start.
@@ -154,6 +163,11 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Requests of any kind that got an HTTP answer.
+    pub fn answered(&self) -> u64 {
+        self.outcomes.answered() + self.checks.answered()
+    }
+
     pub fn notice(&mut self, kind: Kind, forged: bool) -> &mut NoticeStats {
         if forged { &mut self.forged } else { &mut self.notices[kind as usize] }
     }
@@ -171,6 +185,8 @@ impl Stats {
         self.forged.merge(&other.forged);
         self.outcomes.merge(&other.outcomes);
         self.played.merge(&other.played);
+        self.checks.merge(&other.checks);
+        self.series.merge(&other.series);
         self.reconnects += other.reconnects;
         self.backlog_max += other.backlog_max;
         self.cpu_ns += other.cpu_ns;

@@ -1,11 +1,13 @@
 //! A worker: takes jobs, sends them over its connection, and acts on the answers.
 
+use crate::checkout::play::{send_after, send_check};
 use crate::journal::Ending;
 use crate::link::{CallError, Link};
 use crate::notice::Notice;
 use crate::plan::Plan;
 use crate::requests::Asked;
 use crate::response;
+use crate::series::End;
 use crate::shard::{Core, Job};
 use bytes::Bytes;
 use http_body_util::Full;
@@ -33,13 +35,18 @@ impl Templates {
     }
 
     fn bid(&self, body: Vec<u8>) -> Request<Full<Bytes>> {
+        let mut request = self.post(self.bid_path.clone(), body);
+        request.headers_mut().insert("x-openrtb-version", HeaderValue::from_static("2.6"));
+        request
+    }
+
+    pub fn post(&self, path: Uri, body: Vec<u8>) -> Request<Full<Bytes>> {
         let mut request = Request::new(Full::new(Bytes::from(body)));
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.bid_path.clone();
+        *request.uri_mut() = path;
         let headers = request.headers_mut();
         headers.insert(HOST, self.host.clone());
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert("x-openrtb-version", HeaderValue::from_static("2.6"));
         request
     }
 
@@ -66,7 +73,9 @@ pub async fn work(core: Rc<Core>) {
         let _under_way = core.begin();
         match job {
             Job::Bid { planned_ns, index } => send_bid(&core, &mut link, planned_ns, index).await,
+            Job::Check { planned_ns, index } => send_check(&core, &mut link, planned_ns, index).await,
             Job::Notice(notice) => send_notice(&core, &mut link, *notice).await,
+            Job::After(after) => send_after(&core, &mut link, *after).await,
         }
     }
     core.stats.borrow_mut().reconnects += link.connects.saturating_sub(1);
@@ -82,51 +91,63 @@ async fn send_bid(core: &Core, link: &mut Link, planned_ns: u64, index: u64) {
     let latency_ns = now_ns.saturating_sub(planned_ns);
     let mut stats = core.stats.borrow_mut();
     // A time-out is an answer that took at least as long; a refused connection would only flatter the figures.
-    if planned_ns >= core.plan.warmup_ns && matches!(result, Ok(_) | Err(CallError::Timeout)) {
+    let timed = matches!(result, Ok(_) | Err(CallError::Timeout));
+    if timed {
+        stats.series.took(planned_ns, now_ns);
+    }
+    if timed && planned_ns >= core.plan.warmup_ns {
         stats.latency.record(latency_ns);
         stats.service.record(now_ns - sent_ns);
     }
     let outcomes = &mut stats.outcomes;
     let (status, body) = match result {
         Ok(answer) => answer,
-        Err(CallError::Timeout) => return outcomes.timeouts += 1,
-        Err(CallError::NotSent(_) | CallError::Broken(_)) => return outcomes.connection_errors += 1,
+        Err(error) => {
+            match error {
+                CallError::Timeout => outcomes.timeouts += 1,
+                CallError::NotSent(_) | CallError::Broken(_) => outcomes.connection_errors += 1,
+            }
+            return stats.series.ended(now_ns, End::Failed);
+        }
     };
     let beyond_tmax = latency_ns > u64::from(asked.tmax_ms) * 1_000_000;
     outcomes.beyond_tmax += u64::from(beyond_tmax);
-    match status {
-        StatusCode::BAD_REQUEST if asked.broken => outcomes.broken_refused += 1,
-        _ if asked.broken => outcomes.broken_accepted += 1,
-        StatusCode::NO_CONTENT => outcomes.no_bid += 1,
+    let (count, end) = match status {
+        StatusCode::BAD_REQUEST if asked.broken => (&mut outcomes.broken_refused, End::Refused),
+        _ if asked.broken => (&mut outcomes.broken_accepted, End::Failed),
+        StatusCode::NO_CONTENT => (&mut outcomes.no_bid, End::NoBid),
         StatusCode::OK => {
             let play = core.plan.ignore_tmax || !beyond_tmax;
             // The auction counts and schedules through the same cells.
             stats.last_answer_ns = now_ns;
             drop(stats);
-            return answered(core, &asked, &body, now_ns, play);
+            let end = answered(core, &asked, &body, now_ns, play);
+            return core.stats.borrow_mut().series.ended(now_ns, end);
         }
-        _ if status.is_client_error() => outcomes.refused_4xx += 1,
-        _ if status.is_server_error() => outcomes.failed_5xx += 1,
-        _ => outcomes.other_status += 1,
-    }
+        _ if status.is_client_error() => (&mut outcomes.refused_4xx, End::Failed),
+        _ if status.is_server_error() => (&mut outcomes.failed_5xx, End::Failed),
+        _ => (&mut outcomes.other_status, End::Failed),
+    };
+    *count += 1;
     stats.last_answer_ns = now_ns;
+    stats.series.ended(now_ns, end);
 }
 
-fn answered(core: &Core, asked: &Asked, body: &[u8], now_ns: u64, play: bool) {
+fn answered(core: &Core, asked: &Asked, body: &[u8], now_ns: u64, play: bool) -> End {
     let (bids, faults) = response::read(body, asked, &core.plan.currencies);
     {
         let mut stats = core.stats.borrow_mut();
         // An empty answer with a reason is a no-bid in a body.
         if bids.is_empty() && faults == [response::Fault::NoBids] && response::is_no_bid(body) {
             stats.outcomes.no_bid += 1;
-            return;
+            return End::NoBid;
         }
         for fault in faults {
             *stats.faults.entry(fault).or_default() += 1;
         }
         if bids.is_empty() {
             stats.outcomes.unusable += 1;
-            return;
+            return End::Failed;
         }
         stats.outcomes.bid += 1;
         stats.outcomes.bids += bids.len() as u64;
@@ -136,6 +157,7 @@ fn answered(core: &Core, asked: &Asked, body: &[u8], now_ns: u64, play: bool) {
         let notices = core.exchange.borrow_mut().play(asked, &bids, now_ns);
         notices.into_iter().for_each(|notice| core.schedule(notice));
     }
+    End::Bid
 }
 
 async fn send_notice(core: &Core, link: &mut Link, mut notice: Notice) {
@@ -148,6 +170,9 @@ async fn send_notice(core: &Core, link: &mut Link, mut notice: Notice) {
     let result = link.call(request, core.plan.timeout).await;
     let now_ns = core.now_ns();
     let mut stats = core.stats.borrow_mut();
+    if result.is_ok() {
+        stats.series.notice(notice.due_ns, now_ns);
+    }
     let counts = stats.notice(notice.kind, forged);
     counts.sent += 1;
     if notice.due_ns >= core.plan.warmup_ns && matches!(result, Ok(_) | Err(CallError::Timeout)) {

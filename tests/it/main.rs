@@ -38,6 +38,7 @@ mod response;
 mod rest;
 mod restart;
 mod samples;
+mod scenarios;
 mod starts;
 mod supply;
 mod targeting;

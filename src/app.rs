@@ -5,6 +5,8 @@ mod fleet;
 mod recovery;
 mod reload;
 mod side;
+#[cfg(feature = "kafka")]
+mod waiting;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -125,7 +127,7 @@ impl App {
 
         std::fs::create_dir_all(&config.data_dir)
             .map_err(|e| AppError(format!("cannot make the data directory {}: {e}", config.data_dir.display())))?;
-        let opened = open_log(&config)?;
+        let opened = open_log(&config, || listeners.iter().filter(|_| certificate.is_none()).chain([&admin_socket]))?;
         let clock = go_on_from(SystemClock::start(), opened.last_at().unwrap_or_default());
         let keys = config.data_dir.join("notice-keys");
         if opened.durable_end() == Offset(0) {
@@ -133,7 +135,7 @@ impl App {
         }
         let keys = serve::keys::open(&keys, clock.now()).map_err(because("notice keys"))?;
         let mut store = SqliteBooks::open(&config.data_dir.join("books.sqlite")).map_err(because("books"))?;
-        let books = catch_up(&mut store, &opened)?;
+        let books = catch_up(&mut store, &*opened)?;
 
         let in_force = books.models.clone();
         let mut metrics = Metrics::new(lanes);
@@ -155,7 +157,7 @@ impl App {
                 caps.insert(present.compiled.no, memory);
             }
         }
-        let Remembered { engine, file_rules } = remember(&config, &opened, &impressions, &caps, clock.now())?;
+        let Remembered { engine, file_rules } = remember(&config, &*opened, &impressions, &caps, clock.now())?;
         let fraud = Arc::new(engine);
         events.push(Event::Fraud(fraud.windows_event()));
         events.extend(file_rules.map(|toml| Event::Fraud(FraudEvent::FileRules { toml })));
@@ -196,7 +198,7 @@ impl App {
                 on_failed(&format!("the log has failed and nothing can be answered safely: {why}"));
             };
             let log = opened.start(Box::new(move || clock.now()), follower, Box::new(log_failed));
-            let log: Arc<dyn EventLog> = Arc::new(log.map_err(because("log"))?);
+            let log = log.map_err(because("log"))?;
             metrics.watch(log.clone(), impressions.clone(), clock);
             metrics.watch_fraud(fraud.clone());
             metrics.watch_traffic(activity.clone());

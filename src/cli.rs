@@ -181,6 +181,10 @@ fn check(config: &Config, mut faults: Vec<String>) -> ExitCode {
     if let Err(found) = traffic_files::load(config) {
         faults.extend(found.iter().map(ToString::to_string));
     }
+    #[cfg(feature = "kafka")]
+    if let Some(kafka) = &config.log.kafka {
+        faults.extend(crate::eventlog::kafka::faults(kafka).unwrap_or_else(|why| vec![why]));
+    }
     faults.extend(fraud_faults(config));
     let models = folder::list(&config.models);
     for (name, version) in &models {

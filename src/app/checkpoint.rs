@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::clock::UnixMs;
 use crate::event::Offset;
-use crate::eventlog::{EventLog, Opened};
+use crate::eventlog::{EventLog, Unstarted};
 use crate::fraud::checkpoint::Moment;
 use crate::fraud::engine::Engine;
 
@@ -44,7 +44,7 @@ pub fn is_there(dir: &Path) -> bool {
 
 /// Puts back what was written, into an engine that knows nothing; where the log goes on from there. None where there is no
 /// checkpoint of this log and config; then the engine may be of no use.
-pub fn read(dir: &Path, engine: &Engine, opened: &Opened, now: UnixMs) -> Option<Offset> {
+pub fn read(dir: &Path, engine: &Engine, opened: &dyn Unstarted, now: UnixMs) -> Option<Offset> {
     let mut file = BufReader::with_capacity(1 << 20, File::open(dir.join(FILE)).ok()?);
     let mut whole = false;
     let head = part(&mut file)?;

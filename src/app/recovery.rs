@@ -1,15 +1,20 @@
 //! What a start reads back: the log, the books beyond what is stored, and what is only in memory.
 
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "kafka")]
+use super::waiting::Waiting;
 use super::{AppError, because, checkpoint};
 use crate::admin::campaigns::CapMemory;
 use crate::bookstore::{BookStore, SqliteBooks};
 use crate::clock::{SystemClock, UnixMs};
 use crate::config::Config;
 use crate::event::{Event, Offset, Stamped};
-use crate::eventlog::{AppendError, DirStorage, LogConfig, Opened, SegmentLog};
+#[cfg(feature = "kafka")]
+use crate::eventlog::OpenError;
+use crate::eventlog::{AppendError, DirStorage, LogConfig, Opened, SegmentLog, Unstarted};
 use crate::fraud::engine::{Edits, Engine, Following};
 use crate::fraud::policy::{Lists, first_lists};
 use crate::fraud::store::Bounds;
@@ -26,8 +31,52 @@ const SAVE_EVENTS: u64 = 1_000_000;
 /// Fraud checks read back between two sweeps of a shard: what no window asks for any more makes room for what is later.
 const SWEEP_CHECKS: u64 = 1_000;
 
-/// Opens the log and checks every byte of it; says how far it is when that takes long.
-pub(super) fn open_log(config: &Config) -> Result<Opened, AppError> {
+/// Opens the log that the config names. Where it has to be waited for, that is said to who asks on `sockets`.
+pub(super) fn open_log<'a, S: Iterator<Item = &'a TcpListener>>(
+    config: &Config,
+    sockets: impl Fn() -> S,
+) -> Result<Box<dyn Unstarted>, AppError> {
+    match &config.log.kafka {
+        None => Ok(Box::new(open_files(config)?)),
+        #[cfg(feature = "kafka")]
+        Some(kafka) => Ok(Box::new(open_topic(config, kafka, sockets)?)),
+        #[cfg(not(feature = "kafka"))]
+        Some(_) => {
+            drop(sockets);
+            Err(AppError("the log on Kafka needs a gavel that was built with the feature kafka".to_owned()))
+        }
+    }
+}
+
+/// Looks at the topic, until Kafka answers.
+#[cfg(feature = "kafka")]
+fn open_topic<'a, S: Iterator<Item = &'a TcpListener>>(
+    config: &Config,
+    kafka: &crate::config::Kafka,
+    sockets: impl Fn() -> S,
+) -> Result<crate::eventlog::kafka::Opened, AppError> {
+    let mut waiting = None;
+    let opened = loop {
+        let lanes = config.limits.workers;
+        match crate::eventlog::kafka::Opened::open(kafka, &config.data_dir, lanes, config.log.lane_bytes) {
+            Err(error @ OpenError::Away { .. }) if waiting.is_none() => {
+                tracing::error!("{error}; gavel is not ready, and tries again every second");
+                waiting = Some(Waiting::start(sockets()).map_err(because("listeners"))?);
+            }
+            Err(OpenError::Away { .. }) => {}
+            done => break done,
+        }
+        std::thread::sleep(Duration::from_secs(1));
+    };
+    if let Some(waiting) = waiting {
+        tracing::info!("Kafka answers: gavel starts");
+        waiting.end();
+    }
+    opened.map_err(|e| AppError(e.to_string()))
+}
+
+/// Opens the log in segment files and checks every byte of it; says how far it is when that takes long.
+fn open_files(config: &Config) -> Result<Opened, AppError> {
     let dir = config.data_dir.join("log");
     let storage = DirStorage::new(&dir).map_err(because("log directory"))?;
     let log = LogConfig {
@@ -70,7 +119,7 @@ pub(super) fn not_begun(error: AppendError) -> AppError {
 }
 
 /// Folds what the log has beyond the stored books, if these are as they were written and belong to this log.
-pub(super) fn catch_up(store: &mut SqliteBooks, opened: &Opened) -> Result<Books, AppError> {
+pub(super) fn catch_up(store: &mut SqliteBooks, opened: &dyn Unstarted) -> Result<Books, AppError> {
     let mut books = store.load().map_err(because("books"))?;
     let (from, end) = (books.next, opened.durable_end());
     if from > end {
@@ -124,7 +173,7 @@ fn empty_engine(config: &Config) -> Result<Engine, AppError> {
 /// Reads back in one pass what is only in memory: fraud checks, and the impressions that still count for a frequency cap.
 pub(super) fn remember(
     config: &Config,
-    opened: &Opened,
+    opened: &dyn Unstarted,
     impressions: &ImpressionStore,
     caps: &CapMemory,
     now: UnixMs,
@@ -205,7 +254,7 @@ fn told(faults: Vec<fraud::Fault>) -> AppError {
 
 /// Reads frequency caps alone back from the log.
 pub fn remember_impressions(
-    opened: &Opened,
+    opened: &dyn Unstarted,
     impressions: &ImpressionStore,
     caps: &CapMemory,
     now: UnixMs,
@@ -229,7 +278,7 @@ struct Capped<'a> {
 
 impl Capped<'_> {
     /// Where the log begins to say something of caps.
-    fn from(&self, opened: &Opened, now: UnixMs, token_lifetime_ms: i64) -> Offset {
+    fn from(&self, opened: &dyn Unstarted, now: UnixMs, token_lifetime_ms: i64) -> Offset {
         let (longest, end) = (self.caps.iter().map(|cap| cap.1).max(), opened.durable_end());
         // A bill is told from its duplicate by having seen the first, which is at most a token's lifetime older.
         let from = |longest: i64| opened.offset_at_or_before(now.plus(-longest).plus(-token_lifetime_ms));

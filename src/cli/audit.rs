@@ -14,8 +14,12 @@ use crate::event::Offset;
 use crate::eventlog::{DirStorage, ReadOnlyLog};
 use crate::ledger::Books;
 
-/// The log of a data directory as it stands now.
+/// The log as it stands now, wherever the config says that it is.
 pub fn open_log(config: &Config) -> Result<ReadOnlyLog, String> {
+    #[cfg(feature = "kafka")]
+    if let Some(kafka) = &config.log.kafka {
+        return ReadOnlyLog::of_topic(kafka).map_err(|e| e.to_string());
+    }
     let log_dir = config.data_dir.join("log");
     if !log_dir.is_dir() {
         return Err(format!("there is no log in {}", config.data_dir.display()));

@@ -5,6 +5,7 @@
 
 mod exchange;
 mod fraud;
+mod kafka;
 mod privacy;
 mod section;
 mod supply;
@@ -17,6 +18,7 @@ use toml::de::DeTable;
 
 pub use exchange::{Exchange, Rates};
 pub use fraud::{ApiKey, Fraud};
+pub use kafka::{Kafka, KafkaTls, Sasl};
 pub use section::Fault;
 use section::{Section, Source};
 pub use supply::Supply;
@@ -127,6 +129,8 @@ pub struct Log {
     pub max_bytes: u64,
     /// Events waiting to be written, in bytes per worker; more than that and bids stop. Default 4 MiB.
     pub lane_bytes: usize,
+    /// With `kind = "kafka"` the log is there; with `kind = "files"`, the default, in segment files.
+    pub kafka: Option<Kafka>,
     /// Other nodes append to it at the same time. One in files is one process's alone.
     pub shared: bool,
     /// Share of bid requests that are kept whole for replays, from 0 to 1. Default 0.01.
@@ -217,12 +221,15 @@ impl RawConfig {
         let ledger = Ledger { lease_grace_ms: s.seconds("lease_grace_s", DAY_S).unwrap_or(30_000) };
         s.end();
         let mut s = root.table("log");
+        let kind = s.text("kind", log_kind);
+        let kafka = kafka::read(kind.as_deref(), s.table("kafka"), base);
         let log = Log {
+            shared: kafka.is_some(),
+            kafka,
             segment_bytes: s.number("segment_bytes", 1 << 20..=1 << 30).unwrap_or(64 << 20) as u64,
             max_bytes: s.number("max_bytes", 0..=i64::MAX).unwrap_or(0) as u64,
             record_requests: s.share("record_requests").unwrap_or(0.01),
             lane_bytes: s.number("lane_bytes", 64 << 10..=1 << 30).unwrap_or(4 << 20) as usize,
-            shared: false,
         };
         s.end();
         let mut s = root.table("frequency");
@@ -330,6 +337,17 @@ fn tls(mut s: Section, base: &Path) -> Option<Tls> {
 
 fn address(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| format!("{text:?} is not an address such as \"127.0.0.1:8080\""))
+}
+
+fn log_kind(text: &str) -> Result<String, String> {
+    match text {
+        "kafka" if !cfg!(feature = "kafka") => {
+            let with = "cargo build --release --features kafka";
+            Err(format!("\"kafka\" needs a gavel that was built with the feature kafka: {with}"))
+        }
+        "files" | "kafka" => Ok(text.to_owned()),
+        _ => Err("must be \"files\" or \"kafka\"".to_owned()),
+    }
 }
 
 fn token(text: &str) -> Result<&str, String> {

@@ -141,7 +141,7 @@ impl<'a> Unit<'a> {
     }
 
     /// The encoded events.
-    pub fn events(&self) -> impl Iterator<Item = &'a [u8]> {
+    pub fn events(&self) -> impl Iterator<Item = &'a [u8]> + use<'a> {
         let mut rest = self.bytes;
         std::iter::from_fn(move || {
             let (event, _, tail) = split_event(rest)?;
@@ -189,6 +189,19 @@ impl Cut {
 
     pub fn is_written(&self) -> bool {
         self.parts[self.current..].iter().all(|p| p.written == p.lane.buf.len())
+    }
+
+    /// All units that are not written yet, in order.
+    #[cfg(feature = "kafka")]
+    pub fn units(&self) -> impl Iterator<Item = Unit<'_>> {
+        self.parts[self.current..].iter().flat_map(|part| {
+            let mut rest = part.lane.buf.get(part.written..).unwrap_or_default();
+            std::iter::from_fn(move || {
+                let unit = Unit::first(rest)?;
+                rest = &rest[unit.bytes.len()..];
+                Some(unit)
+            })
+        })
     }
 
     /// The next unit to be written.

@@ -8,13 +8,15 @@
 //! | `mem` | the simulated disk |
 //! | `format`, `group` | bytes of segments, groups and records; pure |
 //! | `recovery` | checks every byte at open; cuts an incomplete last group, refuses anything else |
-//! | `lanes` | where producers leave encoded events |
+//! | `intake`, `lanes` | where producers leave encoded events |
 //! | `writer` | the commit thread: cut the lanes, write a group, sync, apply, answer |
 //! | `segment_file` | the segment being written: room, seal, next |
 //! | `spares` | the helper thread that prepares segments ahead, and what happens when the disk is full |
 //! | `read_only` | reads a log that another process may be writing |
 //! | `reader` | reads events back, up to the durable end |
 //! | `segments` | puts them together |
+//!
+//! `kafka` keeps it in a topic of Apache Kafka instead (feature `kafka`): see there for what differs.
 //!
 //! What holds, always:
 //! - An event whose [`Durable`] came back `Ok` is in the log after any crash, and was given to the [`Follower`].
@@ -27,6 +29,9 @@
 mod durable;
 mod format;
 mod group;
+mod intake;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 mod lanes;
 pub mod mem;
 mod read_only;
@@ -96,6 +101,29 @@ pub trait EventLog: Send + Sync {
     fn close(&self) -> Result<(), AppendError>;
 }
 
+/// A log that was opened and is not written yet: what follows it catches up first.
+pub trait Unstarted {
+    /// One past the last durable event.
+    fn durable_end(&self) -> Offset;
+
+    /// Time of the last event; `None` in an empty log.
+    fn last_at(&self) -> Option<UnixMs>;
+
+    /// As [`EventLog::read`].
+    fn read(&self, from: Offset) -> Result<Box<dyn LogReader>, ReadError>;
+
+    /// As [`EventLog::offset_at_or_before`].
+    fn offset_at_or_before(&self, at: UnixMs) -> Offset;
+
+    /// Starts the threads of the log; from here on the follower gets what is appended.
+    fn start(
+        self: Box<Self>,
+        clock: Clock,
+        follower: Box<dyn Follower>,
+        on_failed: OnFailed,
+    ) -> Result<Arc<dyn EventLog>, OpenError>;
+}
+
 /// A place in the log that moves forward.
 pub trait LogReader: Send {
     /// The next durable event; `Ok(None)` at the durable end, where it may be asked again later.
@@ -148,6 +176,8 @@ pub enum AppendError {
     Busy,
     #[error("the log is full: it takes no more events until there is space on its disk, or below log.max_bytes")]
     Full,
+    #[error("the log takes no events: Kafka does not answer")]
+    Away,
     #[error("events of {bytes} bytes are too large for one commit (at most {max})")]
     TooLarge { bytes: usize, max: usize },
     /// Nothing is written any more; whether the events are on the disk shows after a restart.
@@ -172,6 +202,11 @@ pub enum OpenError {
     NoSpace { needed_bytes: u64 },
     #[error("log config: {0}")]
     Config(String),
+    /// Worth trying again.
+    #[error("Kafka at {brokers} does not answer: {why}")]
+    Away { brokers: String, why: String },
+    #[error("{0}")]
+    Topic(ReadError),
     #[error("cannot {doing}: {source}")]
     Io { doing: String, source: std::io::Error },
 }
@@ -190,4 +225,10 @@ pub enum ReadError {
     UnknownEvent { segment: String, position: u64, offset: Offset, kind: u8, version: u8 },
     #[error("cannot read {segment}: {source}")]
     Io { segment: String, source: std::io::Error },
+    /// Of a log on Kafka.
+    #[error("{place}: {what}")]
+    Record { place: String, what: String },
+    /// Worth trying again.
+    #[error("{place}: Kafka does not answer: {why}")]
+    Unanswered { place: String, why: String },
 }

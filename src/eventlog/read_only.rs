@@ -13,7 +13,14 @@ use crate::event::Offset;
 const ATTEMPTS: usize = 3;
 
 /// The events that were whole when it was opened.
-pub struct ReadOnlyLog(Arc<Index>);
+pub struct ReadOnlyLog(Kept);
+
+/// What it is kept in.
+enum Kept {
+    Files(Arc<Index>),
+    #[cfg(feature = "kafka")]
+    Topic(Box<super::kafka::KafkaTopic>),
+}
 
 impl ReadOnlyLog {
     /// Checks every byte, as a start does; `progress` gets the bytes checked and the bytes in all.
@@ -24,7 +31,7 @@ impl ReadOnlyLog {
             match check(&*storage, &names, progress) {
                 Ok((found, _)) => {
                     let end = found.last.map_or(Offset(0), |last| last.end);
-                    return Ok(ReadOnlyLog(Arc::new(Index::new(storage, found.segments, end))));
+                    return Ok(ReadOnlyLog(Kept::Files(Arc::new(Index::new(storage, found.segments, end)))));
                 }
                 Err(OpenError::Corrupt { .. }) if attempt < ATTEMPTS => attempt += 1,
                 Err(error) => return Err(error),
@@ -33,23 +40,46 @@ impl ReadOnlyLog {
         }
     }
 
+    /// Of a topic, as far as it goes now.
+    #[cfg(feature = "kafka")]
+    pub fn of_topic(config: &crate::config::Kafka) -> Result<ReadOnlyLog, OpenError> {
+        Ok(ReadOnlyLog(Kept::Topic(Box::new(super::kafka::KafkaTopic::open(config)?))))
+    }
+
     /// One past the last event.
     pub fn end(&self) -> Offset {
-        self.0.durable_end()
+        match &self.0 {
+            Kept::Files(index) => index.durable_end(),
+            #[cfg(feature = "kafka")]
+            Kept::Topic(topic) => topic.end(),
+        }
     }
 
     /// Makes all events from `from` on durable, whoever wrote them: what another process has written may not be synced yet.
+    /// What can be read from a topic is durable.
     pub fn sync(&self, from: Offset) -> Result<(), ReadError> {
-        let first = self.0.count_while(|segment| segment.first <= from).saturating_sub(1);
-        for header in (first..).map_while(|i| self.0.segment(i)) {
-            let name = segment_name(header.number);
-            let synced = self.0.storage.open(&name).and_then(|file| file.sync_data());
-            synced.map_err(|source| ReadError::Io { segment: self.0.storage.locate(&name), source })?;
+        match &self.0 {
+            Kept::Files(index) => sync(index, from),
+            #[cfg(feature = "kafka")]
+            Kept::Topic(_) => Ok(()),
         }
-        Ok(())
     }
 
     pub fn read(&self, from: Offset) -> Result<Box<dyn LogReader>, ReadError> {
-        Ok(Box::new(SegmentReader::new(self.0.clone(), from)?))
+        match &self.0 {
+            Kept::Files(index) => Ok(Box::new(SegmentReader::new(index.clone(), from)?)),
+            #[cfg(feature = "kafka")]
+            Kept::Topic(topic) => topic.read(from),
+        }
     }
+}
+
+fn sync(index: &Index, from: Offset) -> Result<(), ReadError> {
+    let first = index.count_while(|segment| segment.first <= from).saturating_sub(1);
+    for header in (first..).map_while(|i| index.segment(i)) {
+        let name = segment_name(header.number);
+        let synced = index.storage.open(&name).and_then(|file| file.sync_data());
+        synced.map_err(|source| ReadError::Io { segment: index.storage.locate(&name), source })?;
+    }
+    Ok(())
 }

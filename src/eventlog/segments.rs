@@ -6,17 +6,18 @@ use std::thread::{self, JoinHandle};
 
 use super::format::{SEGMENT_HEADER, SegmentHeader};
 use super::group::{EMPTY_GROUP, MAX_GROUP_BYTES};
-use super::lanes::{LaneLimits, lock};
+use super::intake::Stop;
+use super::lanes::LaneLimits;
 use super::reader::SegmentReader;
 use super::recovery::{MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, io_error, recover, segment_name};
 use super::segment_file::SegmentFile;
-use super::shared::{Index, Shared, Stop};
+use super::shared::{Index, Shared};
 use super::spares::{self, PREPARED, Preparer, RESERVE, Spare, Spares, UNFINISHED};
 use super::storage::{LockGuard, Storage};
 use super::writer::Writer;
 use super::{
     AppendError, Clock, Durable, EventLog, Follower, LogConfig, LogReader, LogState, LogStats, OnFailed, OpenError,
-    ReadError, Written,
+    ReadError, Unstarted, Written,
 };
 use crate::clock::UnixMs;
 use crate::event::{Event, Offset};
@@ -157,9 +158,9 @@ impl Opened {
         let _ = log.shared.writer.set(writer.thread().clone());
         log.with_threads(|t| t.writer = Some(writer));
         let preparer = spawn("log-preparer", Box::new(|| preparer.run()))?;
-        let _ = log.shared.preparer.set(preparer.thread().clone());
+        let _ = log.shared.helper.set(preparer.thread().clone());
         // It may have parked, or the writer may have wanted it, before it could be woken.
-        log.shared.wake_preparer();
+        log.shared.wake_helper();
         log.with_threads(|t| t.preparer = Some(preparer));
         Ok(log)
     }
@@ -179,6 +180,33 @@ impl Opened {
         let preparer = Preparer::new(shared.clone());
         let threads = Mutex::new(Threads { lock: Some(self.lock), ..Threads::default() });
         Ok((SegmentLog { shared, threads }, writer, preparer))
+    }
+}
+
+impl Unstarted for Opened {
+    fn durable_end(&self) -> Offset {
+        Opened::durable_end(self)
+    }
+
+    fn last_at(&self) -> Option<UnixMs> {
+        Opened::last_at(self)
+    }
+
+    fn read(&self, from: Offset) -> Result<Box<dyn LogReader>, ReadError> {
+        Opened::read(self, from)
+    }
+
+    fn offset_at_or_before(&self, at: UnixMs) -> Offset {
+        Opened::offset_at_or_before(self, at)
+    }
+
+    fn start(
+        self: Box<Self>,
+        clock: Clock,
+        follower: Box<dyn Follower>,
+        on_failed: OnFailed,
+    ) -> Result<Arc<dyn EventLog>, OpenError> {
+        Ok(Arc::new(Opened::start(*self, clock, follower, on_failed)?))
     }
 }
 
@@ -203,51 +231,15 @@ impl SegmentLog {
 
 impl EventLog for SegmentLog {
     fn append_all(&self, lane: usize, events: &[Event]) -> Result<(), AppendError> {
-        if events.is_empty() {
-            return Ok(());
-        }
-        let shared = &*self.shared;
-        let mut lane = lock(&shared.lanes[lane % shared.lanes.len()]);
-        if let Some(why) = shared.refusal(false) {
-            return Err(why);
-        }
-        let half_full = lane.push(events, shared.limits)?;
-        drop(lane);
-        if half_full {
-            shared.wake_writer();
-        }
-        Ok(())
+        self.shared.append_all(lane, events)
     }
 
     fn append_durable(&self, lane: usize, events: &[Event]) -> Durable {
-        let shared = &*self.shared;
-        if events.is_empty() {
-            return Durable::known(Ok(()));
-        }
-        let mut lane = lock(&shared.lanes[lane % shared.lanes.len()]);
-        let refused = shared.refusal(true).or_else(|| lane.push(events, shared.limits).err());
-        if let Some(why) = refused {
-            return Durable::known(Err(why));
-        }
-        let (done, durable) = Durable::waiting();
-        lane.wait_for_last(done);
-        drop(lane);
-        shared.wake_writer();
-        durable
+        self.shared.append_durable(lane, events)
     }
 
     fn append_written(&self, lane: usize, event: &Event, synced: bool) -> Written {
-        let shared = &*self.shared;
-        let mut lane = lock(&shared.lanes[lane % shared.lanes.len()]);
-        let refused = shared.refusal(false).or_else(|| lane.push(std::slice::from_ref(event), shared.limits).err());
-        if let Some(why) = refused {
-            return Written::refused(why);
-        }
-        let (done, written) = Written::waiting();
-        lane.place_of_last(done, !synced);
-        drop(lane);
-        shared.wake_writer();
-        written
+        self.shared.append_written(lane, event, synced)
     }
 
     fn state(&self) -> LogState {

@@ -10,7 +10,8 @@ use std::thread;
 use std::time::Duration;
 
 use super::format::{SEGMENT_HEADER, first_nonzero};
-use super::shared::{PanicGuard, Shared, Stop};
+use super::intake::{PanicGuard, Stop};
+use super::shared::Shared;
 use super::stats::LogState;
 use super::storage::{DiskFile, Storage};
 
@@ -95,7 +96,7 @@ pub fn release(shared: &Shared, name: &str) {
     let spare = if name == PREPARED { &mut spares.prepared } else { &mut spares.reserve };
     *spare = Spare::Missing;
     drop(spares);
-    shared.wake_preparer();
+    shared.wake_helper();
 }
 
 /// What a step of the [`Preparer`] came to.
@@ -119,7 +120,7 @@ impl Preparer {
 
     /// Runs until the log stops.
     pub fn run(mut self) {
-        let _guard = PanicGuard(self.shared.clone(), "the thread that prepares segments panicked");
+        let _guard = PanicGuard(self.shared.intake.clone(), "the thread that prepares segments panicked");
         loop {
             match self.step() {
                 Prepared::One => {}

@@ -11,6 +11,8 @@ pub enum LogState {
     Full = 1,
     /// A write or sync failed: nothing is taken any more and the process must exit.
     Failed = 2,
+    /// Kafka does not answer: nothing is taken until it does.
+    Away = 3,
 }
 
 /// Counters since the log was opened; all loads may be relaxed.
@@ -37,6 +39,7 @@ impl LogStats {
         match self.state.load(Ordering::Acquire) {
             0 => LogState::Open,
             1 => LogState::Full,
+            3 => LogState::Away,
             _ => LogState::Failed,
         }
     }

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 
 use super::format::SegmentHeader;
 use super::group::GroupBuilder;
+use super::intake::{PanicGuard, Stop};
 use super::lanes::{Cut, Lane, LaneLimits};
 use super::segment_file::SegmentFile;
-use super::shared::{PanicGuard, Shared, Stop};
+use super::shared::Shared;
 use super::spares::{self, Next};
 use super::{AppendError, Clock, Follower};
 use crate::clock::UnixMs;
@@ -63,7 +64,7 @@ impl Writer {
 
     /// Runs until the log stops or fails.
     pub fn run(mut self) {
-        let _guard = PanicGuard(self.shared.clone(), "the commit thread panicked");
+        let _guard = PanicGuard(self.shared.intake.clone(), "the commit thread panicked");
         loop {
             match self.step() {
                 Step::Again => {}

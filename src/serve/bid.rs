@@ -258,7 +258,7 @@ fn bids(call: &Call, request: &BidRequest, body: &[u8]) -> Result<Vec<u8>, Reaso
         decision.bids.iter().filter(|b| !b.facts.test).map(|bid| Event::Bid(bid.facts)).collect();
     traffic.log.append_all(worker.lane, &events).map_err(|error| match error {
         AppendError::Busy | AppendError::TooLarge { .. } => Reason::LogBusy,
-        AppendError::Full | AppendError::Failed(_) | AppendError::Closed => Reason::LogFull,
+        AppendError::Full | AppendError::Away | AppendError::Failed(_) | AppendError::Closed => Reason::LogFull,
     })?;
     record::note(worker, exchange, request, body, now, &decision);
     let body = render(worker, exchange, request, &decision)?;

@@ -1,6 +1,6 @@
 //! `/n/{win,bill,loss}/{token}`: nurl, burl, lurl.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use hyper::StatusCode;
 use hyper::header::{HeaderValue, RETRY_AFTER};
@@ -12,8 +12,12 @@ use crate::openrtb::claim::notice_claim;
 use crate::openrtb::query::NoticeQuery;
 use crate::openrtb::token::TokenError;
 
+/// Longer than a log that works takes. An exchange that does not hear by then had better send it again: the notice may be
+/// booked all the same, and then the second one changes nothing.
+const LOG_PATIENCE: Duration = Duration::from_secs(5);
+
 /// Answers 204 once the notice is durable. What cannot be trusted or used changes nothing and is counted; 503 only
-/// when the log cannot take it, so that the exchange sends it again.
+/// when the log cannot take it or does not answer, so that the exchange sends it again.
 pub async fn answer(worker: &Worker, kind: NoticeKind, token: &str, query: Option<&str>, arrived: Instant) -> Answer {
     let traffic = &*worker.traffic;
     let odd = |fault: &'static str| {
@@ -53,11 +57,12 @@ pub async fn answer(worker: &Worker, kind: NoticeKind, token: &str, query: Optio
     }
     let loss_reason = loss_reason.unwrap_or(0);
     let notice = Notice { kind, facts, price, loss_reason, min_to_win: query.min_to_win() };
-    let durable = traffic.log.append_durable(worker.lane, &[Event::Notice(notice)]).await;
+    let durable = traffic.log.append_durable(worker.lane, &[Event::Notice(notice)]);
+    let durable = tokio::time::timeout(LOG_PATIENCE, durable).await;
     worker.stats().notice_latency.record(arrived.elapsed());
     match durable {
-        Ok(()) => status(StatusCode::NO_CONTENT),
-        Err(_) => {
+        Ok(Ok(())) => status(StatusCode::NO_CONTENT),
+        Ok(Err(_)) | Err(_) => {
             odd("log_unavailable");
             let mut response = status(StatusCode::SERVICE_UNAVAILABLE);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));

@@ -383,6 +383,7 @@ impl Collector for Stores {
             LogState::Open => 0,
             LogState::Full => 1,
             LogState::Failed => 2,
+            LogState::Away => 3,
         };
         gauge(e, "gavel_log_state", "0 open, 1 full (its disk, or log.max_bytes), 2 failed", state)?;
         gauge(

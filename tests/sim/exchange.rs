@@ -137,7 +137,7 @@ impl World {
             }
             Err(AppendError::Busy) => self.note(Kind::Busy),
             Err(AppendError::Full) => self.note(Kind::Full),
-            Err(AppendError::TooLarge { .. }) => panic!("a notice is small"),
+            Err(AppendError::TooLarge { .. } | AppendError::Away) => panic!("a notice is small, and a disk not away"),
             Err(AppendError::Failed(_) | AppendError::Closed) => {
                 self.note(Kind::Unknown);
                 return self.again(packet);

@@ -112,8 +112,7 @@ fn decimal(c: char) -> Option<u8> {
 /// not seen between them, of a scheme's range, with the right check digit. Digits on either side belong to it unless such a
 /// sign divides them.
 pub fn holds_card_number(text: &str) -> bool {
-    let ascii_digits = || text.bytes().filter(u8::is_ascii_digit).count();
-    if text.len() < SHORTEST || text.is_ascii() && ascii_digits() < SHORTEST {
+    if text.len() < SHORTEST || text.is_ascii() && !may_hold(text.as_bytes()) {
         return false;
     }
     let (mut rest, mut after_digit) = (text, false);
@@ -123,6 +122,24 @@ pub fn holds_card_number(text: &str) -> bool {
         }
         after_digit = sign.is_digit();
         rest = rest.get(length..).unwrap_or("");
+    }
+    false
+}
+
+/// Whether enough digits stand together in ASCII: most texts, and most versions in user agents, are done with here.
+fn may_hold(text: &[u8]) -> bool {
+    let mut together = 0;
+    for byte in text {
+        together = match byte {
+            b'0'..=b'9' => together + 1,
+            // An escape may be a sign between digits.
+            b'%' => return true,
+            b'+' | b'-' | b' ' | 0..b' ' | 0x7f => together,
+            _ => 0,
+        };
+        if together >= SHORTEST {
+            return true;
+        }
     }
     false
 }

@@ -1,8 +1,8 @@
 //! The books: a pure, total, deterministic and idempotent fold of the log.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 
-use foldhash::HashMap;
+use foldhash::{HashMap, HashSet};
 
 use super::book::CampaignBook;
 use super::numbers::Numbers;

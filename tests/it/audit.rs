@@ -323,7 +323,7 @@ fn every_row_that_the_log_does_not_know_is_named() {
         ("INSERT INTO reservation_bits VALUES (9, 1, 1 << 40, 0, x'ff', 0)".into(), vec!["node 9, start 1"]),
         ("INSERT INTO traffic VALUES (3, 0, 0)".into(), vec!["traffic 3"]),
         ("INSERT INTO traffic VALUES (99, 0, 0)".into(), vec!["traffic 99"]),
-        ("INSERT INTO starts VALUES (9, 0, 0, 0, NULL, 0)".into(), vec!["starts 9", "billable_ms 0"]),
+        ("INSERT INTO starts VALUES (9, 1, 0, 0, 0, 0, 0, NULL, 0)".into(), vec!["starts 9", "billable_ms 0"]),
     ] {
         let words: Vec<&str> = words.into_iter().chain(["in the books, but not in the log"]).collect();
         edited.is_named(&edit, &[], &words);

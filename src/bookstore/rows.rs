@@ -103,11 +103,11 @@ impl SqliteBooks {
         })
     }
 
-    /// The tables of these books, whose every row is dirty, in memory.
-    pub fn in_memory(books: &Books) -> Result<SqliteBooks, BookError> {
+    /// The tables of these books, in memory. `all` is all that was ever dirty in them.
+    pub fn in_memory(books: &Books, all: &Dirty) -> Result<SqliteBooks, BookError> {
         // Without a name: SQLite keeps what does not fit into memory in a file that nobody sees.
         let mut stored = SqliteBooks::open(Path::new(""))?;
-        stored.save(books, &books.dirty)?;
+        stored.save(books, all)?;
         Ok(stored)
     }
 
@@ -135,9 +135,7 @@ impl SqliteBooks {
 
     /// A line for each table, row and value that is not what `by_log` comes to. `all` is all that was ever dirty in it.
     pub fn differences(&self, by_log: &Books, all: &Dirty, tell: Line) -> Result<(), BookError> {
-        // Without a name: SQLite keeps what does not fit into memory in a file that nobody sees.
-        let mut expected = SqliteBooks::open(Path::new(""))?;
-        expected.save(by_log, all)?;
+        let expected = SqliteBooks::in_memory(by_log, all)?;
         TABLES.iter().try_for_each(|table| self.table_differences(table, &expected, by_log, tell))
     }
 

@@ -72,7 +72,7 @@ pub fn run(
 
 /// All that was ever touched is dirty in books that were never saved.
 fn hash(books: &Books) -> Result<String, BookError> {
-    SqliteBooks::in_memory(books)?.hash().map(|hash| hex(&hash))
+    SqliteBooks::in_memory(books, &books.dirty)?.hash().map(|hash| hex(&hash))
 }
 
 fn stored(dir: &Path) -> Result<Option<Stored>, BookError> {

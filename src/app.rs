@@ -303,7 +303,8 @@ impl App {
         let seed = u64::from(epoch.0) << 32 | clock.now().0 as u64 & 0xffff_ffff;
         let workers = Workers::start(traffic, listeners, acceptor, seed).map_err(because("traffic listener"))?;
         let fraud_engine = fraud.clone();
-        let fraud = FraudEdits { engine: fraud, log: log.clone(), lane: 0, editing: tokio::sync::Mutex::default() };
+        let editing = tokio::sync::Mutex::default();
+        let fraud = FraudEdits { engine: fraud, log: log.clone(), lane: 0, clock, editing };
         let (fraud, token) = (Arc::new(fraud), config.admin_token.clone());
         let api = ModelApi::new(models.clone(), metrics.clone());
         let admin = Arc::new(Admin { campaigns, models: api, books, ready: ready.clone(), fraud, token, edited });

@@ -88,7 +88,7 @@ fn source(config: &Config, replay: &Replay) -> Result<Source, String> {
     Ok(match &replay.archive {
         None => Source::Log(open_log(config)?),
         Some(dir) => {
-            let dir = dir.clone().unwrap_or_else(|| config.data_dir.join("archive"));
+            let dir = dir.clone().unwrap_or_else(|| config.archive());
             Source::Archive(Archive::open(&dir).map_err(|e| e.to_string())?)
         }
     })

@@ -378,6 +378,7 @@ impl Collector for Stores {
         counter(e, "gavel_log_sync_microseconds", "Time spent in syncs", get(&log.sync_sum_us))?;
         gauge(e, "gavel_log_sync_max_microseconds", "The longest sync", get(&log.sync_max_us) as i64)?;
         gauge(e, "gavel_log_segments", "Segment files", get(&log.segments) as i64)?;
+        gauge(e, "gavel_log_begin", "The first event that the log has", self.log.begin().0 as i64)?;
         gauge(e, "gavel_log_durable_end", "Offset after the last durable event", self.log.durable_end().0 as i64)?;
         let state = match self.log.state() {
             LogState::Open => 0,

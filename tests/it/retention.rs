@@ -92,7 +92,8 @@ fn lived() -> Server {
 
 fn hashes(dir: &Path, arguments: &[&str]) -> Vec<String> {
     let said = says(dir, arguments, 0, &["\nevents  "]);
-    said.lines().filter(|line| line.starts_with("events ") || line.starts_with("books ")).map(str::to_owned).collect()
+    let rows = ["events ", "books ", "fraud ", "caps "];
+    said.lines().filter(|line| rows.iter().any(|row| line.starts_with(row))).map(str::to_owned).collect()
 }
 
 fn begin(server: &Server) -> f64 {
@@ -155,7 +156,9 @@ fn what_is_exported_and_old_goes_and_nobody_sees_a_difference() {
     assert_eq!(begin(&server) as u64, first, "nothing more was old");
     server.stop();
     says(&dir, &["audit"], 0, &["0 differences over "]);
-    assert_eq!(hashes(&dir, &["replay", "--to", &between]), whole, "as before anything was gone");
+    // Caps are another matter: they are those of today's files.
+    let again = hashes(&dir, &["replay", "--to", &between]);
+    assert_eq!(again[..3], whole[..3], "as before anything was gone");
 
     // Without the archive a start goes on, from what is stored; nothing else makes up what is gone.
     fs::rename(dir.join("data/archive"), dir.join("away")).unwrap();

@@ -2,6 +2,8 @@
 //!
 //! A checkpoint is made when nothing is under way: what it holds is then the fold of the log up to an offset.
 
+use std::collections::BTreeMap;
+
 use super::edits::Edits;
 use super::engine::{Engine, add_names};
 use super::lists::List;
@@ -45,7 +47,8 @@ impl Engine {
         head.put_i64(self.velocity.unsure_to_ms());
         let names = self.names();
         head.put_u32(names.len() as u32);
-        for (fingerprint, names) in names.iter() {
+        // In order: equal engines have equal checkpoints.
+        for (fingerprint, names) in names.iter().collect::<BTreeMap<_, _>>() {
             head.put_u64(*fingerprint);
             head.put_u32(names.len() as u32);
             names.iter().for_each(|name| head.put_bytes(name.as_bytes()));

@@ -1,7 +1,7 @@
 //! All keys' series, in shards of their own locks, within a bound of memory.
 
 use std::hash::BuildHasher;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
@@ -53,6 +53,8 @@ pub struct Windows {
     pub(super) budget: Arc<Budget>,
     /// Number of the checkpoint under way.
     pub(super) checkpoint: AtomicU64,
+    /// The watermark, in milliseconds.
+    closed_ms: AtomicI64,
 }
 
 #[derive(Debug)]
@@ -188,7 +190,8 @@ impl Windows {
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(&plan))).collect();
         let has_distinct = plan.keys.iter().any(|key| key.distincts > 0);
         let budget = Budget::new(if has_distinct { limits.max_bytes / 4 } else { 0 });
-        Windows { plan, limits, shards, budget, checkpoint: AtomicU64::new(0) }
+        let closed_ms = AtomicI64::new(i64::MIN);
+        Windows { plan, limits, shards, budget, checkpoint: AtomicU64::new(0), closed_ms }
     }
 
     pub fn plan(&self) -> &Plan {
@@ -261,8 +264,16 @@ impl Windows {
         found
     }
 
+    /// No event of before can come any more, so that windows that end there are closed: the latest time that was told to
+    /// [`sweep`](Self::sweep), less how late events may come. It never goes back.
+    pub fn watermark(&self) -> UnixMs {
+        UnixMs(self.closed_ms.load(Ordering::Relaxed))
+    }
+
     /// Drops what no window can ask for any more, in one shard: keys that stay quiet are only found so.
     pub fn sweep(&self, shard: usize, now: UnixMs) {
+        let closed_ms = now.0.saturating_sub(self.limits.late_ms);
+        let closed_ms = self.closed_ms.fetch_max(closed_ms, Ordering::Relaxed).max(closed_ms);
         let mut shard = self.lock(shard % SHARDS);
         self.save_before_change(&mut shard);
         for at in 0..shard.slots.len() as u32 {
@@ -271,7 +282,7 @@ impl Windows {
                 continue;
             }
             let plan = &self.plan.keys[slot.key.0 as usize];
-            let until_ms = now.0.saturating_sub(plan.reach_ms() + self.limits.late_ms);
+            let until_ms = closed_ms.saturating_sub(plan.reach_ms());
             shard.change(at, |series| {
                 series.forget(plan, until_ms);
                 series.distincts.let_go_quiet(now.0);

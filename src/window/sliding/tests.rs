@@ -328,3 +328,21 @@ fn windows_that_make_no_sense_are_refused() {
     assert_eq!(refused(Spec { field: None, ..sum(0, 5) }), (1, PlanError::NoField));
     assert_eq!(refused(Spec { field: Some(2), ..sum(0, 5) }), (1, PlanError::NotANumber));
 }
+
+#[test]
+fn windows_close_at_the_watermark_and_it_never_goes_back() {
+    let keys = [Some(7)];
+    let windows = Windows::new(Plan::new(1, &[Field::Money], &[count(0, DAY_MS)]).unwrap(), LIMITS);
+    let event =
+        |day: i64| Event { at: UnixMs(day * DAY_MS), keys: &keys, fields: &[None], currency: 0, outcome: Outcome(0) };
+    let (mut scratch, mut out) = (Scratch::default(), [Value::Null]);
+    windows.observe(&event(100), &mut scratch, &mut out);
+    let sweep = |day: i64| (0..256).for_each(|shard| windows.sweep(shard, UnixMs(day * DAY_MS)));
+    // Seven days late is in time: the event is needed for a window of one day that ends then.
+    sweep(107);
+    assert_eq!((windows.watermark(), windows.stats().events), (UnixMs(100 * DAY_MS), 1));
+    sweep(20);
+    assert_eq!(windows.watermark(), UnixMs(100 * DAY_MS), "not by a clock that was set back");
+    sweep(109);
+    assert_eq!((windows.watermark(), windows.stats().events), (UnixMs(102 * DAY_MS), 0));
+}

@@ -19,7 +19,7 @@ use super::problem::{Answer, Problem, with_body};
 use crate::bidding::pacing::pace::{ONE, Order};
 use crate::ledger::Books;
 use crate::ledger::hot::{AccountView, DayView};
-use crate::ledger::wanted::Wanted;
+use crate::ledger::marks::Marks;
 
 const JSON: &str = "application/json";
 /// Largest body of an admin request.
@@ -39,7 +39,7 @@ pub struct Admin {
     /// Required of everything but `/live` and `/ready`, when set.
     pub token: Option<String>,
     /// Campaigns that the log says were edited, where other nodes edit too.
-    pub edited: Option<Arc<Wanted>>,
+    pub edited: Option<Arc<Marks>>,
 }
 
 /// Answers one request.

@@ -54,6 +54,11 @@ pub enum Command {
     Verify(VerifyArgs),
     /// Play scenarios: a server is started for each, and a page, a JSON file and an .hgrm file are written
     Scenario(ScenarioArgs),
+    /// Offer a server more and more, to well beyond what it can answer: what comes of the answers in time?
+    ///
+    /// Starts the gavel beside this executable. Goodput is bids that came within the request's tmax, a second. Exit code 0
+    /// whatever comes of it: timings never fail
+    Overload(OverloadArgs),
     /// Compare the JSON files of two runs of one scenario. Exit code 0 whatever differs: timings never fail
     Compare(CompareArgs),
     /// Write the requests of a scenario as JSON lines, for wrk and k6
@@ -118,6 +123,25 @@ pub struct ScenarioArgs {
     /// Shorten each to so many seconds, the steps of its load alike
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=86_400))]
     pub seconds: Option<u32>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub struct OverloadArgs {
+    /// Scenario whose server and load it is: a file, or a name of loadtest/scenarios. Its rate is the first
+    #[arg(long, value_name = "FILE.toml", default_value = "overload")]
+    pub scenario: String,
+    /// Each rate is so many times the one before
+    #[arg(long, value_name = "TIMES", default_value_t = 1.25)]
+    pub steps: f64,
+    /// The last is at least so many times the most goodput
+    #[arg(long, value_name = "TIMES", default_value_t = 2.0)]
+    pub beyond: f64,
+    /// Seconds of each, after the scenario's warm-up
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=3_600))]
+    pub seconds: u32,
+    /// Write the table, the machine and the commit there
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
 }
 
 #[derive(Clone, Debug, Args)]

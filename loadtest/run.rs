@@ -45,7 +45,7 @@ fn reachable(endpoint: &Endpoint) -> Result<(), String> {
 
 pub fn run(args: &RunArgs) -> Result<(Verdict, Report), String> {
     interrupt::watch(false)?;
-    let (verdict, report, ()) = play(args, Plan::check(args)?, |_| || ())?;
+    let (verdict, report, ()) = play(args, Plan::check(args)?, true, |_| || ())?;
     Ok((verdict, report))
 }
 
@@ -63,11 +63,12 @@ fn open_files(connections: usize) -> Result<(), String> {
         .map_err(|error| format!("the limit of open files cannot be raised: {error}"))
 }
 
-/// Plays a plan. `beside` begins what goes on meanwhile, told when the first second begins; what it gives back ends that,
+/// Plays a plan, and prints the report where it is to be `shown`. `beside` begins what goes on meanwhile, told when the first second begins; what it gives back ends that,
 /// once the last answer has come, or is dropped.
 pub fn play<T, E: FnOnce() -> T>(
     args: &RunArgs,
     plan: Plan,
+    shown: bool,
     beside: impl FnOnce(Instant) -> E,
 ) -> Result<(Verdict, Report, T), String> {
     let plan = Arc::new(plan);
@@ -88,7 +89,7 @@ pub fn play<T, E: FnOnce() -> T>(
         let shared = Arc::new(Shared::new(plan.threads, plan.bids_limit));
         let start = Instant::now() + HEAD_START;
         let end = beside(start);
-        let (stats, ledger, elapsed) = generate(&plan, &shared, &file, start).await?;
+        let (stats, ledger, elapsed) = generate(&plan, &shared, &file, start, shown).await?;
         let meanwhile = end();
         if let Some(file) = &file {
             file.end(&ledger)?;
@@ -108,7 +109,9 @@ pub fn play<T, E: FnOnce() -> T>(
         };
         let verdict = if stats.checks.faults.is_empty() { judge(comparison.as_ref()) } else { Verdict::Different };
         let report = Report { plan, stats, ledger, elapsed, stopped: shared.stopped(), comparison };
-        print!("{}", report::text(&report));
+        if shown {
+            print!("{}", report::text(&report));
+        }
         write_files(args, &report)?;
         match problem {
             Some(problem) => Err(format!("the books could not be compared: {problem}")),
@@ -130,6 +133,7 @@ async fn generate(
     shared: &Arc<Shared>,
     file: &Option<Arc<JournalFile>>,
     start: Instant,
+    shown: bool,
 ) -> Result<(Stats, Ledger, Duration), String> {
     let mut threads = Vec::new();
     for number in 0..plan.threads {
@@ -143,14 +147,18 @@ async fn generate(
     let mut progress = Progress::new(plan, start);
     while !threads.iter().all(std::thread::JoinHandle::is_finished) {
         tokio::time::sleep(TICK).await;
-        progress.show(shared);
+        if shown {
+            progress.show(shared);
+        }
         match interrupt::count() {
             0 => {}
             1 => shared.stop(),
             _ => return Err("stopped before the answers under way had come".to_owned()),
         }
     }
-    progress.end();
+    if shown {
+        progress.end();
+    }
     let (mut stats, mut ledger) = (Stats::default(), Ledger::default());
     for thread in threads {
         let result: ShardResult = thread.join().map_err(|_| "a generator thread panicked".to_owned())??;

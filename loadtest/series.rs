@@ -6,6 +6,8 @@ use hdrhistogram::Histogram;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum End {
     Bid,
+    /// After the request's tmax: nobody takes it.
+    LateBid,
     NoBid,
     /// A broken request that was answered 400.
     Refused,
@@ -17,12 +19,22 @@ pub enum End {
 }
 
 impl End {
-    pub const ALL: [End; 8] =
-        [End::Bid, End::NoBid, End::Refused, End::Allow, End::Review, End::Challenge, End::Deny, End::Failed];
+    pub const ALL: [End; 9] = [
+        End::Bid,
+        End::LateBid,
+        End::NoBid,
+        End::Refused,
+        End::Allow,
+        End::Review,
+        End::Challenge,
+        End::Deny,
+        End::Failed,
+    ];
 
     pub fn text(self) -> &'static str {
         match self {
             End::Bid => "bid",
+            End::LateBid => "bid after tmax",
             End::NoBid => "no bid",
             End::Refused => "broken request refused",
             End::Allow => "allow",

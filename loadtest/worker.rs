@@ -157,7 +157,7 @@ fn answered(core: &Core, asked: &Asked, body: &[u8], now_ns: u64, play: bool) ->
         let notices = core.exchange.borrow_mut().play(asked, &bids, now_ns);
         notices.into_iter().for_each(|notice| core.schedule(notice));
     }
-    End::Bid
+    if play { End::Bid } else { End::LateBid }
 }
 
 async fn send_notice(core: &Core, link: &mut Link, mut notice: Notice) {

@@ -209,7 +209,7 @@ impl Connection {
 }
 
 /// Where one text begins in another.
-fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
+pub fn find(text: &[u8], wanted: &[u8]) -> Option<usize> {
     text.windows(wanted.len()).position(|window| window == wanted)
 }
 

@@ -40,6 +40,7 @@ pub async fn compare(
     let mut ratios: [Series; 3] = Default::default();
     let mut each = Series::default();
     let mut worker = [Series::default(), Series::default()];
+    let mut waited = [Series::default(), Series::default()];
     for round in 0..arguments.rounds {
         // Each goes first every other time.
         for disturbed in [round % 2 == 1, round % 2 == 0] {
@@ -51,13 +52,15 @@ pub async fn compare(
             };
             let before = gavel.cpu()?;
             let measured = client.at_rate(rate, time).await;
-            let used = gavel.cpu()?.worker - before.worker;
+            let after = gavel.cpu()?;
             stop.store(true, Ordering::Relaxed);
             let took = actor.join().map_err(|_| "what disturbs panicked")??;
             let measured = measured?;
             took.iter().for_each(|took| each.push(took.as_secs_f64() * 1e3));
             let way = usize::from(disturbed);
-            worker[way].push(used as f64 / 1e3 / measured.answered as f64);
+            let per_request = |ns: u64| ns as f64 / 1e3 / measured.answered as f64;
+            worker[way].push(per_request(after.worker - before.worker));
+            waited[way].push(per_request(after.worker_waited - before.worker_waited));
             for (series, (quantile, _)) in latencies[way].iter_mut().zip(QUANTILES) {
                 series.push(measured.latency_us(quantile));
             }
@@ -72,8 +75,10 @@ pub async fn compare(
         latencies[1][i].print(&format!("{name} with {what} every {} ms, µs", interval.as_millis()));
         ratios[i].print(&format!("{name}, with over without"));
     }
-    worker[0].print("serving thread at rest, µs per request");
-    worker[1].print(&format!("serving thread with {what} over and over, µs per request"));
+    for (at, when) in ["at rest".to_owned(), format!("with {what} over and over")].into_iter().enumerate() {
+        worker[at].print(&format!("serving thread {when}, µs per request"));
+        waited[at].print(&format!("serving thread without a processor {when}, µs per request"));
+    }
     each.print(&format!("{what} until it is in force, ms"));
     Ok(())
 }

@@ -11,6 +11,7 @@ mod support;
 mod checks;
 mod client;
 mod disturbed;
+mod floor;
 mod rebuild;
 mod servers;
 mod swaps;
@@ -37,7 +38,8 @@ pub type Error = Box<dyn std::error::Error>;
 /// Processor time of a bid in the server, against a bare HTTP answer of the same size.
 ///
 /// Starts both servers on loopback, in processes of their own with one serving thread each, and drives them in turns
-/// over 64 keep-alive connections. Linux only: processor time is read from /proc.
+/// over 64 keep-alive connections. With --floor two more answer a constant: a loop of epoll and nothing else, and Go's net/http
+/// where there is a Go compiler. Linux only: processor time is read from /proc.
 #[derive(Debug, Parser)]
 struct Arguments {
     /// Campaigns in the catalog
@@ -66,6 +68,9 @@ struct Arguments {
     /// Instead of bids: fraud checks with 30 windows, 50 rules and a model of 100 trees
     #[arg(long)]
     fraud: bool,
+    /// Compare with bare epoll and with Go's net/http, too
+    #[arg(long)]
+    floor: bool,
     /// Processor time of each of gavel's threads, too
     #[arg(long)]
     threads: bool,
@@ -84,6 +89,7 @@ struct Arguments {
 #[derive(Clone, Copy, Debug, ValueEnum)]
 enum Role {
     Bare,
+    Epoll,
     Gavel,
 }
 
@@ -112,6 +118,7 @@ fn main() -> ExitCode {
     let done = match arguments.role {
         Some(Role::Gavel) => servers::gavel(&arguments.dir),
         Some(Role::Bare) => servers::bare(arguments.body_bytes),
+        Some(Role::Epoll) => floor::epoll(arguments.body_bytes),
         None => {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             runtime.map_err(Error::from).and_then(|runtime| runtime.block_on(drive(&arguments)))
@@ -182,54 +189,94 @@ async fn drive(arguments: &Arguments) -> Result<(), Error> {
     let dir = tempfile::tempdir()?;
     let (gavel, to_gavel, warm) = warm(arguments, "", dir.path()).await?;
     let body_bytes = (warm.body_bytes / warm.bids.max(1)).to_string();
-    let bare = Server::start(&["--role", "bare", "--body-bytes", &body_bytes])?;
-    let to_bare = Client::connect(bare.traffic, &requests(arguments)).await?;
-    to_bare.saturate(time).await?;
+    let constant = |role| Server::start(&["--role", role, "--body-bytes", &body_bytes]);
+    let mut others = vec![("bare", constant("bare")?)];
+    if arguments.floor {
+        others.push(("epoll", constant("epoll")?));
+        match floor::build_go(dir.path()) {
+            Some(program) => others.push(("go", Server::launch(&program, &[&body_bytes])?)),
+            None => println!("left out: Go's net/http, for there is no Go compiler (go) here"),
+        }
+    }
+    let mut all = Vec::new();
+    for (name, server) in others {
+        let client = Client::connect(server.traffic, &requests(arguments)).await?;
+        client.saturate(time).await?;
+        all.push(Contestant { name, server, client });
+    }
+    all.push(Contestant { name: "gavel", server: gavel, client: to_gavel });
 
-    let pair = [(&bare, &to_bare), (&gavel, &to_gavel)];
     println!("\nsaturated, {} rounds of {} s", arguments.rounds, arguments.seconds);
-    let saturated = turns(arguments, pair, async |client| client.saturate(time).await).await?;
+    let saturated = turns(arguments, &all, async |client| client.saturate(time).await).await?;
     let rate = arguments.rate.unwrap_or(saturated / 2.0);
     println!("\nat {rate:.0} requests per second, {} rounds of {} s", arguments.rounds, arguments.seconds);
-    turns(arguments, pair, async |client| client.at_rate(rate, time).await).await?;
+    turns(arguments, &all, async |client| client.at_rate(rate, time).await).await?;
     Ok(())
 }
 
-/// Drives both servers in turns and prints what they used; how many requests per second gavel answered.
+struct Contestant {
+    name: &'static str,
+    server: Server,
+    client: Client,
+}
+
+/// Of one contestant, a value for each round.
+#[derive(Default)]
+struct Rounds {
+    worker: Series,
+    process: Series,
+    shape: [Series; 5],
+    /// gavel's serving thread, and its process, over what serves here.
+    ratios: [Series; 2],
+}
+
+/// Drives all servers in turns, gavel last, and prints what they used; how many requests per second gavel answered.
 async fn turns(
     arguments: &Arguments,
-    servers: [(&Server, &Client); 2],
+    all: &[Contestant],
     run: impl AsyncFn(&Client) -> std::io::Result<Round>,
 ) -> Result<f64, Error> {
-    let mut cpu: [[Series; 2]; 2] = Default::default();
-    let mut shapes: [[Series; 5]; 2] = Default::default();
-    let mut ratios: [Series; 2] = Default::default();
+    let mut rounds: Vec<Rounds> = all.iter().map(|_| Rounds::default()).collect();
     let mut threads: Vec<(String, Series)> = Vec::new();
     for _ in 0..arguments.rounds {
-        for (i, (server, client)) in servers.iter().enumerate() {
+        for (contestant, rounds) in all.iter().zip(&mut rounds) {
+            let server = &contestant.server;
             let (before, before_threads) = (server.cpu()?, server.threads()?);
-            let round = run(client).await?;
+            let round = run(&contestant.client).await?;
             let after = server.cpu()?;
             let per_request = |ns: u64| ns as f64 / 1e3 / round.answered as f64;
-            cpu[i][0].push(per_request(after.worker - before.worker));
-            cpu[i][1].push(per_request(after.process - before.process));
+            rounds.worker.push(per_request(after.worker - before.worker));
+            rounds.process.push(per_request(after.process - before.process));
             let client_us = per_request(round.client_ns);
             let p = |quantile| round.latency_us(quantile);
             let shape = [round.per_second(), p(0.5), p(0.99), p(0.999), client_us];
-            shapes[i].iter_mut().zip(shape).for_each(|(series, value)| series.push(value));
-            if i == 1 {
+            rounds.shape.iter_mut().zip(shape).for_each(|(series, value)| series.push(value));
+            if contestant.name == "gavel" {
                 count_threads(&mut threads, &before_threads, &server.threads()?, per_request);
             }
         }
-        (0..2).for_each(|of| ratios[of].push(cpu[1][of].last() / cpu[0][0].last()));
+        let (gavel, others) = rounds.split_last_mut().ok_or("nobody to drive")?;
+        for other in others {
+            // Go serves on threads of its own choice.
+            let serving = if other.worker.last() > 0.0 { other.worker.last() } else { other.process.last() };
+            other.ratios[0].push(gavel.worker.last() / serving);
+            other.ratios[1].push(gavel.process.last() / serving);
+        }
     }
     header();
-    cpu[0][0].print("bare, serving thread, µs per request");
-    cpu[1][0].print("gavel, serving thread, µs per request");
-    cpu[1][1].print("gavel, whole process, µs per request");
-    ratios[0].print("ratio of the serving threads");
-    ratios[1].print("ratio of gavel's process to the bare thread");
-    for (i, name) in ["bare", "gavel"].into_iter().enumerate() {
+    for (Contestant { name, .. }, rounds) in all.iter().zip(&rounds) {
+        if *name != "go" {
+            rounds.worker.print(&format!("{name}, serving thread, µs per request"));
+        }
+        if *name == "go" || *name == "gavel" {
+            rounds.process.print(&format!("{name}, whole process, µs per request"));
+        }
+    }
+    for (Contestant { name, .. }, rounds) in all.iter().zip(&rounds).take(all.len() - 1) {
+        rounds.ratios[0].print(&format!("ratio of gavel's serving thread to {name}"));
+        rounds.ratios[1].print(&format!("ratio of gavel's process to {name}"));
+    }
+    for (Contestant { name, .. }, rounds) in all.iter().zip(&rounds) {
         let what = [
             "requests per second",
             "latency p50, µs",
@@ -237,12 +284,12 @@ async fn turns(
             "latency p99.9, µs",
             "client, µs per request",
         ];
-        what.iter().zip(&shapes[i]).for_each(|(what, series)| series.print(&format!("{name}, {what}")));
+        what.iter().zip(&rounds.shape).for_each(|(what, series)| series.print(&format!("{name}, {what}")));
     }
     if arguments.threads {
         threads.iter().for_each(|(name, series)| series.print(&format!("gavel, thread {name}, µs per request")));
     }
-    Ok(shapes[1][0].median())
+    Ok(rounds.last().map_or(0.0, |gavel| gavel.shape[0].median()))
 }
 
 fn count_threads(

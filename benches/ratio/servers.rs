@@ -20,7 +20,7 @@ use tokio::task::LocalSet;
 use crate::Error;
 
 /// What both servers' serving thread is called.
-const WORKER: &str = "worker-0";
+pub const WORKER: &str = "worker-0";
 const MAX_HEAD_BYTES: usize = (16 << 10) + 2_048;
 
 /// A running server; it ends with this value.
@@ -35,13 +35,19 @@ pub struct Server {
 pub struct Cpu {
     pub worker: u64,
     pub process: u64,
+    /// How long the serving thread was ready and had no processor.
+    pub worker_waited: u64,
 }
 
 impl Server {
     /// Starts this program with `arguments` and waits until it has said where it listens.
     pub fn start(arguments: &[&str]) -> Result<Server, Error> {
-        let mut command = Command::new(env::current_exe()?);
-        let mut child = command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        Server::launch(&env::current_exe()?, arguments)
+    }
+
+    /// The same of another program.
+    pub fn launch(program: &Path, arguments: &[&str]) -> Result<Server, Error> {
+        let mut child = Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let mut lines = BufReader::new(child.stdout.take().ok_or("no stdout")?).lines();
         let mut address = || -> Result<SocketAddr, Error> {
             Ok(lines.next().ok_or("the server ended before it listened")??.parse()?)
@@ -53,15 +59,22 @@ impl Server {
     /// What the process has used so far.
     pub fn cpu(&self) -> Result<Cpu, Error> {
         let mut cpu = Cpu::default();
-        for (name, ns) in self.threads()? {
-            cpu.process += ns;
-            cpu.worker += if name == WORKER { ns } else { 0 };
+        for (name, [ran, waited]) in self.schedules()? {
+            cpu.process += ran;
+            if name == WORKER {
+                (cpu.worker, cpu.worker_waited) = (cpu.worker + ran, cpu.worker_waited + waited);
+            }
         }
         Ok(cpu)
     }
 
-    /// Each thread's name and what it has used so far. The kernel counts nanoseconds on a processor in `schedstat`.
+    /// Each thread's name and what it has used so far.
     pub fn threads(&self) -> Result<Vec<(String, u64)>, Error> {
+        Ok(self.schedules()?.into_iter().map(|(name, [ran, _])| (name, ran)).collect())
+    }
+
+    /// Each thread's name and its `schedstat`: nanoseconds on a processor, and ready without one.
+    fn schedules(&self) -> Result<Vec<(String, [u64; 2])>, Error> {
         let mut threads = Vec::new();
         for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
             let task = task?.path();
@@ -71,8 +84,9 @@ impl Server {
             else {
                 continue;
             };
-            let ns = stat.split(' ').next().ok_or("an empty schedstat")?.parse()?;
-            threads.push((name.trim_end().to_owned(), ns));
+            let mut fields = stat.split(' ').map(str::parse);
+            let mut next = || fields.next().ok_or("a short schedstat");
+            threads.push((name.trim_end().to_owned(), [next()??, next()??]));
         }
         Ok(threads)
     }
@@ -86,7 +100,7 @@ impl Drop for Server {
 }
 
 /// Says where the server listens and waits until the parent is gone.
-fn until_the_parent_ends(traffic: SocketAddr, admin: SocketAddr) {
+pub fn until_the_parent_ends(traffic: SocketAddr, admin: SocketAddr) {
     println!("{traffic}\n{admin}");
     let _end = io::stdin().read_to_end(&mut Vec::new());
 }

@@ -88,6 +88,9 @@ pub struct ServerUse {
     pub user_ms: Vec<f64>,
     pub system_ms: Vec<f64>,
     pub rss_kib: Vec<f64>,
+    /// Open files in each second; none in records from before they were counted.
+    #[serde(default)]
+    pub files: Vec<f64>,
     pub rss_start_kib: u64,
     pub rss_end_kib: u64,
     /// From the first planned request to the last answer.
@@ -255,6 +258,7 @@ impl ServerUse {
             user_ms: steps(|sample| sample.user_ms),
             system_ms: steps(|sample| sample.system_ms),
             rss_kib: samples.iter().map(|sample| sample.rss_kib as f64).collect(),
+            files: samples.iter().map(|sample| sample.files as f64).collect(),
             rss_start_kib: first.rss_kib,
             rss_end_kib: last.rss_kib,
             total_ms: cpu(last).saturating_sub(cpu(first)),
@@ -325,6 +329,7 @@ pub mod tests {
                 user_ms: (0..seconds).map(|at| wave(at) * 100.0).collect(),
                 system_ms: flat(50.0),
                 rss_kib: flat(20_000.0),
+                files: flat(70.0),
                 rss_start_kib: 20_000,
                 rss_end_kib: 20_500,
                 total_ms: (ms * 100.0 * seconds as f64) as u64,
@@ -365,7 +370,7 @@ pub mod tests {
 
     #[test]
     fn each_second_has_the_difference_of_two_samples() {
-        let sample = |user_ms, rss_kib| Sample { user_ms, system_ms: 10, rss_kib };
+        let sample = |user_ms, rss_kib| Sample { user_ms, system_ms: 10, rss_kib, files: 9 };
         let used = ServerUse::new(&[sample(100, 5), sample(150, 7), sample(350, 6)]).expect("samples");
         assert_eq!((used.user_ms, used.system_ms), (vec![50.0, 200.0], vec![0.0, 0.0]));
         assert_eq!((used.total_ms, used.rss_start_kib, used.rss_end_kib), (250, 5, 6));

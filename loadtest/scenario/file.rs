@@ -28,6 +28,7 @@ pub struct Scenario {
     pub load: Vec<Step>,
     pub server: ServerSpec,
     pub meanwhile: Meanwhile,
+    pub bounds: Option<Bounds>,
     /// Where the file lies: paths in it begin there.
     pub dir: PathBuf,
 }
@@ -42,6 +43,7 @@ struct Raw {
     server: ServerSpec,
     #[serde(default)]
     meanwhile: Meanwhile,
+    bounds: Option<Bounds>,
     #[serde(default)]
     load: Vec<RawStep>,
 }
@@ -129,6 +131,19 @@ pub struct Slow {
     pub every: Duration,
 }
 
+/// What the server may use more of as time goes by: the run fails where it does.
+#[derive(Clone, Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub struct Bounds {
+    /// From then on; a shorter run has no such bounds.
+    #[serde(deserialize_with = "duration")]
+    pub after: Duration,
+    /// The share by which resident memory may grow.
+    pub memory: f64,
+    /// How many more files may be open.
+    pub files: u64,
+}
+
 fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     let text = String::deserialize(deserializer)?;
     parse_duration(&text).map_err(serde::de::Error::custom)
@@ -152,8 +167,17 @@ impl Scenario {
         }
         check_server(&raw.server)?;
         check_meanwhile(&raw.meanwhile)?;
-        let scenario =
-            Scenario { name, text, about: raw.about, run, load, server: raw.server, meanwhile: raw.meanwhile, dir };
+        let scenario = Scenario {
+            name,
+            text,
+            about: raw.about,
+            run,
+            load,
+            server: raw.server,
+            meanwhile: raw.meanwhile,
+            bounds: raw.bounds,
+            dir,
+        };
         scenario.plan()?;
         Ok(scenario)
     }

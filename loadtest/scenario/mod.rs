@@ -1,5 +1,6 @@
 //! Scenarios: a server is started, load is played, something goes on meanwhile, and what came of it is written down.
 
+mod bounds;
 mod catalog;
 pub mod file;
 pub mod meanwhile;
@@ -72,7 +73,9 @@ fn one(args: &ScenarioArgs, mut scenario: Scenario) -> Result<Verdict, String> {
         let record = Record::new(&report, ran);
         write(&args.out, &name, &record, &report.requests().to_hgrm())?;
         show(&record);
-        let failed = record.meanwhile.values().any(|deed| deed.failed > 0);
+        let broken =
+            scenario.bounds.as_ref().zip(record.server.as_ref()).and_then(|(bounds, used)| bounds::check(bounds, used));
+        let failed = broken == Some(true) || record.meanwhile.values().any(|deed| deed.failed > 0);
         Ok(if failed { Verdict::Different } else { verdict })
     });
     let ended = server.as_mut().map_or(Ok(()), Server::stop);
@@ -95,7 +98,7 @@ fn play(scenario: &Scenario, pid: Option<u32>) -> Result<(Verdict, crate::report
     let (run, plan) = (&scenario.run, scenario.plan()?);
     let admin = AdminPlan::check(&run.server)?;
     let beside_plan: Plan = plan.clone();
-    run::play(run, plan, |start| {
+    run::play(run, plan, true, |start| {
         let sampler = pid.map(|pid| Sampler::start(pid, start));
         let going = Going::start(&scenario.meanwhile, &scenario.server, &beside_plan, admin, start);
         move || (sampler.map(Sampler::end).unwrap_or_default(), going.end())

@@ -8,10 +8,10 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Method, Request, StatusCode};
 use serde_json::{Value, json};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::problem::{Answer, Problem, with_body};
-use crate::modelstore::{ModelStore, NotLoaded, OnDisk, StoreError, yield_to_bids};
+use crate::modelstore::{ModelStore, NotLoaded, OnDisk, StoreError};
 use crate::scoring::ModelSet;
 use crate::telemetry::Metrics;
 use crate::telemetry::models::{Compared, Histogram, Key, ModelStats, SCORES, VersionStats};
@@ -97,26 +97,20 @@ async fn change(
     model(api, name)
 }
 
-/// Works on a thread of its own that lets bids go first; to its end, although the client may go away, and until then it
-/// keeps what is `held`.
+/// Works on a thread that may wait; to its end, although the client may go away, and until then it keeps what is `held`.
 async fn apart<T: Send + 'static>(
     api: &ModelApi,
     held: impl Send + 'static,
     work: impl FnOnce(&ModelStore) -> Result<T, StoreError> + Send + 'static,
 ) -> Result<T, Problem> {
-    let (done, result) = oneshot::channel();
     let store = api.store.clone();
     let run = move || {
-        yield_to_bids();
         let result = work(&store);
         drop(held);
-        // Whoever asked may have gone.
-        drop(done.send(result));
+        result
     };
-    let unavailable = |e| Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("no thread for it: {e}"));
-    std::thread::Builder::new().name("model".into()).spawn(run).map_err(unavailable)?;
     let broken = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "it broke off; see the log lines");
-    result.await.map_err(broken)?.map_err(Problem::from)
+    tokio::task::spawn_blocking(run).await.map_err(broken)?.map_err(Problem::from)
 }
 
 impl From<StoreError> for Problem {

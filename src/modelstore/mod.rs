@@ -8,6 +8,7 @@
 //! - `roles`: which version has which role, loaded or not.
 //! - [`found`]: what lies in the directory, and whether it is any good.
 
+mod behind;
 pub mod demo;
 pub mod folder;
 pub mod found;
@@ -24,6 +25,7 @@ use crate::scoring::link::Link;
 use crate::scoring::manifest::{Manifest, OutputKind, is_plain};
 use crate::scoring::sources::Caller;
 use crate::scoring::{Artifact, Fault, ModelSet, Models, Registry, RowsFrom, Sources};
+use behind::behind_bids;
 use found::{Checked, Found};
 
 /// Names of models, and versions of one: more is refused. An operator takes old ones out of the directory.
@@ -150,7 +152,7 @@ impl ModelStore {
     }
 
     fn check(&self, name: &str, version: &str) -> Result<Artifact, Fault> {
-        check(&self.dir, name, version, &(self.sources)(name))
+        behind_bids(|| check(&self.dir, name, version, &(self.sources)(name)))
     }
 
     fn folder(&self, name: &str, version: &str) -> PathBuf {
@@ -174,8 +176,8 @@ impl ModelStore {
             let fault = Fault::new(other.chars().take(80).collect::<String>(), "is not named by the manifest");
             return Err(StoreError::Refused(fault));
         }
-        let artifact =
-            check_content(name, version, &manifest, file, &(self.sources)(name)).map_err(StoreError::Refused)?;
+        let artifact = behind_bids(|| check_content(name, version, &manifest, file, &(self.sources)(name)))
+            .map_err(StoreError::Refused)?;
         let mut state = self.state();
         if let Some(roles) = state.roles.get(name) {
             never_changes(roles, &roles::version_of(&artifact))?;
@@ -498,10 +500,4 @@ fn check_content(
         return Err(Fault::new(&manifest.file, "has one class: its probability is always 1"));
     }
     Ok(artifact)
-}
-
-/// Loading and checking a model takes as long as it takes: this thread's work goes after that of those who bid.
-pub fn yield_to_bids() {
-    // Where that is not possible it competes with them; nothing depends on it.
-    let _best_effort = rustix::process::setpriority_process(None, 19);
 }

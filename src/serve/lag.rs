@@ -27,9 +27,22 @@ pub async fn measure(worker: Rc<Worker>) {
     for i in (0..BEATS).cycle() {
         let due = beat.tick().await;
         late_ms[i] = due.elapsed().as_millis() as u32;
+        worker.late_ms.set(late_ms[i]);
         worker.lag_ms.set(lag_ms(&late_ms));
         worker.beat_due.set(Some(Instant::now() + BEAT));
     }
+}
+
+/// Whether a request that was seen at `seen`, of an exchange that waits so long, had better be answered without a bid: what was
+/// ready with it has taken up an eighth of that time, and the time before was not enough either. All of them answered late
+/// would be bids for nobody. So each turn of the worker bids for as long, and the rest of it is quick.
+pub fn is_behind(worker: &Worker, seen: Instant, left_ms: i64) -> bool {
+    let overdue_ms = worker.beat_due.get().map_or(0, |due| seen.saturating_duration_since(due).as_millis() as i64);
+    goes_without(worker.late_ms.get(), overdue_ms, left_ms) || i64::from(worker.lag_ms.get()) >= left_ms.max(1)
+}
+
+fn goes_without(late_ms: u32, overdue_ms: i64, left_ms: i64) -> bool {
+    late_ms >= FLOOR_MS && overdue_ms >= (left_ms / 8).max(FLOOR_MS.into())
 }
 
 /// What a request may have waited for its turn that was seen at `seen`.
@@ -57,6 +70,14 @@ mod tests {
         assert_eq!(lag_ms(&[90, 5, 70, 80]), 5);
         assert_eq!(lag_ms(&[90, 4, 70, 80]), 0);
         assert_eq!(lag_ms(&[90, 60, 70, 80]), 60);
+    }
+
+    #[test]
+    fn a_worker_that_does_not_get_done_bids_for_an_eighth_of_the_time() {
+        assert_eq!([goes_without(5, 10, 90), goes_without(5, 11, 90)], [false, true]);
+        // One stall alone is left to each request's own time.
+        assert!(!goes_without(4, 90, 90));
+        assert_eq!([goes_without(90, 4, 0), goes_without(90, 5, 0), goes_without(90, 5, -10)], [false, true, true]);
     }
 
     #[test]

@@ -103,6 +103,8 @@ pub struct Worker {
     pub unsent_bytes: Cell<usize>,
     /// How long what is ready has waited for its turn lately; 0 when that is nothing to speak of.
     pub lag_ms: Cell<u32>,
+    /// How late it was the last time it looked.
+    pub late_ms: Cell<u32>,
     /// When [`lag`](super::lag) should look next.
     pub beat_due: Cell<Option<Instant>>,
     /// Buffers of fraud checks.
@@ -130,6 +132,7 @@ impl Worker {
             collected_bytes: Cell::default(),
             unsent_bytes: Cell::default(),
             lag_ms: Cell::default(),
+            late_ms: Cell::default(),
             beat_due: Cell::default(),
             fraud: Buffers::default(),
         }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::Running;
-use crate::modelstore::{ModelStore, yield_to_bids};
+use crate::modelstore::ModelStore;
 use crate::telemetry::metrics::Gauges;
 
 const INTERVAL: Duration = Duration::from_millis(500);
@@ -25,7 +25,6 @@ fn watch(gauges: Arc<Gauges>, look: impl Fn() + Send + 'static) -> std::io::Resu
         tracing::error!("{why}: models in the directory are not looked at until the next start");
     };
     Running::start("model watcher", Arc::new(on_failed), move |stop| {
-        yield_to_bids();
         while !stop.is_told() {
             look();
             stop.wait(INTERVAL);

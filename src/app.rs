@@ -41,8 +41,8 @@ use crate::fraud::engine::{Engine, Following};
 use crate::fraud::traffic::{Activity, Lists as TrafficLists};
 use crate::ledger::Hot;
 use crate::ledger::bucket::{Grids, Lifetimes};
+use crate::ledger::marks::Marks;
 use crate::ledger::sequence::Sequencer;
-use crate::ledger::wanted::Wanted;
 use crate::modelstore::ModelStore;
 use crate::openrtb::notice::NoticeUrls;
 use crate::scoring::Sources;
@@ -177,7 +177,7 @@ impl App {
             })
         };
         let gauges = metrics.gauges.clone();
-        let edited: Arc<Wanted> = Arc::default();
+        let edited: Arc<Marks> = Arc::default();
         let (log, metrics) = {
             // The follower needs the metrics, and the metrics the log.
             let counters = metrics.counters.clone();
@@ -319,7 +319,7 @@ impl App {
         let admin_listener = Listener::start(admin, admin_socket).map_err(because("admin listener"))?;
 
         let waited = Instant::now();
-        while lock(&hot).unleased() > 0 && waited.elapsed() < FIRST_LEASES {
+        while !lock(&hot).all_leased() && waited.elapsed() < FIRST_LEASES {
             std::thread::sleep(Duration::from_millis(1));
         }
         // Not before the first leases: without one a plan would be anchored again and again.

@@ -1,6 +1,7 @@
 //! How many different values there are in windows of long series, against the reference: whatever comes late, is marked,
 //! leaves, is evicted or restored, and whether or not there is room for what is remembered.
 
+use super::super::distinct::Budget;
 use super::*;
 
 /// What the run had: values compared and lost, looks at series whose values were all kept, and at long ones where not.
@@ -12,7 +13,8 @@ struct Had {
     walked: usize,
 }
 
-fn run(seed: u64, limits: Limits) -> Had {
+/// `room` is for all values that are remembered; without it, as much as the limits say.
+fn run(seed: u64, limits: Limits, room: Option<usize>) -> Had {
     let rng = &mut Rng::with_seed(seed);
     let lengths = [3_000, 100_000, 1_000_000, DAY_MS];
     let mut specs: Vec<Spec> = (0..4)
@@ -27,7 +29,13 @@ fn run(seed: u64, limits: Limits) -> Had {
     if rng.bool() {
         specs.push(sum(0, 100_000));
     }
-    let make = || Windows::new(Plan::new(1, &FIELDS, &specs).unwrap(), limits);
+    let make = || {
+        let mut windows = Windows::new(Plan::new(1, &FIELDS, &specs).unwrap(), limits);
+        if let Some(room) = room {
+            windows.budget = Budget::new(room);
+        }
+        windows
+    };
     let mut windows = make();
     let (mut scratch, mut out) = (Scratch::default(), vec![Value::Null; specs.len()]);
     let (mut all, mut now, mut had) = (Vec::new(), 1_600_000_000_000, Had::default());
@@ -81,10 +89,10 @@ fn run(seed: u64, limits: Limits) -> Had {
 #[test]
 fn different_values_that_are_remembered_are_what_a_look_through_all_events_finds() {
     for seed in 0..4 {
-        let had = run(seed, LIMITS);
+        let had = run(seed, LIMITS, None);
         // Where the first one of a long series that asks is in another currency, nothing is remembered yet.
         assert!(had.compared > 4_000 && had.kept > 500 && had.walked < 10 && had.lost == 0, "seed {seed} {had:?}");
-        let had = run(seed, Limits { max_events_per_key: 600, ..LIMITS });
+        let had = run(seed, Limits { max_events_per_key: 600, ..LIMITS }, None);
         assert!(had.compared > 2_000 && had.kept > 100 && had.lost > 0, "seed {seed} {had:?}");
     }
 }
@@ -92,8 +100,8 @@ fn different_values_that_are_remembered_are_what_a_look_through_all_events_finds
 #[test]
 fn what_finds_no_room_is_looked_through() {
     for seed in 0..3 {
-        // A quarter of it is for all values of all windows: for some of them.
-        let had = run(seed, Limits { max_bytes: 60_000, ..LIMITS });
+        // For few values of few windows.
+        let had = run(seed, LIMITS, Some(2_000));
         assert!(had.compared > 4_000 && had.walked > 60, "seed {seed} {had:?}");
     }
 }

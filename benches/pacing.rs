@@ -47,7 +47,7 @@ fn main() {
                 hot.apply(&Stamped { offset: Offset(offset), at: NOW, event }, &mut next);
                 offset += 1;
             }
-            if hot.unleased() > 0 {
+            if !hot.all_leased() {
                 hot.tick(NOW, &mut next);
             }
             events = next;

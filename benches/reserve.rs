@@ -1,4 +1,5 @@
-//! How long a bid takes to reserve from one hot campaign: alone, and while another core does the same.
+//! How long a bid takes to reserve from one hot campaign: alone, and while another core does the same. And how long the
+//! log's thread takes for the end of a bucket and a round of leases, in a catalog of which few campaigns bid.
 
 use std::hint::black_box;
 use std::sync::Arc;
@@ -7,44 +8,87 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use gavel::clock::{Day, UnixMs};
-use gavel::event::{CampaignSet, Event, Offset, Promise, Slot, Stamped};
+use gavel::clock::{Day, UnixMs, Zone};
+use gavel::event::{CampaignSet, Event, Promise, Slot, Stamped};
 use gavel::ids::{CampaignNo, Currency, Epoch, LeaseId, NodeId};
 use gavel::ledger::bucket::{Grids, Lifetimes, Ring};
+use gavel::ledger::hot::Plan;
 use gavel::ledger::{Account, Books, Hot};
 use gavel::money::Nanos;
 
-const NO: CampaignNo = CampaignNo(1);
 const NOW: UnixMs = UnixMs(1_795_000_000_000);
 const LIFE: Lifetimes = Lifetimes { auction_ms: 120_000, bill_ms: 3_600_000, sends_win: true };
 
-/// A campaign with more leased than a bench can reserve, and the end of its bids' bucket.
-fn hot() -> (Arc<Account>, Arc<Grids>, UnixMs) {
+/// Campaigns with more leased than a bench can reserve.
+fn leased(campaigns: u32) -> (Hot, Arc<Grids>) {
     let grids = Arc::new(Grids::new(&[LIFE]));
     let mut hot = Hot::new(Books::default(), NodeId(1), grids.clone(), Promise::default());
-    let amount = Nanos(i64::MAX / 4);
-    let lease = LeaseId { epoch: Epoch(1), seq: 1 };
-    let (id, currency) = ("c-1".to_owned(), Currency::USD);
-    let set = CampaignSet { campaign: NO, id, currency, total: amount, daily: None, day: None, json: None };
-    let events = [
-        hot.started(),
-        Event::CampaignSet(set),
-        Event::LeaseGranted { campaign: NO, lease, slot: Slot::Whole, amount },
-    ];
-    for (n, event) in events.into_iter().enumerate() {
-        hot.apply(&Stamped { offset: Offset(n as u64), at: NOW, event }, &mut Vec::new());
+    let started = hot.started();
+    apply(&mut hot, NOW, started);
+    for no in 1..=campaigns {
+        let (campaign, amount, lease) = (CampaignNo(no), Nanos(i64::MAX / 4), LeaseId { epoch: Epoch(1), seq: no });
+        let (id, currency) = (format!("c-{no}"), Currency::USD);
+        let set = CampaignSet { campaign, id, currency, total: amount, daily: None, day: None, json: None };
+        apply(&mut hot, NOW, Event::CampaignSet(set));
+        apply(&mut hot, NOW, Event::LeaseGranted { campaign, lease, slot: Slot::Whole, amount });
+        hot.set_plan(campaign, Plan { zone: Zone::utc(), active: true, highest_bid: Nanos(1) });
     }
-    let until = NOW.plus(i64::from(grids.lifetimes(NOW, LIFE).0));
-    (hot.account(NO), grids, until)
+    (hot, grids)
+}
+
+fn apply(hot: &mut Hot, at: UnixMs, event: Event) {
+    let offset = hot.books().next;
+    hot.apply(&Stamped { offset, at, event }, &mut Vec::new());
+}
+
+/// The end of the bucket of a bid made then.
+fn until(grids: &Grids, at: UnixMs) -> UnixMs {
+    at.plus(i64::from(grids.lifetimes(at, LIFE).0))
+}
+
+fn reserve_from(account: &Account, grids: &Grids, until: UnixMs) -> bool {
+    let open = account.open(Day(20_000));
+    let slot = open.as_ref().and_then(|open| open.as_deref());
+    slot.is_some_and(|slot| account.try_reserve(slot, grids, Ring::Auction, black_box(until), black_box(Nanos(7))))
+}
+
+/// A second of the log's thread: a bucket ends to which 100 campaigns of all have bid; and the ticks of a second.
+fn second(c: &mut Criterion) {
+    for campaigns in [10_000_u32, 100_000, 1_000_000] {
+        let (mut hot, grids) = leased(campaigns);
+        let bidders: Vec<_> = (1..=100).map(|n| hot.account(CampaignNo(n * (campaigns / 100)))).collect();
+        let mut now = NOW;
+        // The looks that all ask for at first.
+        (0..2_000).for_each(|round| hot.tick(NOW.plus(round * 5), &mut Vec::new()));
+        now = now.plus(10_000);
+        let mut time = |bucket: bool, n: u64| {
+            let mut took = Duration::ZERO;
+            for _ in 0..n {
+                for bidder in &bidders {
+                    assert!(reserve_from(bidder, &grids, until(&grids, now)));
+                }
+                now = now.plus(1_000);
+                let started = Instant::now();
+                apply(&mut hot, now, Event::StillRunning);
+                let ended = started.elapsed();
+                for tick in 0..200 {
+                    hot.tick(now.plus(tick * 5), &mut Vec::new());
+                }
+                took += if bucket { ended } else { started.elapsed() - ended };
+            }
+            took
+        };
+        // Until buckets end in which something is.
+        time(true, 130);
+        c.bench_function(&format!("bucket_ends/{campaigns}"), |b| b.iter_custom(|n| time(true, n)));
+        c.bench_function(&format!("ticks_of_a_second/{campaigns}"), |b| b.iter_custom(|n| time(false, n)));
+    }
 }
 
 fn reserve(c: &mut Criterion) {
-    let (account, grids, until) = hot();
-    let bid = || {
-        let open = account.open(Day(20_000));
-        let slot = open.as_ref().and_then(|open| open.as_deref());
-        slot.is_some_and(|slot| account.try_reserve(slot, &grids, Ring::Auction, black_box(until), black_box(Nanos(7))))
-    };
+    let (mut hot, grids) = leased(1);
+    let (account, until) = (hot.account(CampaignNo(1)), until(&grids, NOW));
+    let bid = || reserve_from(&account, &grids, until);
     let time = |n: u64| {
         let started = Instant::now();
         for _ in 0..n {
@@ -118,5 +162,5 @@ fn pin(core: usize) -> bool {
     }
 }
 
-criterion_group!(benches, reserve);
+criterion_group!(benches, reserve, second);
 criterion_main!(benches);

@@ -41,8 +41,8 @@ use crate::fraud::engine::{Engine, Following};
 use crate::fraud::traffic::{Activity, Lists as TrafficLists};
 use crate::ledger::Hot;
 use crate::ledger::bucket::{Grids, Lifetimes};
+use crate::ledger::marks::Marks;
 use crate::ledger::sequence::Sequencer;
-use crate::ledger::wanted::Wanted;
 use crate::modelstore::ModelStore;
 use crate::openrtb::notice::NoticeUrls;
 use crate::scoring::Sources;
@@ -177,7 +177,7 @@ impl App {
             })
         };
         let gauges = metrics.gauges.clone();
-        let edited: Arc<Wanted> = Arc::default();
+        let edited: Arc<Marks> = Arc::default();
         let (log, metrics) = {
             // The follower needs the metrics, and the metrics the log.
             let counters = metrics.counters.clone();
@@ -311,14 +311,15 @@ impl App {
         let seed = u64::from(epoch.0) << 32 | clock.now().0 as u64 & 0xffff_ffff;
         let workers = Workers::start(traffic, listeners, acceptor, seed).map_err(because("traffic listener"))?;
         let fraud_engine = fraud.clone();
-        let fraud = FraudEdits { engine: fraud, log: log.clone(), lane: 0, editing: tokio::sync::Mutex::default() };
+        let editing = tokio::sync::Mutex::default();
+        let fraud = FraudEdits { engine: fraud, log: log.clone(), lane: 0, clock, editing };
         let (fraud, token) = (Arc::new(fraud), config.admin_token.clone());
         let api = ModelApi::new(models.clone(), metrics.clone());
         let admin = Arc::new(Admin { campaigns, models: api, books, ready: ready.clone(), fraud, token, edited });
         let admin_listener = Listener::start(admin, admin_socket).map_err(because("admin listener"))?;
 
         let waited = Instant::now();
-        while lock(&hot).unleased() > 0 && waited.elapsed() < FIRST_LEASES {
+        while !lock(&hot).all_leased() && waited.elapsed() < FIRST_LEASES {
             std::thread::sleep(Duration::from_millis(1));
         }
         // Not before the first leases: without one a plan would be anchored again and again.

@@ -12,7 +12,7 @@ pub fn settle(hot: &mut Hot, mut events: Vec<Event>, now: UnixMs) {
     events.insert(0, hot.started());
     let (mut offset, mut at) = (0, now.plus(-LEASING_MS));
     // The campaigns, then their leases: a round of the log's thread gives some thousands of them.
-    while !events.is_empty() || hot.unleased() > 0 {
+    while !events.is_empty() || !hot.all_leased() {
         let mut next = Vec::new();
         for event in events.drain(..) {
             hot.apply(&Stamped { offset: Offset(offset), at, event }, &mut next);

@@ -19,7 +19,7 @@ use super::problem::{Answer, Problem, with_body};
 use crate::bidding::pacing::pace::{ONE, Order};
 use crate::ledger::Books;
 use crate::ledger::hot::{AccountView, DayView};
-use crate::ledger::wanted::Wanted;
+use crate::ledger::marks::Marks;
 
 const JSON: &str = "application/json";
 /// Largest body of an admin request.
@@ -39,7 +39,7 @@ pub struct Admin {
     /// Required of everything but `/live` and `/ready`, when set.
     pub token: Option<String>,
     /// Campaigns that the log says were edited, where other nodes edit too.
-    pub edited: Option<Arc<Wanted>>,
+    pub edited: Option<Arc<Marks>>,
 }
 
 /// Answers one request.
@@ -98,7 +98,7 @@ async fn route(admin: &Arc<Admin>, request: Request<Incoming>) -> Result<Answer,
 async fn campaign(admin: &Arc<Admin>, id: &str, method: Method, request: Request<Incoming>) -> Result<Answer, Problem> {
     match method {
         Method::GET => {
-            let present = admin.campaigns.registry().present.get(id).map(|p| p.compiled.json.to_string());
+            let present = admin.campaigns.registry().present.get(id).map(|p| p.compiled.json.text());
             present.map(|json| with_body(StatusCode::OK, JSON, json)).ok_or_else(|| no_campaign(id))
         }
         Method::PUT => {
@@ -167,7 +167,7 @@ fn list(admin: &Admin, query: &str) -> Answer {
     let limit = parameter("limit").and_then(|n| n.parse().ok()).unwrap_or(PAGE).clamp(1, PAGE);
     let registry = admin.campaigns.registry();
     let page = registry.present.range::<str, _>((std::ops::Bound::Excluded(after), std::ops::Bound::Unbounded));
-    let campaigns: Vec<&str> = page.take(limit).map(|(_, p)| &*p.compiled.json).collect();
+    let campaigns: Vec<String> = page.take(limit).map(|(_, p)| p.compiled.json.text()).collect();
     with_body(StatusCode::OK, JSON, format!("[{}]", campaigns.join(",")))
 }
 

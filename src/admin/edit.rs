@@ -72,7 +72,7 @@ async fn in_force(
     campaign: Campaign,
 ) -> Result<(), Problem> {
     let before = campaigns.registry().present.get(campaign.id.as_str()).map(|p| p.compiled.clone());
-    let same_content = before.as_ref().is_some_and(|before| only_live_changes(&before.json, &campaign.json));
+    let same_content = before.as_ref().is_some_and(|before| only_live_changes(&before.json.text(), &campaign.json));
     let (currency, cap_memory) = (campaign.currency, cap_memory(&campaign.frequency_caps));
     let present = campaigns.registry().put(no, campaign, same_content, &mut campaigns.hot());
     // Whoever bids for it finds its money there.
@@ -100,7 +100,7 @@ pub async fn follow(campaigns: &Arc<Campaigns>, no: CampaignNo) {
     let present = campaigns.registry().present.get(id.as_str()).cloned();
     let result = match (deleted, json, present) {
         (true, _, Some(present)) => remove(campaigns, &mut edit, &present).await,
-        (false, Some(json), present) if present.as_ref().is_none_or(|p| *p.compiled.json != *json) => {
+        (false, Some(json), present) if present.as_ref().is_none_or(|p| p.compiled.json.text() != json) => {
             match fitting(campaigns, &json) {
                 Ok(campaign) => in_force(campaigns, &mut edit, no, campaign).await,
                 Err(fault) => {

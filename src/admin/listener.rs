@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, watch};
 
 use super::api::{Admin, answer};
 use super::edit;
-use crate::ledger::wanted::Wanted;
+use crate::ledger::marks::Marks;
 
 /// Open connections; more wait. Operators and scrapers are few.
 const MAX_CONNECTIONS: usize = 256;
@@ -43,7 +43,7 @@ impl Listener {
 }
 
 /// Puts in force what other nodes edit, a few hundred milliseconds later.
-async fn follow(admin: Arc<Admin>, edited: Arc<Wanted>) {
+async fn follow(admin: Arc<Admin>, edited: Arc<Marks>) {
     let mut campaigns = Vec::new();
     loop {
         tokio::time::sleep(FOLLOW_INTERVAL).await;

@@ -16,7 +16,8 @@ use crate::event::{Event, Offset, Stamped};
 #[cfg(feature = "kafka")]
 use crate::eventlog::OpenError;
 use crate::eventlog::{AppendError, DirStorage, LogConfig, Opened, SegmentLog, Unstarted};
-use crate::fraud::engine::{Edits, Engine, Following};
+use crate::fraud::edits::Edits;
+use crate::fraud::engine::{Engine, Following};
 use crate::fraud::policy::{Lists, first_lists};
 use crate::fraud::store::Bounds;
 use crate::fraud::{self, Policy, Velocity};

@@ -59,7 +59,7 @@ pub fn side(config: &Config, books: &Books, tried: bool, model: Option<&Path>, f
     let exchanges: HashMap<_, _> = config.exchanges.iter().map(|e| (e.number, terms(e))).collect();
     let mut side = Side { snapshot, exchanges, hot, next: Offset(0), now: began };
     side.apply(events);
-    while side.hot.unleased() > 0 && side.now < from {
+    while !side.hot.all_leased() && side.now < from {
         side.follow(side.now.plus(100));
     }
     Ok(side)

@@ -8,6 +8,7 @@ use super::campaign::{BidPrice, Campaign, FrequencyCap, Schedule, Targeting, Tex
 use super::creative::{Creative, Kind, Markup};
 use super::index::Attribute;
 use super::key::{category_keys, domain_keys, key, size_key};
+use super::packed::Packed;
 use super::sets::{Draft, List, Sets};
 use super::taxonomy::{AreaTargets, PlaceAreas};
 use crate::ids::{CampaignNo, Currency, name_hash};
@@ -35,7 +36,7 @@ pub struct Compiled {
     pub id: Arc<str>,
     pub advertiser: Box<str>,
     /// See [`Campaign::json`].
-    pub json: Box<str>,
+    pub json: Packed,
 }
 
 #[derive(Debug)]
@@ -72,7 +73,7 @@ impl Compiled {
             creatives,
             id: campaign.id.into(),
             advertiser: campaign.advertiser.into(),
-            json: campaign.json.into(),
+            json: Packed::new(&campaign.json),
         }
     }
 

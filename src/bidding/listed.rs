@@ -4,7 +4,7 @@
 use foldhash::{HashMap, HashMapExt};
 use smallvec::SmallVec;
 
-use super::index::Bitmap;
+use super::index::{self, BLOCK, Bitmap, Block};
 use super::key::Keys;
 
 #[derive(Debug, Default)]
@@ -21,9 +21,9 @@ pub struct Listed {
     bitmaps: HashMap<u32, Bitmap>,
 }
 
-/// The campaigns that accept one of a request's values, from word to word.
+/// The campaigns that accept one of a request's values, from block to block.
 pub(super) struct Walk<'a> {
-    bitmaps: SmallVec<[&'a [u64]; 4]>,
+    bitmaps: SmallVec<[&'a [Block]; 4]>,
     lists: SmallVec<[&'a [u32]; 8]>,
 }
 
@@ -42,7 +42,7 @@ impl Draft {
     /// For `len` campaigns.
     pub fn new(len: usize) -> Draft {
         Draft {
-            open: vec![0; len.div_ceil(64)],
+            open: vec![0; index::words(len)],
             numbers: HashMap::new(),
             counts: Vec::new(),
             named: Vec::new(),
@@ -108,38 +108,45 @@ impl Listed {
         Some(Walk { bitmaps: SmallVec::new(), lists: SmallVec::from_slice(&[list]) })
     }
 
-    /// The campaigns that name one of `values`, or none at all.
-    pub(super) fn walk(&self, values: &[u64]) -> Walk<'_> {
-        let mut walk = Walk { bitmaps: SmallVec::from_slice(&[&*self.open]), lists: SmallVec::new() };
+    /// The campaigns that name one of `values`, or none at all; `None` where that is all of them.
+    pub(super) fn walk(&self, values: &[u64]) -> Option<Walk<'_>> {
+        if self.numbers.is_empty() {
+            return None;
+        }
+        let mut walk = Walk { bitmaps: SmallVec::from_slice(&[self.open.as_chunks().0]), lists: SmallVec::new() };
         for number in values.iter().filter_map(|value| self.numbers.get(value)) {
             match self.bitmaps.get(number) {
-                Some(bitmap) => walk.bitmaps.push(bitmap),
+                Some(bitmap) => walk.bitmaps.push(bitmap.as_chunks().0),
                 None => {
                     let at = *number as usize;
                     walk.lists.push(&self.campaigns[self.starts[at]..self.starts[at + 1]]);
                 }
             }
         }
-        walk
+        Some(walk)
     }
 }
 
 impl Walk<'_> {
-    /// The campaigns of word `at`. Words must be asked for in ascending order, each at most once.
+    /// The campaigns of a block. Blocks must be asked for in ascending order, each at most once.
     #[inline]
-    pub fn word(&mut self, at: usize) -> u64 {
-        let mut bits = self.bitmaps.iter().fold(0, |bits, bitmap| bits | bitmap[at]);
+    pub fn block(&mut self, block: usize) -> Block {
+        let mut bits = Block::default();
+        for bitmap in &self.bitmaps {
+            bits.iter_mut().zip(&bitmap[block]).for_each(|(bits, more)| *bits |= more);
+        }
+        let from = block * BLOCK * 64;
         for list in &mut self.lists {
-            while let Some((&campaign, rest)) = list.split_first() {
-                let word = campaign as usize / 64;
-                if word > at {
-                    break;
+            let mut rest = *list;
+            while let Some((&campaign, after)) = rest.split_first()
+                && (campaign as usize) < from + BLOCK * 64
+            {
+                if let Some(within) = (campaign as usize).checked_sub(from) {
+                    bits[within / 64 % BLOCK] |= 1 << (within % 64);
                 }
-                if word == at {
-                    bits |= 1 << (campaign % 64);
-                }
-                *list = rest;
+                rest = after;
             }
+            *list = rest;
         }
         bits
     }
@@ -154,7 +161,7 @@ mod tests {
         #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
         #[test]
         fn says_what_each_campaign_says(
-            all in proptest::collection::vec(proptest::collection::hash_set("[a-e]", 0..4), 0..200),
+            all in proptest::collection::vec(proptest::collection::hash_set("[a-e]", 0..4), 0..3_000),
             values in proptest::collection::vec("[a-g]", 0..3),
             step in 1usize..4,
         ) {
@@ -169,10 +176,10 @@ mod tests {
             sets.iter().for_each(|set| draft.add(Keys(set)));
             let listed = draft.finish();
             let mut walk = listed.walk(&values);
-            for word in (0..sets.len().div_ceil(64)).step_by(step) {
-                let bits = walk.word(word);
-                for (i, set) in sets.iter().enumerate().skip(word * 64).take(64) {
-                    prop_assert_eq!(bits >> (i % 64) & 1 == 1, set.is_empty() || Keys(set).any_of(&values));
+            for block in (0..sets.len().div_ceil(512)).step_by(step) {
+                let bits = walk.as_mut().map_or([u64::MAX; BLOCK], |walk| walk.block(block));
+                for (i, set) in sets.iter().enumerate().skip(block * 512).take(512) {
+                    prop_assert_eq!(bits[i / 64 % 8] >> (i % 64) & 1 == 1, set.is_empty() || Keys(set).any_of(&values));
                 }
             }
         }

@@ -109,7 +109,7 @@ impl<'a> Masks<'a> {
             let mut left = self.alive[block];
             let campaigns = campaigns - block * BLOCK * 64;
             if campaigns < BLOCK * 64 {
-                and(&mut left, &std::array::from_fn(|word| first(campaigns.saturating_sub(word * 64))));
+                and(&mut left, &first_of_block(campaigns));
             }
             let [all, counts @ ..] = &mut counts;
             add_ones(all, &left);
@@ -129,6 +129,12 @@ impl<'a> Masks<'a> {
     }
 }
 
+/// A block of the first `campaigns`.
+#[inline(always)]
+pub(super) fn first_of_block(campaigns: usize) -> Block {
+    std::array::from_fn(|word| first(campaigns.saturating_sub(word * 64)))
+}
+
 /// A word of the first `campaigns`.
 #[inline(always)]
 pub(super) fn first(campaigns: usize) -> u64 {
@@ -145,8 +151,21 @@ fn any(maps: &[&[Block]], block: usize) -> Block {
     bits
 }
 
+/// Leaves those of `bits` that pass, and says who does not.
 #[inline(always)]
-fn and(bits: &mut Block, other: &Block) {
+pub(super) fn narrow(bits: &mut Block, pass: &Block) -> Block {
+    let lost = std::array::from_fn(|word| bits[word] & !pass[word]);
+    and(bits, pass);
+    lost
+}
+
+#[inline(always)]
+pub(super) fn ones(bits: &Block) -> u64 {
+    bits.iter().map(|bits| u64::from(bits.count_ones())).sum()
+}
+
+#[inline(always)]
+pub(super) fn and(bits: &mut Block, other: &Block) {
     bits.iter_mut().zip(other).for_each(|(bits, other)| *bits &= other);
 }
 

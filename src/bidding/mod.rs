@@ -3,7 +3,7 @@
 //! | file | what |
 //! |---|---|
 //! | `campaign`, `creative`, `vast`, `check`, `fault`, `demo` | campaigns as they were typed and as they were checked |
-//! | `compiled`, `sets`, `key`, `live`, `part`, `index`, `listed` | campaigns made ready: keys, templates, bitmaps, live prices |
+//! | `compiled`, `packed`, `sets`, `key`, `live`, `part`, `index`, `listed` | campaigns made ready: keys, templates, bitmaps, live prices |
 //! | `supply` | who may sell a place |
 //! | `taxonomy` | categories of different taxonomies side by side |
 //! | `catalog`, `editor` | all of them at one time, and how edits make the next catalog |
@@ -36,6 +36,7 @@ pub mod live;
 mod masks;
 mod offer;
 pub mod pacing;
+pub mod packed;
 pub mod part;
 pub mod reason;
 mod refused;

@@ -8,7 +8,7 @@ use super::catalog::{Layer, Place};
 use super::compiled::{CompiledCreative, NATIVE};
 use super::decide::{Ask, Scratch};
 use super::fit::fits;
-use super::index::{ATTRIBUTES, BLOCK};
+use super::index::{ATTRIBUTES, BLOCK, Block};
 use super::masks::{self, Masks};
 use super::offer::{Formats, Want};
 use super::part::Entry;
@@ -73,6 +73,10 @@ impl Best {
     }
 }
 
+/// What is looked up in lists, in the order of the funnel.
+const WALKED: [Reason; 3] = [Reason::Region, Reason::City, Reason::Inventory];
+const NONE: Block = [0; BLOCK];
+
 impl Ask<'_, '_> {
     /// The most valuable eligible campaign; one of them at random when several are worth the same.
     pub(super) fn scan(
@@ -130,43 +134,43 @@ impl Ask<'_, '_> {
         let masks = Masks::new(layer, self.exchange.key, formats, &scratch.subject);
         let subject = &scratch.subject;
         let mut walks = [
-            (Reason::Region, part.regions.walk(subject.region.as_slice())),
-            (Reason::City, part.cities.walk(subject.city.as_slice())),
-            (Reason::Inventory, part.inventory.walk(&subject.inventory)),
+            part.regions.walk(subject.region.as_slice()),
+            part.cities.walk(subject.city.as_slice()),
+            part.inventory.walk(&subject.inventory),
         ];
         // So many were looked at. Whoever cannot win, by its cap, was not lost for its targeting.
         let mut looked_at = 0;
-        'blocks: for block in 0.. {
+        for block in 0.. {
             let caps = part.caps_of(block);
             let mut end = worth(caps, best.stop);
             if end == 0 {
                 break;
             }
             let from = block * BLOCK * 64;
-            for (at, bits) in masks.left(block).into_iter().enumerate().filter(|(_, bits)| *bits != 0) {
+            let mut left = masks.left(block);
+            if end < BLOCK * 64 {
+                masks::and(&mut left, &masks::first_of_block(end));
+            }
+            for place in taken.iter().filter(|p| p.layer == number && (from..from + BLOCK * 64).contains(&p.entry)) {
+                left[place.entry / 64 % BLOCK] &= !(1 << (place.entry % 64));
+            }
+            // Who does not have the deal was not lost for it: deals are not targeting of the request.
+            if let Some(walk) = named.as_mut().filter(|_| left != NONE) {
+                masks::and(&mut left, &walk.block(block));
+            }
+            let mut lost = [NONE; WALKED.len()];
+            for (lost, walk) in lost.iter_mut().zip(&mut walks) {
+                if let Some(walk) = walk.as_mut().filter(|_| left != NONE) {
+                    *lost = masks::narrow(&mut left, &walk.block(block));
+                }
+            }
+            let mut late = false;
+            for (at, bits) in left.into_iter().enumerate().filter(|(_, bits)| *bits != 0) {
                 let mut bits = bits & masks::first(end.saturating_sub(at * 64));
                 if bits == 0 {
                     break;
                 }
                 let word = block * BLOCK + at;
-                for place in taken.iter().filter(|place| place.layer == number && place.entry / 64 == word) {
-                    bits &= !(1 << (place.entry % 64));
-                }
-                // Who does not have the deal was not lost for it: deals are not targeting of the request.
-                if let Some(walk) = &mut named {
-                    bits &= walk.word(word);
-                }
-                for (reason, walk) in &mut walks {
-                    if bits == 0 {
-                        break;
-                    }
-                    let left = bits & walk.word(word);
-                    if left != bits {
-                        scratch.lost[*reason as usize] += u64::from((bits & !left).count_ones());
-                        best.furthest = best.furthest.max(*reason);
-                    }
-                    bits = left;
-                }
                 if !scratch.refused.is_empty() {
                     for (reason, refused) in scratch.refused.word(number, word, named.is_some()) {
                         scratch.lost[reason as usize] += u64::from((bits & refused).count_ones());
@@ -187,9 +191,13 @@ impl Ask<'_, '_> {
                     self.consider(place, &part.entries[place.entry], imp, quantity, want, formats, scratch, best);
                     scratch.work.spend(work::CAMPAIGN);
                     if scratch.work.is_late() {
-                        looked_at = from + end.min(at * 64 + 64);
-                        break 'blocks;
+                        late = true;
+                        break;
                     }
+                }
+                if late {
+                    end = end.min(at * 64 + 64);
+                    break;
                 }
                 if best.stop > stop {
                     // Of this word all were looked at.
@@ -197,6 +205,17 @@ impl Ask<'_, '_> {
                 }
             }
             looked_at = from + end;
+            for (reason, mut lost) in WALKED.into_iter().zip(lost).filter(|(_, lost)| *lost != NONE) {
+                masks::and(&mut lost, &masks::first_of_block(end));
+                let lost = masks::ones(&lost);
+                scratch.lost[reason as usize] += lost;
+                if lost > 0 {
+                    best.furthest = best.furthest.max(reason);
+                }
+            }
+            if late {
+                break;
+            }
         }
         scratch.work.spend(looked_at.div_ceil(64) * (4 + masks.formats() + taken.len()) / 8);
         for (attribute, lost) in ATTRIBUTES.into_iter().zip(masks.lost(looked_at)) {

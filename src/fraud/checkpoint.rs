@@ -4,7 +4,8 @@
 
 use std::collections::BTreeMap;
 
-use super::engine::{Edits, Engine, add_names};
+use super::edits::Edits;
+use super::engine::{Engine, add_names};
 use super::lists::List;
 use crate::clock::UnixMs;
 use crate::scoring::hash::hash64;
@@ -84,7 +85,7 @@ impl Engine {
     pub fn restore_parts(&self, parts: &mut dyn Iterator<Item = Vec<u8>>, now: UnixMs) -> Option<Moment> {
         let head = parts.next()?;
         let moment = self.moment_of(&head)?;
-        self.restore_head(&head)?;
+        self.restore_head(&head, now)?;
         let stored = self.store.shards();
         for number in 0..stored + self.velocity.shards() {
             let part = parts.next()?;
@@ -96,7 +97,7 @@ impl Engine {
         parts.next().is_none().then_some(moment)
     }
 
-    fn restore_head(&self, head: &[u8]) -> Option<()> {
+    fn restore_head(&self, head: &[u8], now: UnixMs) -> Option<()> {
         let mut fields = Take(head);
         (0..4).try_for_each(|_| fields.u64().map(drop))?;
         self.store.forgot(fields.i64()?);
@@ -114,7 +115,7 @@ impl Engine {
         for _ in 0..fields.u32()? {
             let name = fields.string()?;
             let content = serde_json::from_slice(fields.bytes()?).ok()?;
-            edits.lists.insert(name, List::of(&content).ok()?.into());
+            edits.lists.insert(name, List::of(&content, now)?.into());
         }
         *self.edits() = edits;
         fields.0.is_empty().then_some(())

@@ -5,8 +5,8 @@ use std::sync::{Arc, OnceLock};
 use arc_swap::{ArcSwapOption, Guard};
 
 use super::bucket::{Grids, Ring};
+use super::marks::Marks;
 use super::sync::{AtomicI64, AtomicU32, Ordering, back_off};
-use super::wanted::Wanted;
 use crate::clock::{Day, UnixMs};
 use crate::event::Slot;
 use crate::ids::CampaignNo;
@@ -18,7 +18,7 @@ pub struct Account {
     pub campaign: CampaignNo,
     /// What bids may reserve from now; none when nothing is leased.
     open: ArcSwapOption<SlotAccount>,
-    wanted: Arc<Wanted>,
+    wanted: Arc<Marks>,
     /// The largest cost that a bid found too little for, since it was last looked at.
     refused: AtomicI64,
     /// What costs more than the budget has left is not counted: no lease would pay it.
@@ -26,14 +26,14 @@ pub struct Account {
 }
 
 impl Account {
-    pub fn new(campaign: CampaignNo, wanted: Arc<Wanted>) -> Account {
+    pub fn new(campaign: CampaignNo, wanted: Arc<Marks>) -> Account {
         let (refused, most) = (AtomicI64::new(0), AtomicI64::new(i64::MAX));
         Account { campaign, open: ArcSwapOption::empty(), wanted, refused, most }
     }
 
     /// Says that a lease is wanted.
     pub fn ask(&self) {
-        self.wanted.ask(self.campaign);
+        self.wanted.put(self.campaign);
     }
 
     /// Says that a bid found too little for its cost: the next lease should hold as much.
@@ -105,6 +105,7 @@ struct Alone<T>(T);
 /// Bids move money from `available` into a bucket; only the thread that applies the log moves it out again.
 #[derive(Debug)]
 pub struct SlotAccount {
+    campaign: CampaignNo,
     pub slot: Slot,
     available: Alone<AtomicI64>,
     /// With less than this available the lease wants looking after.
@@ -116,8 +117,9 @@ pub struct SlotAccount {
 }
 
 impl SlotAccount {
-    pub fn new(slot: Slot) -> SlotAccount {
+    pub fn new(campaign: CampaignNo, slot: Slot) -> SlotAccount {
         SlotAccount {
+            campaign,
             slot,
             available: Alone(AtomicI64::new(0)),
             low_water: AtomicI64::new(0),
@@ -143,7 +145,8 @@ impl SlotAccount {
         if cost.0 < 0 || !grid.is_open(until) {
             return None;
         }
-        let cell = &self.rings(grids)[ring as usize][grid.cell(until)];
+        let at = grid.cell(until);
+        let cell = &self.rings(grids)[ring as usize][at];
         let mut available = self.available.0.load(Ordering::Relaxed);
         loop {
             if available < cost.0 {
@@ -152,13 +155,21 @@ impl SlotAccount {
             let left = available - cost.0;
             match self.available.0.compare_exchange_weak(available, left, Ordering::AcqRel, Ordering::Relaxed) {
                 Ok(_) => {
-                    cell.fetch_add(cost.0, Ordering::AcqRel);
+                    self.fill(cell, grid.filled(at), cost);
                     return Some(Nanos(left));
                 }
                 // Another core is at it: in the pause it ends its bid, and neither line changes hands in between.
                 Err(_) => back_off(),
             }
             available = self.available.0.load(Ordering::Relaxed);
+        }
+    }
+
+    /// Puts money into a cell. Who finds it empty says so: the end of a bucket looks at nobody else. A mark is taken before
+    /// what is in the cell, so that what is put in later finds it empty again, and sees that there is no mark.
+    fn fill(&self, cell: &AtomicI64, filled: &Marks, cost: Nanos) {
+        if cell.fetch_add(cost.0, Ordering::AcqRel) == 0 {
+            filled.put(self.campaign);
         }
     }
 
@@ -197,7 +208,9 @@ impl SlotAccount {
 
     /// Puts a won reservation into the bucket in which it stays until it can no longer be billed.
     pub(super) fn set_aside(&self, grids: &Grids, ring: Ring, until: UnixMs, cost: Nanos) {
-        self.rings(grids)[ring as usize][grids.of(ring).cell(until)].fetch_add(cost.0, Ordering::AcqRel);
+        let grid = grids.of(ring);
+        let at = grid.cell(until);
+        self.fill(&self.rings(grids)[ring as usize][at], grid.filled(at), cost);
     }
 
     /// Makes money available again.
@@ -240,7 +253,7 @@ mod tests {
     #[test]
     fn reserves_until_nothing_is_left_and_not_a_nano_more() {
         let (grids, now) = grids();
-        let slot = SlotAccount::new(Slot::Whole);
+        let slot = SlotAccount::new(CampaignNo(1), Slot::Whole);
         slot.give_back(Nanos(10));
         let until = UnixMs(now.0 + i64::from(grids.lifetimes(now, LIFE).0));
         assert_eq!(slot.try_reserve(&grids, Ring::Auction, until, Nanos(4)), Some(Nanos(6)));
@@ -259,7 +272,7 @@ mod tests {
     #[test]
     fn two_threads_never_reserve_more_than_there_is() {
         let (grids, now) = grids();
-        let slot = SlotAccount::new(Slot::Whole);
+        let slot = SlotAccount::new(CampaignNo(1), Slot::Whole);
         slot.give_back(Nanos(100_000));
         let until = UnixMs(now.0 + i64::from(grids.lifetimes(now, LIFE).0));
         let reserve =
@@ -276,10 +289,10 @@ mod tests {
     fn a_daily_slot_serves_only_its_day() {
         let account = Account::new(CampaignNo(1), Arc::default());
         assert!(account.open(Day(1)).is_none());
-        account.set_open(Some(Arc::new(SlotAccount::new(Slot::Day(Day(1))))));
+        account.set_open(Some(Arc::new(SlotAccount::new(CampaignNo(1), Slot::Day(Day(1))))));
         assert!(account.open(Day(1)).is_some());
         assert!(account.open(Day(2)).is_none());
-        account.set_open(Some(Arc::new(SlotAccount::new(Slot::Whole))));
+        account.set_open(Some(Arc::new(SlotAccount::new(CampaignNo(1), Slot::Whole))));
         assert!(account.open(Day(2)).is_some());
     }
 }

@@ -2,6 +2,7 @@
 //! in it with one subtraction.
 
 use super::fence::Fence;
+use super::marks::Marks;
 use super::sync::{AtomicI64, Ordering};
 use crate::clock::UnixMs;
 use crate::event::Facts;
@@ -30,13 +31,17 @@ pub struct Grid {
     len: i64,
     /// Buckets that end at or before this instant have been given back.
     through: AtomicI64,
+    /// Of each cell, who has something in it.
+    filled: Box<[Marks]>,
 }
 
 impl Grid {
     fn new(shortest_ms: i64, longest_ms: i64, max_width_ms: i64) -> Grid {
         let width = (shortest_ms / 8).clamp(1, max_width_ms);
         let width = width.max((longest_ms + STALL_MS) / (MAX_BUCKETS - 3) + 1);
-        Grid { width_ms: width, len: (longest_ms + STALL_MS) / width + 4, through: AtomicI64::new(0) }
+        let len = (longest_ms + STALL_MS) / width + 4;
+        let filled = (0..len).map(|_| Marks::default()).collect();
+        Grid { width_ms: width, len, through: AtomicI64::new(0), filled }
     }
 
     /// How many buckets there are at a time.
@@ -59,6 +64,11 @@ impl Grid {
     pub fn is_open(&self, until: UnixMs) -> bool {
         let through = self.through.load(Ordering::Relaxed);
         through < until.0 && until.0 <= through.saturating_add((self.len - 1).saturating_mul(self.width_ms))
+    }
+
+    /// Those who have put money into a cell since they were last taken out of here.
+    pub fn filled(&self, cell: usize) -> &Marks {
+        &self.filled[cell]
     }
 
     /// Moves time on to `now` and returns the cells of the buckets that end by then, each once.

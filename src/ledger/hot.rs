@@ -3,6 +3,7 @@
 //! One thread applies the log to it, in order. Bids only touch [`Account`]; everything else happens here, and time
 //! is the log's time, so that what is late is the same here, in the books and in a replay.
 
+mod campaign;
 mod reclaim;
 mod view;
 
@@ -11,6 +12,8 @@ use std::sync::Arc;
 use foldhash::HashMap;
 use smallvec::SmallVec;
 
+pub use self::campaign::Plan;
+use self::campaign::{HotCampaign, HotSlot, excess, give_up};
 use self::reclaim::Reclaims;
 pub use self::view::{AccountView, DayView};
 use super::account::{Account, SlotAccount};
@@ -20,11 +23,11 @@ use super::flow::Flow;
 use super::fold::{Books, Folded, fold};
 use super::invariants;
 use super::lease::{Demand, target, wanted};
+use super::marks::Marks;
 use super::reservation::{Outcome, State};
 use super::sequence::LeaseSeq;
-use super::wanted::Wanted;
-use crate::clock::{Day, LocalHour, UnixMs, Zone};
-use crate::event::{Event, Notice, Process, Promise, ReturnReason, Slot, Stamped};
+use crate::clock::{Day, UnixMs};
+use crate::event::{Event, Notice, Process, Promise, Slot, Stamped};
 use crate::ids::{CampaignNo, Epoch, LeaseId, NodeId};
 use crate::money::Nanos;
 
@@ -32,8 +35,9 @@ use crate::money::Nanos;
 const LEASES_PER_ROUND: usize = 5_000;
 /// At least this long between two rounds.
 const LEASE_INTERVAL_MS: i64 = 5;
-/// In this time a sweep looks at every campaign once; those that bids asked for are looked at in the next round.
-const SWEEP_MS: i64 = 1_000;
+/// In this time a sweep looks at every campaign once, for what only time has changed; those that were asked for are looked
+/// at in the next round.
+const SWEEP_MS: i64 = 60_000;
 
 #[derive(Debug)]
 pub struct Hot {
@@ -47,7 +51,10 @@ pub struct Hot {
     /// All keys of `campaigns`, and where the sweep goes on.
     order: Vec<CampaignNo>,
     cursor: usize,
-    wanted: Arc<Wanted>,
+    /// How many at the beginning of `order` need not be waited for, see [`Hot::all_leased`].
+    leased: usize,
+    /// Whose lease wants looking after: bids ask for it, and whatever else changes what should be leased.
+    wanted: Arc<Marks>,
     lease_round_at: UnixMs,
     lease_seq: LeaseSeq,
     now: UnixMs,
@@ -68,46 +75,6 @@ pub enum StartState {
     Ended,
 }
 
-#[derive(Debug)]
-struct HotCampaign {
-    account: Arc<Account>,
-    slots: SmallVec<[HotSlot; 1]>,
-    plan: Option<(Plan, LocalHour)>,
-    demand: Demand,
-    /// Once there was a notice.
-    flow: Option<Box<Flow>>,
-    looked_at: UnixMs,
-    /// Granted in an event that is not durable yet.
-    granting: Nanos,
-}
-
-/// One slot's leases of this start.
-#[derive(Debug)]
-struct HotSlot {
-    account: Arc<SlotAccount>,
-    leased: Nanos,
-    spent: Nanos,
-    /// Taken out of `available` for an event that is not durable yet.
-    returning: Nanos,
-}
-
-impl HotSlot {
-    fn surplus(&self, leased: Nanos) -> Nanos {
-        let reserved = self.account.reserved();
-        (reserved + self.account.available() + self.returning - leased).max(Nanos::ZERO)
-    }
-}
-
-/// What leasing needs to know of a campaign.
-#[derive(Clone, Debug)]
-pub struct Plan {
-    pub zone: Zone,
-    /// May bid now, or soon.
-    pub active: bool,
-    /// What one impression may cost, as far as that is known beforehand: more is asked for by bids ([`Account::refuse`]).
-    pub highest_bid: Nanos,
-}
-
 impl Hot {
     /// From the books of a log that has been folded to its end, for a start with the epoch after the books'.
     pub fn new(books: Books, node: NodeId, grids: Arc<Grids>, promise: Promise) -> Hot {
@@ -120,6 +87,7 @@ impl Hot {
             campaigns: HashMap::default(),
             order: Vec::new(),
             cursor: 0,
+            leased: 0,
             wanted: Arc::default(),
             lease_round_at: UnixMs(0),
             lease_seq: LeaseSeq::default(),
@@ -179,7 +147,7 @@ impl Hot {
     fn add(&mut self, campaign: CampaignNo) -> &mut HotCampaign {
         self.campaigns.entry(campaign).or_insert_with(|| {
             self.order.push(campaign);
-            self.wanted.ask(campaign);
+            self.wanted.put(campaign);
             Box::new(HotCampaign {
                 account: Arc::new(Account::new(campaign, self.wanted.clone())),
                 slots: SmallVec::new(),
@@ -201,17 +169,19 @@ impl Hot {
     pub fn set_plan(&mut self, campaign: CampaignNo, plan: Plan) {
         let local = plan.zone.local_hour(self.now);
         self.add(campaign).plan = Some((plan, local));
-        self.wanted.ask(campaign);
+        self.wanted.put(campaign);
     }
 
-    /// How many campaigns could lease money and have not been granted any yet: zero once a start has settled.
-    pub fn unleased(&self) -> usize {
-        let waits = |no: &CampaignNo, c: &HotCampaign| {
+    /// Whether all campaigns that can lease money have been granted some: once a start has settled. Each is waited for once.
+    pub fn all_leased(&mut self) -> bool {
+        let waits = |no: &CampaignNo| {
+            let Some(c) = self.campaigns.get(no) else { return false };
             let active = c.plan.as_ref().is_some_and(|(plan, _)| plan.active);
             let free = self.books.campaigns.get(no).is_some_and(|b| !b.deleted && b.free(Slot::Whole).0 > 0);
-            active && free && c.slots.is_empty() && c.granting == Nanos::ZERO && c.looked_at == UnixMs(0)
+            c.granting > Nanos::ZERO || (active && free && c.slots.is_empty() && c.looked_at == UnixMs(0))
         };
-        self.campaigns.iter().filter(|(no, c)| waits(no, c) || c.granting > Nanos::ZERO).count()
+        self.leased += self.order[self.leased..].iter().take_while(|no| !waits(no)).count();
+        self.leased == self.order.len()
     }
 
     /// Applies one durable event. Events it makes necessary are pushed to `out` and must go into the log.
@@ -227,24 +197,29 @@ impl Hot {
             (Event::LeaseGranted { campaign, lease, amount, .. }, Folded::Refused) => {
                 if let Some(c) = self.campaigns.get_mut(campaign).filter(|_| is_own(lease.epoch)) {
                     c.granting = (c.granting - *amount).max(Nanos::ZERO);
-                    self.wanted.ask(*campaign);
+                    self.wanted.put(*campaign);
                 }
             }
             (_, Folded::Refused) => {}
             (Event::CampaignSet(set), _) => {
                 self.add(set.campaign);
                 self.take_back_excess(set.campaign, out);
+                self.wanted.put(set.campaign);
             }
+            (Event::CampaignDeleted { campaign }, _) => self.wanted.put(*campaign),
             (Event::LeaseGranted { campaign, lease, slot, amount }, _) if is_own(lease.epoch) => {
                 self.granted(*campaign, *lease, *slot, *amount, out);
                 self.take_back_excess(*campaign, out);
+                self.wanted.put(*campaign);
             }
-            (Event::LeaseReturned { campaign, epoch, slot, amount, .. }, _) if is_own(*epoch) => {
-                let slots = self.campaigns.get_mut(campaign).map(|c| &mut c.slots);
+            (Event::LeaseReturned { campaign, epoch, slot, amount, .. }, _) => {
+                let slots = self.campaigns.get_mut(campaign).filter(|_| is_own(*epoch)).map(|c| &mut c.slots);
                 if let Some(s) = slots.and_then(|slots| slots.iter_mut().find(|s| s.account.slot == *slot)) {
                     s.returning -= *amount;
                     s.leased -= *amount;
                 }
+                // Another start's, or another slot's, may be leased anew.
+                self.wanted.put(*campaign);
             }
             (Event::Notice(notice), Folded::Notice { from, outcome }) => {
                 self.move_money(notice, from, outcome, out);
@@ -291,7 +266,7 @@ impl Hot {
         let (Some(book), Some(c)) = (book, c) else { return };
         c.granting = (c.granting - amount).max(Nanos::ZERO);
         let at = c.slots.iter().position(|s| s.account.slot == slot).unwrap_or_else(|| {
-            let account = Arc::new(SlotAccount::new(slot));
+            let account = Arc::new(SlotAccount::new(campaign, slot));
             c.slots.push(HotSlot { account, leased: Nanos::ZERO, spent: Nanos::ZERO, returning: Nanos::ZERO });
             c.slots.len() - 1
         });
@@ -299,7 +274,7 @@ impl Hot {
         s.leased += amount;
         s.account.set_lease_seq(lease.seq);
         // Not all of it when a late bill or a cut came before it: bids must not even see that.
-        give_back(campaign, epoch, Some(book), &mut c.slots, at, amount, out);
+        c.give_back(campaign, epoch, Some(book), at, amount, out);
         c.demand.last_available += amount;
         if book.daily.is_some() == (slot != Slot::Whole) {
             c.account.set_open(Some(c.slots[at].account.clone()));
@@ -335,7 +310,7 @@ impl Hot {
         };
         slot.account.release(&self.grids, ring, until, facts.reserved);
         let book = self.books.campaigns.get(&facts.campaign).map(|book| &**book);
-        give_back(facts.campaign, self.epoch, book, &mut c.slots, at, back, out);
+        c.give_back(facts.campaign, self.epoch, book, at, back, out);
     }
 
     /// Gives back the money of buckets that have ended.
@@ -344,18 +319,12 @@ impl Hot {
             return;
         }
         self.now = now;
-        let mut returned = Vec::new();
+        let (grids, mut returned, mut campaigns) = (self.grids.clone(), Vec::new(), Vec::new());
         for ring in [Ring::Auction, Ring::Bill] {
-            for cell in self.grids.of(ring).advance(now) {
-                for (no, c) in &mut self.campaigns {
-                    for at in 0..c.slots.len() {
-                        let left = c.slots[at].account.expire(ring, cell);
-                        if left != Nanos::ZERO {
-                            let book = self.books.campaigns.get(no).map(|book| &**book);
-                            give_back(*no, self.epoch, book, &mut c.slots, at, left, &mut returned);
-                        }
-                    }
-                }
+            let grid = grids.of(ring);
+            for cell in grid.advance(now) {
+                grid.filled(cell).take(usize::MAX, &mut campaigns);
+                campaigns.drain(..).for_each(|campaign| self.expire(campaign, ring, cell, &mut returned));
             }
         }
         // In a fixed order, see `new`.
@@ -364,6 +333,18 @@ impl Hot {
             _ => None,
         });
         out.append(&mut returned);
+    }
+
+    /// Gives back what a campaign has in a bucket that has ended.
+    fn expire(&mut self, campaign: CampaignNo, ring: Ring, cell: usize, out: &mut Vec<Event>) {
+        let Some(c) = self.campaigns.get_mut(&campaign) else { return };
+        for at in 0..c.slots.len() {
+            let left = c.slots[at].account.expire(ring, cell);
+            if left != Nanos::ZERO {
+                let book = self.books.campaigns.get(&campaign).map(|book| &**book);
+                c.give_back(campaign, self.epoch, book, at, left, out);
+            }
+        }
     }
 
     /// Moves time on: expires reservations, and takes, tops up and returns leases. The events go into the log.
@@ -429,7 +410,7 @@ impl Hot {
         let (Some((plan, local)), Some(book)) = (&mut c.plan, self.books.campaigns.get(&campaign)) else { return };
         let elapsed_ms = now.since(c.looked_at);
         if elapsed_ms < LEASE_INTERVAL_MS {
-            return;
+            return self.wanted.put(campaign);
         }
         if now >= local.until {
             *local = plan.zone.local_hour(now);
@@ -440,10 +421,10 @@ impl Hot {
         for s in c.slots.iter_mut().filter(|s| !active || s.account.slot != slot) {
             give_up(campaign, epoch, s, Nanos::MAX, out);
         }
-        c.slots.retain(|s| {
+        for s in c.slots.iter().filter(|_| cfg!(debug_assertions)) {
             invariants::slot(s.leased, s.account.reserved(), s.account.available(), s.spent, s.returning);
-            s.account.slot == slot || s.leased != s.spent
-        });
+        }
+        c.slots.retain(|s| s.account.slot == slot || s.leased != s.spent);
         // Money of another slot that comes back later must not be bid, and this slot's may need no new lease.
         c.account.keep_open(c.slots.iter().map(|s| &s.account).find(|s| s.slot == slot));
         if !active {
@@ -536,42 +517,4 @@ impl Hot {
     pub fn forget_dirty(&mut self) {
         drop(self.books.take_dirty());
     }
-}
-
-/// Takes up to `most` of what is available in a slot and says so in an event.
-fn give_up(campaign: CampaignNo, epoch: Epoch, s: &mut HotSlot, most: Nanos, out: &mut Vec<Event>) {
-    let amount = if most.0 > 0 { s.account.take(most) } else { Nanos::ZERO };
-    return_lease(campaign, epoch, s, amount, out);
-}
-
-/// Says in an event that `amount`, which is in no account any more, is to go back.
-fn return_lease(campaign: CampaignNo, epoch: Epoch, s: &mut HotSlot, amount: Nanos, out: &mut Vec<Event>) {
-    if amount.0 > 0 {
-        s.returning += amount;
-        let (slot, why) = (s.account.slot, ReturnReason::Unused);
-        out.push(Event::LeaseReturned { campaign, epoch, slot, amount, why });
-    }
-}
-
-/// By how much more is promised than the budget allows, for the slot at `at`, less what is on its way back.
-fn excess(book: &CampaignBook, slots: &[HotSlot], at: usize) -> Nanos {
-    let returning: Nanos = slots.iter().map(|s| s.returning).sum();
-    let s = &slots[at];
-    (Nanos(-book.free(s.account.slot).0) - s.returning).max(Nanos(-book.free(Slot::Whole).0) - returning)
-}
-
-/// Makes money that was set aside available again, but for what is promised above the budget: while it was set aside, a
-/// late bill or a budget cut could not take it back.
-fn give_back(
-    campaign: CampaignNo,
-    epoch: Epoch,
-    book: Option<&CampaignBook>,
-    slots: &mut [HotSlot],
-    at: usize,
-    amount: Nanos,
-    out: &mut Vec<Event>,
-) {
-    let excess = book.map_or(Nanos::ZERO, |book| excess(book, slots, at)).clamp(Nanos::ZERO, amount);
-    slots[at].account.give_back(amount - excess);
-    return_lease(campaign, epoch, &mut slots[at], excess, out);
 }

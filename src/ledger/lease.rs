@@ -12,6 +12,8 @@ const HIGHEST_BIDS: i64 = 8;
 const REFUSED_COSTS: i64 = 2;
 /// A refused cost counts less and less: to a third in this time.
 const REFUSED_MS: i64 = 60_000;
+/// How often a rate is smoothed at least: a look after a longer time stands for several.
+const SMOOTH_MS: i64 = 1_000;
 /// With no rate seen yet, this part of what remains.
 const FIRST_PART: i64 = 1_000;
 
@@ -32,12 +34,16 @@ impl Demand {
         if elapsed_ms <= 0 {
             return;
         }
-        let fades = i128::from(self.refused.0) * i128::from(elapsed_ms.min(REFUSED_MS)) / i128::from(REFUSED_MS);
-        self.refused.0 -= fades as i64; // not above what it is of
         let used = (self.last_available - available).max(Nanos::ZERO);
         let now = used.0.saturating_mul(1_000) / elapsed_ms;
-        // Up at once, down slowly: a lease that is too small loses bids, one that is too large only waits.
-        self.rate = if now > self.rate { now } else { self.rate - (self.rate - now) / 16 };
+        let looks = (elapsed_ms / SMOOTH_MS).clamp(1, 2 * REFUSED_MS / SMOOTH_MS);
+        let each_ms = (elapsed_ms / looks).min(REFUSED_MS);
+        for _ in 0..looks {
+            let fades = i128::from(self.refused.0) * i128::from(each_ms) / i128::from(REFUSED_MS);
+            self.refused.0 -= fades as i64; // not above what it is of
+            // Up at once, down slowly: a lease that is too small loses bids, one that is too large only waits.
+            self.rate = if now > self.rate { now } else { self.rate - (self.rate - now) / 16 };
+        }
         self.last_available = available;
     }
 
@@ -115,6 +121,16 @@ mod tests {
         assert_eq!(ask(&demand, 0, 100_000), Some(100_000));
         (0..300).for_each(|_| demand.observe(Nanos(0), 1_000));
         assert_eq!(ask(&demand, 0, 1_000_000), Some(8_000), "five minutes later");
+    }
+
+    #[test]
+    fn one_look_after_a_minute_is_worth_sixty() {
+        let start = Demand { rate: 1_000, last_available: Nanos(90_000), refused: Nanos(50_000) };
+        let (mut seldom, mut often) = (start, start);
+        seldom.observe(Nanos(84_000), 60_000);
+        (1..=60).for_each(|s| often.observe(Nanos(90_000 - s * 100), 1_000));
+        assert_eq!(seldom, often);
+        assert!((100..130).contains(&seldom.rate) && seldom.refused < Nanos(20_000), "{seldom:?}");
     }
 
     #[test]

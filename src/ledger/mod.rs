@@ -10,10 +10,10 @@
 //! | `numbers` | the number of each campaign |
 //! | `starts` | starts: what each promised, which live, how long gavel has run since the others ended |
 //! | `fence` | until when a node of a fleet may bid |
-//! | `hot` | this node's money: the fold, and the accounts it keeps in step; `hot/reclaim` brings back leases of earlier starts, `hot/view` shows accounts |
+//! | `hot` | this node's money: the fold, and the accounts it keeps in step; `hot/campaign` is what it keeps of one, `hot/reclaim` brings back leases of earlier starts, `hot/view` shows accounts |
 //! | `flow` | what notices tell of a campaign's spend, for the pacer |
 //! | `sequence` | ids for reservations and leases |
-//! | `wanted` | which campaigns need a lease |
+//! | `marks` | sets of campaigns: who asked for a lease, who set money aside in a bucket |
 //! | `daily` | the daily budgets a campaign has had |
 //! | `outstanding` | what is left of a campaign's leases |
 //! | `lease` | how much a node takes from a budget before it may spend |
@@ -34,6 +34,7 @@ pub mod fold;
 pub mod hot;
 pub mod invariants;
 pub mod lease;
+pub mod marks;
 pub mod numbers;
 pub mod outstanding;
 pub mod reconcile;
@@ -43,7 +44,6 @@ pub mod starts;
 mod sync;
 #[cfg(test)]
 mod tests;
-pub mod wanted;
 
 pub use account::{Account, SlotAccount};
 pub use fold::{Books, fold, fold_on};

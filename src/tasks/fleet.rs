@@ -8,8 +8,8 @@ use crate::clock::UnixMs;
 use crate::event::{Event, Stamped};
 use crate::eventlog::Follower;
 use crate::ledger::hot::StartState;
+use crate::ledger::marks::Marks;
 use crate::ledger::starts::{SILENCE_MS, TELL_MS};
-use crate::ledger::wanted::Wanted;
 
 pub struct FleetFollower {
     pub ledger: LedgerFollower,
@@ -17,7 +17,7 @@ pub struct FleetFollower {
     pub clock: Box<dyn Fn() -> UnixMs + Send>,
     pub told_at: UnixMs,
     /// Campaigns that were put or deleted, by whichever node.
-    pub edited: Arc<Wanted>,
+    pub edited: Arc<Marks>,
     pub on_ended: OnFailed,
     pub has_ended: bool,
 }
@@ -26,8 +26,8 @@ impl Follower for FleetFollower {
     fn apply(&mut self, stamped: &Stamped, out: &mut Vec<Event>) {
         self.ledger.apply(stamped, out);
         match &stamped.event {
-            Event::CampaignSet(set) => self.edited.ask(set.campaign),
-            Event::CampaignDeleted { campaign } => self.edited.ask(*campaign),
+            Event::CampaignSet(set) => self.edited.put(set.campaign),
+            Event::CampaignDeleted { campaign } => self.edited.put(*campaign),
             Event::EpochStarted { .. } | Event::NodeRunning { .. } if !self.has_ended => {
                 self.has_ended = lock(&self.ledger.hot).state() == StartState::Ended;
                 if self.has_ended {

@@ -2,7 +2,7 @@
 //!
 //! loom runs each model again and again, each time in another order, on the ledger's own code: bids go through
 //! `Account`, the log's thread through `Hot`. It takes the place of the atomics only; the pointer to the open slot and
-//! the making of the rings stay the standard library's and are done before the threads start.
+//! the making of rings and marks stay the standard library's and are done before the threads start.
 //!
 //! `cargo test --features loom --test loom -- --nocapture` prints how many interleavings there were. A model with a
 //! bound on preemptions says so; `LOOM_MAX_PREEMPTIONS` overrides it.
@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use gavel::clock::UnixMs;
 use gavel::event::NoticeKind;
 use gavel::ids::{CampaignNo, Epoch, NodeId};
+use gavel::ledger::marks::Marks;
 use gavel::ledger::sequence::{SeqRange, Sequencer};
-use gavel::ledger::wanted::Wanted;
 use loom::sync::mpsc;
 use loom::thread;
 use world::{START, World, until};
@@ -154,18 +154,20 @@ fn a_look_at_the_lease_never_sees_too_much() {
 #[test]
 fn a_campaign_that_bids_asked_for_is_taken() {
     explore("two that ask and one that takes", None, || {
-        let wanted = Arc::new(Wanted::default());
+        let wanted = Arc::new(Marks::default());
+        let mut taken = Vec::new();
+        wanted.put(CampaignNo(0));
+        wanted.take(1, &mut taken);
         let ask = |no| {
             let wanted = wanted.clone();
-            thread::spawn(move || wanted.ask(CampaignNo(no)))
+            thread::spawn(move || wanted.put(CampaignNo(no)))
         };
         let asking = [ask(3), ask(70)];
-        let mut taken = Vec::new();
         wanted.take(10, &mut taken);
         asking.into_iter().for_each(|a| a.join().unwrap());
         wanted.take(10, &mut taken);
         taken.sort_unstable();
-        assert_eq!(taken, [CampaignNo(3), CampaignNo(70)]);
+        assert_eq!(taken, [0, 3, 70].map(CampaignNo));
     });
 }
 

@@ -37,3 +37,20 @@ fn what_the_budget_could_not_pay_is_not_leased_for() {
     world.bid(Nanos(5_000));
     assert_eq!(world.bids.len(), 1, "all of the day in one");
 }
+
+#[test]
+fn in_a_large_catalog_nothing_waits_for_the_sweep() {
+    let mut world = World::new(1_000, None);
+    // The sweep comes to the one that bids last.
+    (2..40_000).for_each(|no| drop(world.hot.account(CampaignNo(no))));
+    (0..2).for_each(|_| world.settle());
+    let outstanding = |world: &World| world.hot.books().campaigns[&NO].outstanding();
+    world.bid(Nanos(100));
+    world.settle();
+    assert_eq!(outstanding(&world), Nanos(8 * 40));
+    world.hot.set_plan(NO, Plan { zone: Zone::utc(), active: false, highest_bid: Nanos(40) });
+    world.settle();
+    assert_eq!(outstanding(&world), Nanos(100), "what is set aside");
+    world.step(&Step::Wait { ms: LIFE.auction_ms + 2_000 });
+    assert_eq!(outstanding(&world), Nanos::ZERO, "the bid's bucket ended");
+}

@@ -19,7 +19,7 @@ use crate::fraud::decide::Scored;
 use crate::fraud::engine::{Engine, merchant_number, pack};
 use crate::fraud::request::Refused;
 use crate::fraud::store::{Begun, Found};
-use crate::fraud::{Decision, Fault, Request, answer, fields};
+use crate::fraud::{Decision, Fault, Faults, Request, answer, fields};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -299,6 +299,6 @@ fn refused(why: Refused, request: &mut Request) -> Problem {
     }
 }
 
-pub(super) fn card_numbers(faults: Vec<Fault>) -> Problem {
+pub(super) fn card_numbers(faults: impl Into<Faults>) -> Problem {
     Problem::faults("pan_not_allowed", "full card numbers are not taken, not logged and not stored", faults)
 }

@@ -1,5 +1,6 @@
 //! Windows against the plainest of references: a list of all events, looked through for every answer.
 
+mod distinct;
 mod extreme;
 mod moving;
 
@@ -60,6 +61,22 @@ fn reference(past: &[Past], this: usize, spec: &Spec, kinds: &[Field]) -> Value 
             before.map_or(Value::Null, |at| Value::Real((now.at - at) as f64 / 1e3))
         }
     }
+}
+
+/// Marks one of the events if it is the only one of its time.
+fn mark_one(windows: &Windows, all: &mut [Past], change: Change, rng: &mut Rng) {
+    let marked = rng.usize(..all.len());
+    if all.iter().filter(|p| p.at == all[marked].at).count() == 1 {
+        windows.mark(&all[marked].event(), change, &mut Scratch::default());
+        all[marked].outcome = change.of(all[marked].outcome);
+    }
+}
+
+/// Windows that know what a checkpoint of others says.
+fn restored(windows: &Windows, new: Windows) -> Windows {
+    let checkpoint = windows.begin_checkpoint();
+    (0..windows.shards()).for_each(|shard| new.restore(shard, &checkpoint.shard(shard)).unwrap());
+    new
 }
 
 const AGGREGATES: [Aggregate; 9] = [

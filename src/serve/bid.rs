@@ -63,8 +63,6 @@ pub async fn answer(
     let call = Call { connection, worker, exchange, headers, arrived, lag_ms };
     let mut response = match encoding::of_body(headers) {
         Ok(coding) => match body::read(worker, headers, incoming).await {
-            // The time that reading it takes is better spent on the next.
-            Ok(_) if call.is_behind() => call.overloaded(),
             Ok(body) => match coding {
                 None => call.answer_plain(&body),
                 Some(coding) => call.answer_encoded(coding, body),
@@ -108,12 +106,6 @@ impl Call<'_> {
         }
     }
 
-    fn is_behind(&self) -> bool {
-        let exchange = self.exchange;
-        !exchange.body_no_bid
-            && lag::is_behind(self.worker, self.arrived, exchange.tmax_default_ms - exchange.network_ms)
-    }
-
     #[cold]
     fn overloaded(&self) -> Answer {
         self.worker.count_no_bid(Reason::Overload);
@@ -136,6 +128,12 @@ impl Call<'_> {
 
     fn answer_plain(&self, body: &[u8]) -> Answer {
         let (worker, exchange) = (self.worker, self.exchange);
+        // One stall is left to each request's own time.
+        let (lag_ms, left_ms) = (worker.lag_ms.get(), exchange.tmax_default_ms - exchange.network_ms);
+        if lag_ms > 0 && i64::from(lag_ms) >= left_ms && !exchange.body_no_bid {
+            // Too late for almost all: the time that reading it takes is better spent on the next.
+            return self.overloaded();
+        }
         let mut request = BidRequest::default();
         if let Err(error) = parse_into(&mut request, body) {
             let rule = if foreign_version(self.headers) { "version" } else { error.as_str() };
@@ -218,7 +216,7 @@ fn may_bid(call: &Call, request: &BidRequest) -> Result<Times, Reason> {
     }
     // So has the time that it waited before it was seen.
     let left_ms = left_ms - used_ms - call.lag_ms;
-    if left_ms <= 0 {
+    if left_ms <= 0 || lag::is_behind(worker, left_ms) {
         return Err(Reason::Overload);
     }
     // The last eighth is for writing it down.
@@ -231,6 +229,12 @@ fn may_bid(call: &Call, request: &BidRequest) -> Result<Times, Reason> {
 /// Decides, writes the bids to the log, and renders them.
 fn bids(call: &Call, request: &BidRequest, body: &[u8]) -> Result<Vec<u8>, Reason> {
     let times = may_bid(call, request)?;
+    let bids = bids_by(call, request, body, &times);
+    lag::count(call.worker, times.now);
+    bids
+}
+
+fn bids_by(call: &Call, request: &BidRequest, body: &[u8], times: &Times) -> Result<Vec<u8>, Reason> {
     let (worker, exchange) = (call.worker, call.exchange);
     let traffic = &*worker.traffic;
     let now = traffic.clock.at(times.now);

@@ -28,21 +28,28 @@ pub async fn measure(worker: Rc<Worker>) {
         let due = beat.tick().await;
         late_ms[i] = due.elapsed().as_millis() as u32;
         worker.late_ms.set(late_ms[i]);
+        worker.turn.set(Duration::ZERO);
         worker.lag_ms.set(lag_ms(&late_ms));
         worker.beat_due.set(Some(Instant::now() + BEAT));
     }
 }
 
-/// Whether a request that was seen at `seen`, of an exchange that waits so long, had better be answered without a bid: what was
-/// ready with it has taken up an eighth of that time, and the time before was not enough either. All of them answered late
-/// would be bids for nobody. So each turn of the worker bids for as long, and the rest of it is quick.
-pub fn is_behind(worker: &Worker, seen: Instant, left_ms: i64) -> bool {
-    let overdue_ms = worker.beat_due.get().map_or(0, |due| seen.saturating_duration_since(due).as_millis() as i64);
-    goes_without(worker.late_ms.get(), overdue_ms, left_ms) || i64::from(worker.lag_ms.get()) >= left_ms.max(1)
+/// Whether a request that may still take so long had better go without a bid: the worker's last turn came late, and bids have taken
+/// up an eighth of that time in this one already. All of them answered late would be bids for nobody. So each turn of the
+/// worker bids for as long, and the rest of it is quick.
+pub fn is_behind(worker: &Worker, left_ms: i64) -> bool {
+    goes_without(worker.late_ms.get(), worker.turn.get(), left_ms)
 }
 
-fn goes_without(late_ms: u32, overdue_ms: i64, left_ms: i64) -> bool {
-    late_ms >= FLOOR_MS && overdue_ms >= (left_ms / 8).max(FLOOR_MS.into())
+fn goes_without(late_ms: u32, turn: Duration, left_ms: i64) -> bool {
+    late_ms >= FLOOR_MS && turn.as_millis() as i64 >= (left_ms / 8).max(FLOOR_MS.into())
+}
+
+/// Counts a decision that began then, where that may matter.
+pub fn count(worker: &Worker, began: Instant) {
+    if worker.late_ms.get() >= FLOOR_MS {
+        worker.turn.set(worker.turn.get() + began.elapsed());
+    }
 }
 
 /// What a request may have waited for its turn that was seen at `seen`.
@@ -74,10 +81,11 @@ mod tests {
 
     #[test]
     fn a_worker_that_does_not_get_done_bids_for_an_eighth_of_the_time() {
+        let goes_without = |late_ms, turn_ms, left_ms| goes_without(late_ms, Duration::from_millis(turn_ms), left_ms);
         assert_eq!([goes_without(5, 10, 90), goes_without(5, 11, 90)], [false, true]);
-        // One stall alone is left to each request's own time.
-        assert!(!goes_without(4, 90, 90));
-        assert_eq!([goes_without(90, 4, 0), goes_without(90, 5, 0), goes_without(90, 5, -10)], [false, true, true]);
+        // One stall alone is left to each request's own time, and who waits for long is waited for.
+        assert!(!goes_without(4, 90, 90) && !goes_without(500, 500, 60_000));
+        assert_eq!([goes_without(90, 4, 1), goes_without(90, 5, 1)], [false, true]);
     }
 
     #[test]

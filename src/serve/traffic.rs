@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, Cache};
 use foldhash::HashMap;
@@ -105,6 +105,8 @@ pub struct Worker {
     pub lag_ms: Cell<u32>,
     /// How late it was the last time it looked.
     pub late_ms: Cell<u32>,
+    /// How long bids have taken since, where it was late.
+    pub turn: Cell<Duration>,
     /// When [`lag`](super::lag) should look next.
     pub beat_due: Cell<Option<Instant>>,
     /// Buffers of fraud checks.
@@ -133,6 +135,7 @@ impl Worker {
             unsent_bytes: Cell::default(),
             lag_ms: Cell::default(),
             late_ms: Cell::default(),
+            turn: Cell::default(),
             beat_due: Cell::default(),
             fraud: Buffers::default(),
         }

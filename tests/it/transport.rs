@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::http::{self, Client};
-use crate::make::{campaign, filled, request, with, with_imp};
+use crate::make::{campaign, filled, patient, request, with, with_imp};
 use crate::server::Server;
 
 fn server() -> Server {
@@ -68,7 +68,7 @@ fn pipelined_requests_are_answered_in_order() {
     let mut bytes = Vec::new();
     for i in 0..50 {
         let floor = if i % 3 == 0 { 99 } else { 0 };
-        let request = with_imp(with(request(), json!({"id": format!("r-{i}")})), json!({"bidfloor": floor}));
+        let request = with_imp(with(patient(), json!({"id": format!("r-{i}")})), json!({"bidfloor": floor}));
         bytes.extend(http::request("POST", "/openrtb2/demo", &[], request.to_string().as_bytes()));
     }
     client.send(&bytes);

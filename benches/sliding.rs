@@ -1,6 +1,6 @@
 //! What an event costs in the windows: twelve windows over two keys (count and sum of a customer's last 1, 7 and 30 days;
 //! count and frauds of a terminal's, with a delay of 7 days), at as many customers and terminals as the Fraud Detection
-//! Handbook simulates; and one hot key.
+//! Handbook simulates; and one hot key, also of different values.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -100,5 +100,34 @@ fn hot_key(c: &mut Criterion) {
     });
 }
 
-criterion_group!(benches, twelve_windows, hot_key);
+/// How many cards a merchant saw on a day: 24,000 events, nearly all of other cards.
+fn distinct_of_a_hot_key(c: &mut Criterion) {
+    let spec = Spec {
+        key: 0,
+        aggregate: Aggregate::Distinct,
+        field: Some(0),
+        length_ms: DAY_MS,
+        delay_ms: 0,
+        selects: Outcome::TOTAL,
+    };
+    let windows = Windows::new(Plan::new(1, &[Field::Mark], &[spec]).expect("this makes sense"), LIMITS);
+    let (mut scratch, mut out) = (Scratch::default(), [Value::Null; 1]);
+    let (mut seed, mut at) = (1u64, NOW);
+    let mut observe = |key: u64| {
+        seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        at += DAY_MS / 24_000;
+        let (keys, fields) = ([Some(key)], [Some((seed >> 44) as i64)]);
+        let event = Event { at: UnixMs(at), keys: &keys, fields: &fields, currency: 0, outcome: Outcome::TOTAL };
+        windows.observe(&event, &mut scratch, &mut out);
+        out[0]
+    };
+    (0..25_000).for_each(|_| _ = observe(1));
+    println!("sliding: {:?} different values, {} bytes", observe(1), windows.stats().bytes);
+    let (started_ns, counted) = (cpu_ns(), 2_000);
+    (0..counted).for_each(|_| _ = black_box(observe(1)));
+    println!("sliding: {} ns of processor time an event, distinct of 24k", (cpu_ns() - started_ns) / counted);
+    c.bench_function("sliding/distinct_of_24k_events", |b| b.iter(|| observe(1)));
+}
+
+criterion_group!(benches, twelve_windows, hot_key, distinct_of_a_hot_key);
 criterion_main!(benches);

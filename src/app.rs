@@ -4,6 +4,7 @@ mod checkpoint;
 mod fleet;
 mod recovery;
 mod reload;
+mod retention;
 mod side;
 #[cfg(feature = "kafka")]
 mod waiting;
@@ -18,6 +19,7 @@ use arc_swap::ArcSwap;
 pub use recovery::{Progress, remember_impressions};
 use recovery::{Remembered, catch_up, go_on_from, not_begun, open_log, remember};
 use reload::Reloaded;
+use retention::retention;
 pub use side::side;
 use tokio::sync::Semaphore;
 
@@ -83,6 +85,7 @@ pub struct App {
     pacer: Running,
     model_watcher: Running,
     recorder: Option<Running>,
+    retention: Option<Running>,
     log: Arc<dyn EventLog>,
     fraud: Arc<Engine>,
     data_dir: PathBuf,
@@ -157,7 +160,8 @@ impl App {
                 caps.insert(present.compiled.no, memory);
             }
         }
-        let Remembered { engine, file_rules } = remember(&config, &*opened, &impressions, &caps, clock.now())?;
+        let Remembered { engine, file_rules, fraud_from } =
+            remember(&config, &*opened, &impressions, &caps, clock.now())?;
         let fraud = Arc::new(engine);
         events.push(Event::Fraud(fraud.windows_event()));
         events.extend(file_rules.map(|toml| Event::Fraud(FraudEvent::FileRules { toml })));
@@ -229,6 +233,7 @@ impl App {
         let catalogs = Catalogs::start(catalog, started.elapsed(), merge_above, metrics.gauges.clone())
             .map_err(because("catalog builder"))?;
         let catalogs = Arc::new(catalogs);
+        let kept_caps = caps.clone();
         let catalog = catalogs.in_force();
         let campaigns = Arc::new(Campaigns::new(
             config.clone(),
@@ -241,6 +246,9 @@ impl App {
             0,
             registry,
         ));
+        let retention = retention(&config, &log, &kept_caps, fraud_from, clock);
+        let retention = retention.map(|retention| retention.start(on_failed.clone())).transpose();
+        let retention = retention.map_err(because("retention"))?;
         let edited = config.log.shared.then_some(edited);
         let pacer = Pacer {
             catalog: catalog.clone(),
@@ -303,7 +311,8 @@ impl App {
         let seed = u64::from(epoch.0) << 32 | clock.now().0 as u64 & 0xffff_ffff;
         let workers = Workers::start(traffic, listeners, acceptor, seed).map_err(because("traffic listener"))?;
         let fraud_engine = fraud.clone();
-        let fraud = FraudEdits { engine: fraud, log: log.clone(), lane: 0, editing: tokio::sync::Mutex::default() };
+        let editing = tokio::sync::Mutex::default();
+        let fraud = FraudEdits { engine: fraud, log: log.clone(), lane: 0, clock, editing };
         let (fraud, token) = (Arc::new(fraud), config.admin_token.clone());
         let api = ModelApi::new(models.clone(), metrics.clone());
         let admin = Arc::new(Admin { campaigns, models: api, books, ready: ready.clone(), fraud, token, edited });
@@ -330,6 +339,7 @@ impl App {
             pacer,
             model_watcher,
             recorder,
+            retention,
             log,
             fraud: fraud_engine,
             data_dir: config.data_dir.clone(),
@@ -361,7 +371,7 @@ impl App {
         self.metrics.gauges.ready.store(0, Ordering::Relaxed);
         self.workers.stop();
         // What the workers left is still written.
-        self.recorder.into_iter().for_each(Running::stop);
+        self.recorder.into_iter().chain(self.retention).for_each(Running::stop);
         self.pacer.stop();
         self.model_watcher.stop();
         let mut events = Vec::new();

@@ -10,16 +10,19 @@ use tokio::sync::Mutex;
 use super::api::{read_body, to_its_end};
 use super::problem::{Answer, Problem, with_body};
 use crate::bidding::fault::Fault;
+use crate::clock::SystemClock;
 use crate::event::Event;
 use crate::event::fraud::FraudEvent;
 use crate::eventlog::{AppendError, EventLog, LogState};
 use crate::fraud::decide::hits;
-use crate::fraud::engine::{Engine, NoEdit, add_entries, put_list, remove_entry};
+use crate::fraud::edits::{NoEdit, add_entries, put_list, remove_entry};
+use crate::fraud::engine::Engine;
 use crate::fraud::lists::is_name;
 use crate::fraud::policy::Lists;
-use crate::fraud::{self, Policy};
+use crate::fraud::{self, Faults, Policy};
 
 const JSON: &str = "application/json";
+const UNPROCESSABLE: StatusCode = StatusCode::UNPROCESSABLE_ENTITY;
 /// Largest body: it is one event of the log.
 const MAX_BODY_BYTES: usize = 900 << 10;
 
@@ -28,6 +31,7 @@ pub struct FraudEdits {
     pub engine: Arc<Engine>,
     pub log: Arc<dyn EventLog>,
     pub lane: usize,
+    pub clock: SystemClock,
     /// One edit at a time.
     pub editing: Mutex<()>,
 }
@@ -45,8 +49,9 @@ pub async fn answer(edits: &Arc<FraudEdits>, path: &str, request: Request<Incomi
             let text = text(request).await?;
             edits
                 .edit(move |edits, policy| {
-                    let new = Policy::new(&text, &edits.engine.velocity, policy.lists.clone())
-                        .map_err(|faults| refused("the rules have faults", faults))?;
+                    let mut new = Policy::new(&text, &edits.engine.velocity, policy.lists.clone())
+                        .map_err(|faults| refused(UNPROCESSABLE, "the rules have faults", faults))?;
+                    new.keep_hits(policy);
                     let count = new.rules.rules.len();
                     let answer = json!({"ruleset_version": &*new.version, "rules": count});
                     Ok((FraudEvent::Rules { toml: text }, new, with_body(StatusCode::OK, JSON, answer.to_string())))
@@ -72,7 +77,7 @@ pub async fn answer(edits: &Arc<FraudEdits>, path: &str, request: Request<Incomi
         }
         (["lists", name], Method::PUT) => {
             if !is_name(name) {
-                return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "a list's name is letters, digits and _"));
+                return Err(Problem::new(UNPROCESSABLE, "a list's name is letters, digits and _"));
             }
             let (name, json) = ((*name).to_owned(), text(request).await?);
             edits.edit_lists(FraudEvent::List { name, json }).await
@@ -94,19 +99,23 @@ pub async fn answer(edits: &Arc<FraudEdits>, path: &str, request: Request<Incomi
 
 impl FraudEdits {
     async fn edit_lists(self: &Arc<Self>, event: FraudEvent) -> Result<Answer, Problem> {
-        self.edit(move |_, policy| {
+        self.edit(move |edits, policy| {
             let mut lists: Lists = policy.lists.clone();
+            let now = edits.clock.now();
             let edited = match &event {
-                FraudEvent::List { name, json } => put_list(&mut lists, name, json.as_bytes()),
-                FraudEvent::ListEntries { name, json } => add_entries(&mut lists, name, json.as_bytes()),
-                FraudEvent::ListEntryRemoved { name, value } => remove_entry(&mut lists, name, value),
+                FraudEvent::List { name, json } => put_list(&mut lists, name, json.as_bytes(), now),
+                FraudEvent::ListEntries { name, json } => add_entries(&mut lists, name, json.as_bytes(), now),
+                FraudEvent::ListEntryRemoved { name, value } => remove_entry(&mut lists, name, value, now),
                 _ => Ok(()),
             };
             edited.map_err(|why| match why {
                 NoEdit::NotFound(detail) => not_found(detail),
-                NoEdit::Syntax(detail) => Problem::new(StatusCode::BAD_REQUEST, detail),
-                NoEdit::Faults(faults) => refused("the list has faults", faults),
+                NoEdit::Syntax(fault) => refused(StatusCode::BAD_REQUEST, "the body is not JSON", vec![fault]),
+                NoEdit::Faults(faults) => refused(UNPROCESSABLE, "the list has faults", faults),
             })?;
+            if let FraudEvent::List { name, .. } = &event {
+                go_with(edits, policy, &lists, name)?;
+            }
             let mut answer = Answer::default();
             *answer.status_mut() = StatusCode::NO_CONTENT;
             Ok((event, policy.with_lists(lists), answer))
@@ -129,10 +138,27 @@ impl FraudEdits {
             };
             written.map_err(|e| Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("nothing was changed: {e}")))?;
             edits.engine.policy.store(Arc::new(policy));
+            // What the log told of it is worked out here and not on the log's thread.
+            drop(edits.engine.edits());
             Ok(answer)
         };
         to_its_end(edit).await
     }
+}
+
+/// Refuses a list of another kind than before where a rule in force could not hold any more: nobody would notice.
+fn go_with(edits: &FraudEdits, policy: &Policy, lists: &Lists, name: &str) -> Result<(), Problem> {
+    let kind = |lists: &Lists| lists.get(name).map(|list| list.kind);
+    if policy.lists.contains_key(name) && kind(&policy.lists) != kind(lists) {
+        let faults = Policy::new(&policy.rules.toml, &edits.engine.velocity, lists.clone()).err().unwrap_or_default();
+        let is_new = |fault: &fraud::Fault| !policy.rules.left_out.contains(fault);
+        let of_kind = |fault: fraud::Fault| fraud::Fault::new("/kind", format!("of the rules: {}", fault.message));
+        let faults: Vec<_> = faults.into_iter().filter(is_new).map(of_kind).collect();
+        if !faults.is_empty() {
+            return Err(refused(UNPROCESSABLE, "the rules in force need a list of another kind", faults));
+        }
+    }
+    Ok(())
 }
 
 fn rule_hits(edits: &FraudEdits) -> Value {
@@ -172,7 +198,7 @@ fn not_found(detail: String) -> Problem {
     Problem::new(StatusCode::NOT_FOUND, detail)
 }
 
-fn refused(detail: &str, faults: Vec<fraud::Fault>) -> Problem {
+fn refused(status: StatusCode, detail: &str, faults: impl Into<Faults>) -> Problem {
     let fault = |f: fraud::Fault| Fault { pointer: f.pointer, line: None, message: f.message };
-    Problem::faults(StatusCode::UNPROCESSABLE_ENTITY, detail, fraud::listed(faults).into_iter().map(fault).collect())
+    Problem::faults(status, detail, faults.into().listed().into_iter().map(fault).collect())
 }

@@ -313,6 +313,8 @@ mod tests {
         let sources = Box::new(|_: &str| Sources::bid());
         let store = ModelStore::start(dir.path().into(), sources, &Default::default(), Arc::new(log), 0).unwrap();
         let api = ModelApi::new(Arc::new(store), Arc::new(Metrics::new(1)));
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let within = runtime.enter();
         let (began, has_begun) = mpsc::channel();
         let (go_on, goes_on) = mpsc::channel::<()>();
         {
@@ -328,7 +330,7 @@ mod tests {
         has_begun.recv().unwrap();
         assert!(api.loads.try_acquire().is_err(), "the work still goes on");
         go_on.send(()).unwrap();
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        drop(within);
         drop(runtime.block_on(api.load_turn()));
     }
 }

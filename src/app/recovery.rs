@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use super::waiting::Waiting;
 use super::{AppError, because, checkpoint};
 use crate::admin::campaigns::CapMemory;
+use crate::batch::archive::Archived;
 use crate::bookstore::{BookStore, SqliteBooks};
 use crate::clock::{SystemClock, UnixMs};
 use crate::config::Config;
@@ -15,7 +16,8 @@ use crate::event::{Event, Offset, Stamped};
 #[cfg(feature = "kafka")]
 use crate::eventlog::OpenError;
 use crate::eventlog::{AppendError, DirStorage, LogConfig, Opened, SegmentLog, Unstarted};
-use crate::fraud::engine::{Edits, Engine, Following};
+use crate::fraud::edits::Edits;
+use crate::fraud::engine::{Engine, Following};
 use crate::fraud::policy::{Lists, first_lists};
 use crate::fraud::store::Bounds;
 use crate::fraud::{self, Policy, Velocity};
@@ -89,7 +91,7 @@ fn open_files(config: &Config) -> Result<Opened, AppError> {
     let opened = SegmentLog::open(Arc::new(storage), log, &mut |done, total| progress.tell(done, total))
         .map_err(|e| AppError(e.to_string()))?;
     opened.put_right().iter().for_each(|line| tracing::warn!("{line}"));
-    Ok(opened)
+    Ok(opened.with_older(Arc::new(Archived(config.archive()))))
 }
 
 /// Time never goes back in the log. If the machine's clock shows less than the log's last event, for it was set back or
@@ -159,6 +161,8 @@ pub(super) struct Remembered {
     pub engine: Engine,
     /// The config's rules, if they are in force and the log does not have them.
     pub file_rules: Option<String>,
+    /// Where the log goes on from the checkpoint of fraud checks.
+    pub fraud_from: Offset,
 }
 
 /// An engine that knows no check.
@@ -216,7 +220,7 @@ pub(super) fn remember(
     }
     let edits = engine.edits().clone();
     let file_rules = put_in_force(config, &engine, edits)?;
-    Ok(Remembered { engine, file_rules })
+    Ok(Remembered { engine, file_rules, fraud_from })
 }
 
 /// Puts rules and lists in force as REST left them, or else as the config has them.

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::app::Progress;
-use crate::batch::archive::Archive;
 use crate::batch::archive::remote::{self, S3};
+use crate::batch::archive::{Archive, Archived};
 use crate::batch::audit::{self, Replay};
 use crate::batch::live;
 use crate::bookstore::SqliteBooks;
@@ -26,7 +26,13 @@ pub fn open_log(config: &Config) -> Result<ReadOnlyLog, String> {
     }
     let storage = DirStorage::new(&log_dir).map_err(|e| e.to_string())?;
     let mut progress = Progress::new("checking the log");
-    ReadOnlyLog::open(Arc::new(storage), &mut |done, total| progress.tell(done, total)).map_err(|e| e.to_string())
+    let log = ReadOnlyLog::open(Arc::new(storage), &mut |done, total| progress.tell(done, total));
+    let (log, archive) = (log.map_err(|e| e.to_string())?, config.archive());
+    if log.begin() > Offset(0) {
+        let (begin, archive) = (log.begin().0, archive.display());
+        eprintln!("the log begins at event {begin}: what was before is read from {archive}");
+    }
+    Ok(log.with_older(Arc::new(Archived(archive))))
 }
 
 /// The books as they are stored, and the event they have come to.
@@ -83,7 +89,7 @@ pub fn log(config: &Config, server: Option<&str>) -> Result<bool, String> {
 /// Prints what it finds; true when the archive and the books agree.
 pub fn archive(config: &Config, place: Option<&str>) -> Result<bool, String> {
     let Some(url) = place.filter(|place| place.starts_with(S3)) else {
-        return archive_in(config, &place.map_or_else(|| config.data_dir.join("archive"), PathBuf::from));
+        return archive_in(config, &place.map_or_else(|| config.archive(), PathBuf::from));
     };
     let dir = config.data_dir.join("archive-download");
     let clear = || if dir.exists() { std::fs::remove_dir_all(&dir) } else { Ok(()) };

@@ -44,7 +44,7 @@ fn export(config: &Config, options: &Export) -> Result<(), String> {
         Some(to) if to.starts_with(S3) => (Some(to), None),
         to => (None, to.map(PathBuf::from)),
     };
-    let dir = dir.unwrap_or_else(|| config.data_dir.join("archive"));
+    let dir = dir.unwrap_or_else(|| config.archive());
     export_to(config, &dir)?;
     if let Some(url) = url {
         let archive = Archive::open(&dir).map_err(|e| e.to_string())?;

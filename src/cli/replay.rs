@@ -1,27 +1,34 @@
 //! `gavel replay`.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::audit::open_log;
+use crate::admin::catalog_files;
 use crate::app::{FRAUD_MODEL, Progress, side};
 use crate::batch::archive::Archive;
 use crate::batch::replay::backtest::{self, Tried};
-use crate::batch::replay::rebuild::{self, Rebuilt, Stored};
+use crate::batch::replay::rebuild::{self, Asked, At, Rebuilt, Stored};
+use crate::batch::replay::state::{Hashes, State};
 use crate::batch::replay::{Source, same_versions, whatif};
+use crate::bidding::campaign::{cap_memory, parse};
 use crate::clock::UnixMs;
 use crate::config::{Config, RawConfig};
 use crate::event::Recorded;
 
 pub const HELP: &str = "\
 Examples:
-  The books rebuilt from the first event on, and their hash; the same from the archive:
+  Books and windows rebuilt from the first event on, and their hashes; the same from the archive, and at each millionth event:
     gavel replay
-    gavel replay --archive
+    gavel replay --archive --every 1000000
+  What they were at the beginning and at the end of a day, and the hash of its events:
+    gavel replay --from 2026-11-20T00:00:00Z --to 2026-11-21T00:00:00Z
   What a new click model, or other campaigns and prices, would have bid for the recorded requests of a day:
     gavel replay --what-if --model models/ctr/2026-12-01 --from 2026-11-20T00:00:00Z --to 2026-11-21T00:00:00Z
     gavel replay --what-if --with other.toml --out bids.jsonl
@@ -49,12 +56,16 @@ pub struct Replay {
     /// Write what both sides bid for each request, as JSON lines
     #[arg(long, value_name = "FILE", requires = "what_if")]
     out: Option<PathBuf>,
-    /// Only requests decided on from this time on, such as 2026-11-20T00:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = time, requires = "what_if")]
+    /// Only what was from this time on, such as 2026-11-20T00:00:00Z: what was before is folded all the same, but neither hashed
+    /// nor compared nor decided on again
+    #[arg(long, value_name = "TIME", value_parser = time)]
     from: Option<UnixMs>,
     /// Only what was before this time
-    #[arg(long, value_name = "TIME", value_parser = time, conflicts_with = "fraud")]
+    #[arg(long, value_name = "TIME", value_parser = time)]
     to: Option<UnixMs>,
+    /// A line of hashes at each so many events: where two replays begin to differ
+    #[arg(long, value_name = "EVENTS", value_parser = clap::value_parser!(u64).range(1..), conflicts_with_all = ["fraud", "what_if"])]
+    every: Option<u64>,
     /// Read the Parquet files of `gavel export` instead of the log, by default those in the data directory
     #[arg(long, value_name = "DIR", conflicts_with = "fraud")]
     archive: Option<Option<PathBuf>>,
@@ -69,6 +80,7 @@ fn time(text: &str) -> Result<UnixMs, String> {
 
 pub fn run(config: &Config, replay: &Replay) -> ExitCode {
     let done = match (replay.fraud, replay.what_if) {
+        _ if replay.asked().is_empty() => Err("--from is not before --to: there is no event between".to_owned()),
         (true, _) => fraud(config, replay),
         (_, true) => what_if(config, replay),
         _ if replay.model.is_some() => Err("--model needs --fraud or --what-if".to_owned()),
@@ -88,19 +100,45 @@ fn source(config: &Config, replay: &Replay) -> Result<Source, String> {
     Ok(match &replay.archive {
         None => Source::Log(open_log(config)?),
         Some(dir) => {
-            let dir = dir.clone().unwrap_or_else(|| config.data_dir.join("archive"));
+            let dir = dir.clone().unwrap_or_else(|| config.archive());
             Source::Archive(Archive::open(&dir).map_err(|e| e.to_string())?)
         }
     })
 }
 
-/// The books, from the first event on; compared with the stored ones where these have come to the same event.
+impl Replay {
+    fn asked(&self) -> Range<UnixMs> {
+        self.from.unwrap_or(UnixMs(i64::MIN))..self.to.unwrap_or(UnixMs(i64::MAX))
+    }
+}
+
+/// Frequency caps of the campaigns in the catalog's files.
+fn caps_of_files(config: &Config) -> Result<HashMap<String, (u32, i64)>, String> {
+    let files = catalog_files::load(config);
+    let files = files.map_err(|faults| faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
+    Ok(files.into_iter().filter_map(|c| Some((c.id, cap_memory(&c.frequency_caps)?))).collect())
+}
+
+/// Everything, from the first event on; the books compared with the stored ones where these have come to the same event.
 fn rebuilt(config: &Config, replay: &Replay) -> Result<bool, String> {
     let source = source(config, replay)?;
+    let files = caps_of_files(config)?;
+    let cap_of = |id: &str, json: Option<&str>| match json {
+        Some(json) => parse(json).ok().and_then(|campaign| cap_memory(&campaign.frequency_caps)),
+        None => files.get(id).copied(),
+    };
+    let state = State::new(config, &cap_of)?;
+    let Range { start: from, end: to } = replay.asked();
+    let asked = Asked { from, to, every: replay.every };
     let mut progress = Progress::new("folding");
-    let Rebuilt { events, at, books, stream, stored } =
-        rebuild::run(&source, replay.to, &config.data_dir, &mut |done, total| progress.tell(done, total))?;
-    println!("{events} events, the last one of {at}\nevents  {stream}\nbooks   {books}");
+    let mut tell = |At { next, at, events, hashes: Hashes { books, fraud, caps } }: &At| {
+        println!("at {}, after {at}: events {events} books {books} fraud {fraud} caps {caps}", next.0);
+    };
+    let progress = &mut |done, total| progress.tell(done, total);
+    let Rebuilt { end, stored } = rebuild::run(&source, state, asked, &config.data_dir, &mut tell, progress)?;
+    let At { next, at, events, hashes: Hashes { books, fraud, caps } } = end;
+    println!("{} events, the last one of {at}\nevents  {events}\nbooks   {books}", next.0);
+    println!("fraud   {fraud}\ncaps    {caps}");
     match stored {
         None => Ok(true),
         Some(Stored { next, hash, rebuilt }) if hash == rebuilt => {
@@ -130,8 +168,8 @@ fn what_if(config: &Config, replay: &Replay) -> Result<bool, String> {
         }
     };
     let source = source(config, replay)?;
-    let (from, to) = (replay.from.unwrap_or(UnixMs(i64::MIN)), replay.to.unwrap_or(UnixMs(i64::MAX)));
-    let taken = |recorded: &Recorded| (from..to).contains(&recorded.decided_at);
+    let asked = replay.asked();
+    let taken = |recorded: &Recorded| asked.contains(&recorded.decided_at);
     let mut progress = Progress::new("deciding again");
     let mut events = |each: &mut dyn FnMut(&_)| source.each(each, &mut |done, total| progress.tell(done, total));
     let (books, first) = whatif::before(&mut events, &taken)?;
@@ -161,11 +199,12 @@ fn what_if(config: &Config, replay: &Replay) -> Result<bool, String> {
 }
 
 fn fraud(config: &Config, replay: &Replay) -> Result<bool, String> {
-    let log = open_log(config)?;
+    let (log, asked) = (open_log(config)?, replay.asked());
     let mut progress = Progress::new("deciding again");
     if replay.rules.is_some() || replay.model.is_some() {
         let tried = Tried { rules: replay.rules.clone(), model: replay.model.clone() };
-        let report = backtest::run(&log, config, FRAUD_MODEL, &tried, &mut |done, total| progress.tell(done, total))?;
+        let report =
+            backtest::run(&log, config, FRAUD_MODEL, &tried, &asked, &mut |done, total| progress.tell(done, total))?;
         print!("{}", report.text());
         return Ok(true);
     }
@@ -176,8 +215,9 @@ fn fraud(config: &Config, replay: &Replay) -> Result<bool, String> {
             println!("{line}");
         }
     };
-    let found = same_versions(&log, config, FRAUD_MODEL, &mut |done, total| progress.tell(done, total), &mut tell)
-        .map_err(|e| e.to_string())?;
+    let found =
+        same_versions(&log, config, FRAUD_MODEL, &asked, &mut |done, total| progress.tell(done, total), &mut tell)
+            .map_err(|e| e.to_string())?;
     if found.of_one_moment > 0 {
         println!("{} values differ by what came at the same moment for the same key", found.of_one_moment);
     }

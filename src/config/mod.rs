@@ -127,6 +127,8 @@ pub struct Log {
     /// Largest size of all segments together in bytes; 0 is what the disk holds. Default 0. When it is reached bids stop,
     /// as on a full disk.
     pub max_bytes: u64,
+    /// Segments whose events are all older than so many days go, once they are exported. Default none: all are kept.
+    pub keep_days: Option<u32>,
     /// Events waiting to be written, in bytes per worker; more than that and bids stop. Default 4 MiB.
     pub lane_bytes: usize,
     /// With `kind = "kafka"` the log is there; with `kind = "files"`, the default, in segment files.
@@ -225,6 +227,7 @@ impl RawConfig {
         let kafka = kafka::read(kind.as_deref(), s.table("kafka"), base);
         let log = Log {
             shared: kafka.is_some(),
+            keep_days: keep_days(&mut s, kafka.is_some()),
             kafka,
             segment_bytes: s.number("segment_bytes", 1 << 20..=1 << 30).unwrap_or(64 << 20) as u64,
             max_bytes: s.number("max_bytes", 0..=i64::MAX).unwrap_or(0) as u64,
@@ -319,10 +322,24 @@ impl Config {
         Promise { billable_ms: longest_ms + widest_ms + self.ledger.lease_grace_ms }
     }
 
+    /// Where `gavel export` puts the log unless it is told otherwise.
+    pub fn archive(&self) -> PathBuf {
+        self.data_dir.join("archive")
+    }
+
     /// The longest life of a notice token.
     pub fn token_lifetime_ms(&self) -> i64 {
         self.exchanges.iter().map(|e| e.token_lifetime_ms).max().unwrap_or(0)
     }
+}
+
+/// At least two: for a day the answers that keys of fraud checks lead to are read back from the log.
+fn keep_days(s: &mut Section, on_kafka: bool) -> Option<u32> {
+    let days = s.number("keep_days", 2..=36_500)? as u32;
+    if on_kafka {
+        s.fault("keep_days", "is for a log in files: a topic keeps everything");
+    }
+    Some(days)
 }
 
 fn tls(mut s: Section, base: &Path) -> Option<Tls> {

@@ -46,6 +46,14 @@ pub enum FraudEvent {
     },
 }
 
+impl FraudEvent {
+    /// Whether it changes rules or lists.
+    pub fn is_edit(&self) -> bool {
+        use FraudEvent::{FileRules, List, ListEntries, ListEntryRemoved, Rules};
+        matches!(self, Rules { .. } | FileRules { .. } | List { .. } | ListEntries { .. } | ListEntryRemoved { .. })
+    }
+}
+
 /// A check that was decided.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {

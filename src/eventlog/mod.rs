@@ -14,6 +14,8 @@
 //! | `spares` | the helper thread that prepares segments ahead, and what happens when the disk is full |
 //! | `read_only` | reads a log that another process may be writing |
 //! | `reader` | reads events back, up to the durable end |
+//! | `begin` | where a log begins whose first segments were removed |
+//! | `older` | reads on from before that, from where they were kept |
 //! | `segments` | puts them together |
 //!
 //! `kafka` keeps it in a topic of Apache Kafka instead (feature `kafka`): see there for what differs.
@@ -26,6 +28,7 @@
 //! - `at` never decreases along the log, and never lies before a `tick` the follower has seen.
 //! - After a failed write or sync nothing is written any more.
 
+mod begin;
 mod durable;
 mod format;
 mod group;
@@ -34,6 +37,7 @@ mod intake;
 pub mod kafka;
 mod lanes;
 pub mod mem;
+mod older;
 mod read_only;
 mod reader;
 mod recovery;
@@ -51,6 +55,7 @@ use std::sync::Arc;
 
 pub use durable::{Durable, Written};
 pub use group::MAX_GROUP_BYTES;
+pub use older::Older;
 pub use read_only::ReadOnlyLog;
 pub use segments::{Opened, SegmentLog};
 pub use spares::{Prepared, Preparer};
@@ -93,6 +98,22 @@ pub trait EventLog: Send + Sync {
 
     /// An offset before which all events are older than `at`; near to the first one that is not, but not exactly.
     fn offset_at_or_before(&self, at: UnixMs) -> Offset;
+
+    /// The first event that it has: earlier ones were removed.
+    fn begin(&self) -> Offset {
+        Offset(0)
+    }
+
+    /// Where it would begin if all was removed that can be of what lies before `offset`: with the file that this is in.
+    fn could_begin(&self, _: Offset) -> Offset {
+        self.begin()
+    }
+
+    /// Removes the files that hold only events before `offset`, the oldest first; how many those were. Whatever a crash
+    /// leaves of it, the log is whole from [`begin`](Self::begin) on.
+    fn remove_before(&self, _: Offset) -> std::io::Result<usize> {
+        Ok(0)
+    }
 
     fn stats(&self) -> &LogStats;
 
@@ -215,6 +236,12 @@ pub enum OpenError {
 pub enum ReadError {
     #[error("offset {from} lies beyond the end of the log at {end}", from = from.0, end = end.0)]
     PastEnd { from: Offset, end: Offset },
+    /// It was exported and removed.
+    #[error("event {from} is not in the log any more, which begins at event {begin}: it is in the archive", from = from.0, begin = begin.0)]
+    Gone { from: Offset, begin: Offset },
+    /// What was kept of removed events cannot be read from there on, or does not go with the log.
+    #[error("event {at}: {what}", at = at.0)]
+    Older { at: Offset, what: String },
     #[error("the log is damaged in {segment} at byte {position}: {what}")]
     Corrupt { segment: String, position: u64, what: String },
     /// The bytes are whole, but this build cannot decode them.

@@ -27,8 +27,8 @@ pub struct SegmentReader {
 
 /// Where in the log the reader stands.
 struct Place {
-    /// Index of the segment.
-    segment: usize,
+    /// Number of the segment.
+    segment: u64,
     name: String,
     file: Arc<dyn DiskFile>,
     bytes: u64,
@@ -64,13 +64,21 @@ impl SegmentReader {
         if from > end {
             return Err(ReadError::PastEnd { from, end });
         }
+        let begin = index.begin();
+        if from < begin {
+            return Err(ReadError::Gone { from, begin });
+        }
         Ok(SegmentReader { index, next: from, place: None, window: Window::default() })
     }
 
     /// `mark` is a group of it that is known.
-    fn open_segment(&mut self, i: usize, mark: Option<Mark>) -> Result<(), ReadError> {
-        let Some(header) = self.index.segment(i) else {
-            let segment = self.index.storage.locate(&segment_name(i as u64 + 1));
+    fn open_segment(&mut self, number: u64, mark: Option<Mark>) -> Result<(), ReadError> {
+        let Some(header) = self.index.segment(number) else {
+            let begin = self.index.begin();
+            if self.next < begin {
+                return Err(ReadError::Gone { from: self.next, begin });
+            }
+            let segment = self.index.storage.locate(&segment_name(number));
             return Err(ReadError::Corrupt { segment, position: 0, what: "the segment is missing".into() });
         };
         let file_name = segment_name(header.number);
@@ -80,10 +88,10 @@ impl SegmentReader {
             Err(source) => return Err(ReadError::Io { segment: name, source }),
         };
         self.window = Window::default();
-        let start = Mark { segment: i, position: SEGMENT_HEADER as u64, first: header.first };
-        let Mark { position, first, .. } = mark.filter(|mark| mark.segment == i).unwrap_or(start);
+        let start = Mark { segment: number, position: SEGMENT_HEADER as u64, first: header.first };
+        let Mark { position, first, .. } = mark.filter(|mark| mark.segment == number).unwrap_or(start);
         self.place = Some(Place {
-            segment: i,
+            segment: number,
             name,
             file,
             bytes: header.bytes,
@@ -100,8 +108,8 @@ impl SegmentReader {
     fn find_group(&mut self, end: Offset) -> Result<(), ReadError> {
         loop {
             let Some(place) = &mut self.place else {
-                let i = self.index.count_while(|s| s.first <= self.next).saturating_sub(1);
-                self.open_segment(i, self.index.mark_before(self.next))?;
+                let number = self.index.holding(self.next).map_or(1, |segment| segment.number);
+                self.open_segment(number, self.index.mark_before(self.next))?;
                 continue;
             };
             let header = self.window.get(place, GROUP_HEADER, end)?;
@@ -122,8 +130,8 @@ impl SegmentReader {
                 return Ok(());
             }
             if header.seal {
-                let i = place.segment + 1;
-                self.open_segment(i, None)?;
+                let number = place.segment + 1;
+                self.open_segment(number, None)?;
                 continue;
             }
             place.position += whole.len() as u64;
@@ -133,6 +141,10 @@ impl SegmentReader {
 }
 
 impl SegmentReader {
+    pub fn index(&self) -> Arc<Index> {
+        self.index.clone()
+    }
+
     /// Takes the next record of the current group; `None` when there is none or it lies before `next`.
     fn next_in_group(&mut self) -> Result<Option<Stamped>, ReadError> {
         let Some(place) = &mut self.place else { return Ok(None) };

@@ -8,10 +8,10 @@
 use std::io;
 use std::ops::Range;
 
-use super::OpenError;
 use super::format::{Checksum, SECTOR, SEGMENT_HEADER, SegmentHeader, first_nonzero, is_zero, zero_sectors};
 use super::group::{EMPTY_GROUP, GROUP_HEADER, GroupHeader, MAX_GROUP_BYTES, Records, group_is_whole};
 use super::storage::Storage;
+use super::{OpenError, begin};
 use crate::clock::UnixMs;
 use crate::event::Offset;
 
@@ -25,7 +25,7 @@ pub fn segment_name(number: u64) -> String {
 }
 
 /// The number of a segment by its name; `None` for any other file.
-fn segment_number(name: &str) -> Option<u64> {
+pub fn segment_number(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(".seg")?;
     (digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit())).then(|| digits.parse().ok())?
 }
@@ -211,10 +211,18 @@ pub fn check(
 ) -> Result<(Recovered, Vec<u8>), OpenError> {
     let mut numbers: Vec<u64> = names.iter().filter_map(|n| segment_number(n)).collect();
     numbers.sort_unstable();
+    let begin = begin::read(storage, names)?;
+    let first = begin.map_or(1, |header| header.number);
+    // What is older was being removed.
+    numbers.retain(|number| *number >= first);
+    if begin.is_some() && numbers.is_empty() {
+        let segment = storage.locate(&segment_name(first));
+        return Err(OpenError::Corrupt { segment, offset: 0, what: "the file is missing".into() });
+    }
     let mut lengths = Vec::with_capacity(numbers.len());
     for (i, number) in numbers.iter().enumerate() {
         let name = segment_name(*number);
-        let due = i as u64 + 1;
+        let due = first + i as u64;
         let corrupt = |number, what: &str| {
             let segment = storage.locate(&segment_name(number));
             Err(OpenError::Corrupt { segment, offset: 0, what: what.into() })
@@ -234,13 +242,16 @@ pub fn check(
     progress(done, total);
     let mut recovered = Recovered { segments: Vec::with_capacity(numbers.len()), last: None };
     let mut expected = Expected { number: 1, first: Offset(0), at: UnixMs(i64::MIN) };
+    if let Some(begin) = begin {
+        expected = Expected { number: begin.number, first: begin.first, at: begin.created };
+    }
     let mut bytes = Vec::new();
     for (number, len) in numbers.iter().zip(&lengths) {
         let name = segment_name(*number);
         bytes.resize(*len as usize, 0);
         let read = |buf: &mut [u8]| storage.open(&name)?.read_at(buf, 0);
         read(&mut bytes).map_err(io_error(format!("read {}", storage.locate(&name))))?;
-        let scanned = scan_segment(&bytes, expected, *number == numbers.len() as u64).map_err(|f| {
+        let scanned = scan_segment(&bytes, expected, Some(number) == numbers.last()).map_err(|f| {
             OpenError::Corrupt { segment: storage.locate(&name), offset: f.position as u64, what: f.what }
         })?;
         expected = Expected { number: number + 1, first: scanned.end, at: scanned.at };

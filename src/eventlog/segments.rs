@@ -1,5 +1,6 @@
 //! [`SegmentLog`]: the log in segment files, put together.
 
+use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
@@ -8,6 +9,7 @@ use super::format::{SEGMENT_HEADER, SegmentHeader};
 use super::group::{EMPTY_GROUP, MAX_GROUP_BYTES};
 use super::intake::Stop;
 use super::lanes::LaneLimits;
+use super::older::{self, Older};
 use super::reader::SegmentReader;
 use super::recovery::{MAX_SEGMENT_BYTES, MIN_SEGMENT_BYTES, io_error, recover, segment_name};
 use super::segment_file::SegmentFile;
@@ -17,7 +19,7 @@ use super::storage::{LockGuard, Storage};
 use super::writer::Writer;
 use super::{
     AppendError, Clock, Durable, EventLog, Follower, LogConfig, LogReader, LogState, LogStats, OnFailed, OpenError,
-    ReadError, Unstarted, Written,
+    ReadError, Unstarted, Written, begin,
 };
 use crate::clock::UnixMs;
 use crate::event::{Event, Offset};
@@ -30,6 +32,7 @@ pub struct Opened {
     spares: Spares,
     last_at: UnixMs,
     put_right: Vec<String>,
+    older: Option<Arc<dyn Older>>,
     lock: Box<dyn LockGuard>,
 }
 
@@ -67,6 +70,10 @@ impl SegmentLog {
             // The first segment is made before the reserve.
             let segment = storage.locate(&segment_name(1));
             return Err(OpenError::Corrupt { segment, offset: 0, what: "the file is missing".into() });
+        }
+        if let Some(first) = recovered.segments.first() {
+            let removed = begin::remove_before(&*storage, &names, first);
+            removed.map_err(io_error(format!("remove old segments in {}", storage.locate(""))))?;
         }
         for name in names.iter().filter(|n| n.ends_with(UNFINISHED)) {
             storage.remove(name).map_err(io_error(format!("remove {}", storage.locate(name))))?;
@@ -112,11 +119,17 @@ impl SegmentLog {
             recovered.segments.iter().map(|s| s.bytes).sum::<u64>() + ready as u64 * config.segment_bytes;
         let (end, last_at) = recovered.last.map_or((Offset(0), UnixMs(i64::MIN)), |last| (last.end, last.at));
         let index = Arc::new(Index::new(storage, recovered.segments, end));
-        Ok(Opened { config, index, segment, spares, last_at, put_right, lock })
+        Ok(Opened { config, index, segment, spares, last_at, put_right, older: None, lock })
     }
 }
 
 impl Opened {
+    /// With what it does not begin with any more.
+    #[must_use]
+    pub fn with_older(self, older: Arc<dyn Older>) -> Opened {
+        Opened { older: Some(older), ..self }
+    }
+
     /// One past the last durable event.
     pub fn durable_end(&self) -> Offset {
         self.index.durable_end()
@@ -134,12 +147,12 @@ impl Opened {
 
     /// As [`EventLog::read`].
     pub fn read(&self, from: Offset) -> Result<Box<dyn LogReader>, ReadError> {
-        Ok(Box::new(SegmentReader::new(self.index.clone(), from)?))
+        older::read(&self.index, self.older.as_ref(), from)
     }
 
     /// As [`EventLog::offset_at_or_before`].
     pub fn offset_at_or_before(&self, at: UnixMs) -> Offset {
-        offset_at_or_before(&self.index, at)
+        older::offset_at_or_before(&self.index, self.older.as_ref(), at)
     }
 
     /// Starts the commit thread and the one that prepares segments.
@@ -255,7 +268,30 @@ impl EventLog for SegmentLog {
     }
 
     fn offset_at_or_before(&self, at: UnixMs) -> Offset {
-        offset_at_or_before(&self.shared.index, at)
+        older::offset_at_or_before(&self.shared.index, None, at)
+    }
+
+    fn begin(&self) -> Offset {
+        self.shared.index.begin()
+    }
+
+    fn could_begin(&self, offset: Offset) -> Offset {
+        self.shared.index.holding(offset).map_or(self.begin(), |segment| segment.first)
+    }
+
+    fn remove_before(&self, offset: Offset) -> io::Result<usize> {
+        let index = &self.shared.index;
+        let (gone, Some(first)) = index.wholly_before(offset) else { return Ok(0) };
+        if gone.is_empty() {
+            return Ok(0);
+        }
+        begin::write(&*index.storage, &first)?;
+        index.forget_before(&first);
+        let names: Vec<String> = gone.iter().map(|segment| segment_name(segment.number)).collect();
+        let removed = begin::remove_before(&*index.storage, &names, &first)?;
+        self.shared.stats.segments.fetch_sub(gone.len() as u64, Ordering::Relaxed);
+        spares::give_back(&self.shared, gone.iter().map(|segment| segment.bytes).sum());
+        Ok(removed)
     }
 
     fn stats(&self) -> &LogStats {
@@ -277,12 +313,6 @@ impl Drop for SegmentLog {
     fn drop(&mut self) {
         self.join(Stop::Now);
     }
-}
-
-/// The start of the last segment that was created before `at`: earlier segments hold only older events.
-fn offset_at_or_before(index: &Index, at: UnixMs) -> Offset {
-    let i = index.count_while(|s| s.created < at).saturating_sub(1);
-    index.segment(i).map_or(Offset(0), |s| s.first)
 }
 
 /// Bytes of records that fit into one group of a fresh segment.

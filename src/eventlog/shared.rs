@@ -10,6 +10,7 @@ use super::intake::Intake;
 use super::lanes::LaneLimits;
 use super::spares::Spares;
 use super::{LogConfig, OnFailed, Storage};
+use crate::clock::UnixMs;
 use crate::event::Offset;
 
 /// What is durable and where it stands.
@@ -25,8 +26,8 @@ pub struct Index {
 /// A group that was whole and in its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mark {
-    /// Index of the segment.
-    pub segment: usize,
+    /// Number of the segment.
+    pub segment: u64,
     pub position: u64,
     pub first: Offset,
 }
@@ -60,18 +61,56 @@ impl Index {
 
     /// Runs `f` over the segments.
     pub fn with_segments<T>(&self, f: impl FnOnce(&mut Vec<SegmentHeader>) -> T) -> T {
-        // A panic cannot leave a list that only ever grows by a push half changed.
+        // A panic cannot leave a list half changed that only ever grows by a push and loses a first part at once.
         f(&mut self.segments.write().unwrap_or_else(|e| e.into_inner()))
     }
 
-    /// The segment whose number is `i + 1`.
-    pub fn segment(&self, i: usize) -> Option<SegmentHeader> {
-        self.segments.read().unwrap_or_else(|e| e.into_inner()).get(i).copied()
+    fn read_segments<T>(&self, f: impl FnOnce(&[SegmentHeader]) -> T) -> T {
+        f(&self.segments.read().unwrap_or_else(|e| e.into_inner()))
     }
 
-    /// How many segments match `before`, which holds for a first part of them.
-    pub fn count_while(&self, before: impl FnMut(&SegmentHeader) -> bool) -> usize {
-        self.segments.read().unwrap_or_else(|e| e.into_inner()).partition_point(before)
+    /// The first event that the log has.
+    pub fn begin(&self) -> Offset {
+        self.read_segments(|segments| segments.first().map_or(Offset(0), |first| first.first))
+    }
+
+    /// The segment of that number.
+    pub fn segment(&self, number: u64) -> Option<SegmentHeader> {
+        self.read_segments(|segments| {
+            let i = number.checked_sub(segments.first()?.number)?;
+            segments.get(usize::try_from(i).ok()?).copied()
+        })
+    }
+
+    /// The segment that an event stands in; none for those before the first.
+    pub fn holding(&self, offset: Offset) -> Option<SegmentHeader> {
+        self.read_segments(|segments| {
+            let after = segments.partition_point(|segment| segment.first <= offset);
+            segments.get(after.checked_sub(1)?).copied()
+        })
+    }
+
+    /// The last segment that was created before `at`.
+    pub fn last_before(&self, at: UnixMs) -> Option<SegmentHeader> {
+        self.read_segments(|segments| {
+            let after = segments.partition_point(|segment| segment.created < at);
+            segments.get(after.checked_sub(1)?).copied()
+        })
+    }
+
+    /// Segments that hold only events before `offset`, and the first one after them.
+    pub fn wholly_before(&self, offset: Offset) -> (Vec<SegmentHeader>, Option<SegmentHeader>) {
+        self.read_segments(|segments| {
+            let before = segments.partition_point(|segment| segment.first <= offset).saturating_sub(1);
+            (segments[..before].to_vec(), segments.get(before).copied())
+        })
+    }
+
+    /// Forgets all segments before this one, which is there.
+    pub fn forget_before(&self, first: &SegmentHeader) {
+        self.with_segments(|segments| segments.retain(|segment| segment.number >= first.number));
+        let mut marks = self.marks.write().unwrap_or_else(|e| e.into_inner());
+        *marks = marks.split_off(&first.first);
     }
 }
 

@@ -38,7 +38,7 @@ pub enum Spare {
 pub struct Spares {
     pub prepared: Spare,
     pub reserve: Spare,
-    /// Bytes of all files of the log, spares included. No file is ever removed while the log is open.
+    /// Bytes of all files of the log, spares included.
     pub disk_bytes: u64,
 }
 
@@ -95,6 +95,14 @@ pub fn release(shared: &Shared, name: &str) {
     let mut spares = lock(shared);
     let spare = if name == PREPARED { &mut spares.prepared } else { &mut spares.reserve };
     *spare = Spare::Missing;
+    drop(spares);
+    shared.wake_helper();
+}
+
+/// Files of so many bytes were removed.
+pub fn give_back(shared: &Shared, bytes: u64) {
+    let mut spares = lock(shared);
+    spares.disk_bytes = spares.disk_bytes.saturating_sub(bytes);
     drop(spares);
     shared.wake_helper();
 }

@@ -1,5 +1,6 @@
 //! The log as a whole: on a simulated disk step by step, and on a real one with its threads.
 
+mod begin;
 mod crash;
 mod damage;
 mod full;

@@ -205,7 +205,7 @@ impl Writer {
         }
         let storage = self.shared.index.storage.clone();
         let header = SegmentHeader {
-            number: self.shared.index.with_segments(|s| s.len()) as u64 + 1,
+            number: self.shared.index.with_segments(|s| s.last().map_or(0, |last| last.number)) + 1,
             first: self.next,
             salt: storage.random()?,
             created: self.now(),

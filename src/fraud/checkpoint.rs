@@ -2,7 +2,10 @@
 //!
 //! A checkpoint is made when nothing is under way: what it holds is then the fold of the log up to an offset.
 
-use super::engine::{Edits, Engine, add_names};
+use std::collections::BTreeMap;
+
+use super::edits::Edits;
+use super::engine::{Engine, add_names};
 use super::lists::List;
 use crate::clock::UnixMs;
 use crate::scoring::hash::hash64;
@@ -44,7 +47,8 @@ impl Engine {
         head.put_i64(self.velocity.unsure_to_ms());
         let names = self.names();
         head.put_u32(names.len() as u32);
-        for (fingerprint, names) in names.iter() {
+        // In order: equal engines have equal checkpoints.
+        for (fingerprint, names) in names.iter().collect::<BTreeMap<_, _>>() {
             head.put_u64(*fingerprint);
             head.put_u32(names.len() as u32);
             names.iter().for_each(|name| head.put_bytes(name.as_bytes()));
@@ -81,7 +85,7 @@ impl Engine {
     pub fn restore_parts(&self, parts: &mut dyn Iterator<Item = Vec<u8>>, now: UnixMs) -> Option<Moment> {
         let head = parts.next()?;
         let moment = self.moment_of(&head)?;
-        self.restore_head(&head)?;
+        self.restore_head(&head, now)?;
         let stored = self.store.shards();
         for number in 0..stored + self.velocity.shards() {
             let part = parts.next()?;
@@ -93,7 +97,7 @@ impl Engine {
         parts.next().is_none().then_some(moment)
     }
 
-    fn restore_head(&self, head: &[u8]) -> Option<()> {
+    fn restore_head(&self, head: &[u8], now: UnixMs) -> Option<()> {
         let mut fields = Take(head);
         (0..4).try_for_each(|_| fields.u64().map(drop))?;
         self.store.forgot(fields.i64()?);
@@ -111,7 +115,7 @@ impl Engine {
         for _ in 0..fields.u32()? {
             let name = fields.string()?;
             let content = serde_json::from_slice(fields.bytes()?).ok()?;
-            edits.lists.insert(name, List::of(&content).ok()?.into());
+            edits.lists.insert(name, List::of(&content, now)?.into());
         }
         *self.edits() = edits;
         fields.0.is_empty().then_some(())

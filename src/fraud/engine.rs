@@ -7,13 +7,12 @@ use arc_swap::ArcSwap;
 use foldhash::HashMap;
 
 use super::decide::{self, Decided, Scratch, Snapshot};
-use super::lists::{Content, Entry, Kind, List};
-use super::policy::{Lists, Policy};
-use super::report::told;
+use super::edits::Edits;
+use super::policy::Policy;
 use super::request::Request;
 use super::store::{Begun, Store, body_id, check_id, first_outcome, key_id};
 use super::velocity::Velocity;
-use super::{Decision, Fault, answer, store};
+use super::{Decision, answer, store};
 use crate::clock::UnixMs;
 use crate::event::fraud::{Checked, FraudEvent};
 use crate::scoring::hash::hash64;
@@ -28,6 +27,8 @@ pub struct Engine {
     names: ArcSwap<Names>,
     /// What REST changed, as the log tells.
     edits: Mutex<Edits>,
+    /// Events that are not in it yet: whoever asks for it works them out, for that may take long and the log has no time.
+    ahead: Mutex<Vec<(UnixMs, FraudEvent)>>,
     pub fingerprint: u64,
 }
 
@@ -43,8 +44,16 @@ pub struct Following {
     shard: usize,
 }
 
+/// Edits that are told of before somebody must work them out: those of REST are at once, those of other nodes wait for one.
+const MAX_AHEAD: usize = 64;
+
 /// One shard after the other is swept at this distance: each every few minutes, which is soon for windows of hours.
 const SWEEP_INTERVAL_MS: i64 = 1_000;
+
+/// Also after a panic elsewhere: what is behind it is changed by events that are in the log.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// A number for a merchant.
 pub fn merchant_number(merchant: &str) -> u64 {
@@ -57,7 +66,8 @@ impl Engine {
         let names: Arc<[String]> = velocity.declared().iter().map(|window| window.name.clone()).collect();
         let names = HashMap::from_iter([(fingerprint, names)]);
         let (policy, names) = (ArcSwap::from_pointee(policy), ArcSwap::from_pointee(names));
-        Engine { velocity, store: Store::new(bounds), policy, names, edits: Mutex::default(), fingerprint }
+        let (edits, ahead) = (Mutex::default(), Mutex::default());
+        Engine { velocity, store: Store::new(bounds), policy, names, edits, ahead, fingerprint }
     }
 
     /// The event that tells what the values of later checks are called.
@@ -98,6 +108,15 @@ impl Engine {
         match event {
             // One that is not known any more had to make room.
             FraudEvent::Check(checked) => drop(self.store.written(checked.check, offset)),
+            edit if edit.is_edit() => {
+                let mut ahead = lock(&self.ahead);
+                ahead.push((now, edit.clone()));
+                let is_much = ahead.len() > MAX_AHEAD;
+                drop(ahead);
+                if is_much {
+                    drop(self.edits());
+                }
+            }
             other => self.apply(other, offset, now, following),
         }
     }
@@ -136,13 +155,16 @@ impl Engine {
             | FraudEvent::FileRules { .. }
             | FraudEvent::List { .. }
             | FraudEvent::ListEntries { .. }
-            | FraudEvent::ListEntryRemoved { .. } => self.edits().apply(event),
+            | FraudEvent::ListEntryRemoved { .. } => self.edits().apply(event, now),
         }
     }
 
     /// What REST changed so far.
     pub fn edits(&self) -> MutexGuard<'_, Edits> {
-        self.edits.lock().unwrap_or_else(PoisonError::into_inner)
+        let mut edits = lock(&self.edits);
+        let ahead = std::mem::take(&mut *lock(&self.ahead));
+        ahead.iter().for_each(|(at, event)| edits.apply(event, *at));
+        edits
     }
 
     /// Names of windows by fingerprint.
@@ -211,95 +233,4 @@ pub fn unpack((tag, bits): (u8, u64)) -> Shown {
         1 => Shown::Lost,
         _ => Shown::Null,
     }
-}
-
-/// Rules and lists that REST put, as the log tells.
-#[derive(Clone, Debug, Default)]
-pub struct Edits {
-    pub rules: Option<String>,
-    /// Those of the config's file that a start had in force last.
-    pub file_rules: Option<String>,
-    pub lists: Lists,
-}
-
-impl Edits {
-    /// Follows one event. What cannot be understood any more is left out.
-    pub fn apply(&mut self, event: &FraudEvent) {
-        // What is wrong with an edit was said when it came. A list that nobody had put was there all the same, and empty.
-        if let FraudEvent::ListEntries { name, .. } | FraudEvent::ListEntryRemoved { name, .. } = event {
-            self.lists.entry(name.clone()).or_insert_with(|| Arc::new(List::new(Kind::Exact)));
-        }
-        match event {
-            FraudEvent::Rules { toml } => self.rules = Some(toml.clone()),
-            FraudEvent::FileRules { toml } => self.file_rules = Some(toml.clone()),
-            FraudEvent::List { name, json } => drop(put_list(&mut self.lists, name, json.as_bytes())),
-            FraudEvent::ListEntries { name, json } => drop(add_entries(&mut self.lists, name, json.as_bytes())),
-            FraudEvent::ListEntryRemoved { name, value } => drop(remove_entry(&mut self.lists, name, value)),
-            _ => {}
-        }
-    }
-}
-
-/// Why a list was not changed.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NoEdit {
-    NotFound(String),
-    Syntax(String),
-    Faults(Vec<Fault>),
-}
-
-/// Puts a whole list.
-pub fn put_list(lists: &mut Lists, name: &str, json: &[u8]) -> Result<(), NoEdit> {
-    let content: Content = serde_json::from_slice(json).map_err(|e| NoEdit::Syntax(told(&e)))?;
-    if !lists.contains_key(name) && lists.len() >= super::lists::MAX_LISTS {
-        let most = super::lists::MAX_LISTS;
-        return Err(NoEdit::Faults(vec![Fault::new("", format!("there are {most} lists, more are not taken"))]));
-    }
-    lists.insert(name.to_owned(), Arc::new(List::of(&content).map_err(NoEdit::Faults)?));
-    Ok(())
-}
-
-/// Adds entries: one, or `{"entries": [...]}`.
-pub fn add_entries(lists: &mut Lists, name: &str, json: &[u8]) -> Result<(), NoEdit> {
-    #[derive(serde::Deserialize)]
-    #[serde(deny_unknown_fields)]
-    struct Many {
-        entries: Vec<Entry>,
-    }
-    #[derive(serde::Deserialize)]
-    #[serde(untagged)]
-    enum Added {
-        Many(Many),
-        One(Entry),
-    }
-    let Some(list) = lists.get_mut(name) else { return Err(no_list(name)) };
-    let entries = match serde_json::from_slice(json) {
-        Ok(Added::Many(Many { entries })) => entries,
-        Ok(Added::One(entry)) => vec![entry],
-        Err(_) => {
-            let message = "an entry is {\"value\", \"expires_at\"}, several are {\"entries\": [...]}";
-            return Err(NoEdit::Syntax(message.to_owned()));
-        }
-    };
-    let mut longer = List::clone(list);
-    let faults = longer.add(&entries);
-    if !faults.is_empty() {
-        return Err(NoEdit::Faults(faults));
-    }
-    *list = Arc::new(longer);
-    Ok(())
-}
-
-pub fn remove_entry(lists: &mut Lists, name: &str, value: &str) -> Result<(), NoEdit> {
-    let Some(list) = lists.get_mut(name) else { return Err(no_list(name)) };
-    let mut shorter = List::clone(list);
-    if !shorter.remove(value) {
-        return Err(NoEdit::NotFound("the list has no such entry".to_owned()));
-    }
-    *list = Arc::new(shorter);
-    Ok(())
-}
-
-fn no_list(name: &str) -> NoEdit {
-    NoEdit::NotFound(format!("there is no list {name:?}"))
 }

@@ -8,7 +8,6 @@ use serde::{Deserialize, Serialize};
 use super::canonical;
 use super::pan::holds_card_number;
 use super::traffic::ranges::written;
-use super::{Fault, MAX_FAULTS};
 use crate::clock::UnixMs;
 
 /// Entries of one list: a hash of each stays in memory.
@@ -16,6 +15,8 @@ pub const MAX_ENTRIES: usize = 1_000_000;
 /// Lists in all.
 pub const MAX_LISTS: usize = 256;
 const MAX_VALUE: usize = 512;
+/// Digits of a check's bin, at most: a longer entry could never match.
+const MAX_BIN: usize = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -24,7 +25,7 @@ pub enum Kind {
     Exact,
     /// Addresses within a range such as `203.0.113.0/24`, or one address.
     Cidr,
-    /// Card numbers that begin with these digits.
+    /// Cards whose bin begins with these 4 to 8 digits.
     Bin,
     /// A domain and all below it, of a domain or of an email address.
     Domain,
@@ -47,102 +48,53 @@ pub struct Content {
     pub entries: Vec<Entry>,
 }
 
-/// A list that can be looked into.
-#[derive(Clone, Debug)]
-pub struct List {
-    pub kind: Kind,
-    /// By the value as it is compared; when it expires, in milliseconds since 1970.
-    entries: HashMap<String, i64, foldhash::fast::RandomState>,
-    /// Ranges by (prefix length, network), and the lengths there are.
-    networks: HashMap<(u8, u128), i64, foldhash::fast::RandomState>,
-    /// Lengths of the prefixes there are, longest first: bits of a range, digits of a card range.
-    lengths: Vec<u8>,
+/// An entry as a list keeps it.
+pub struct Ready {
+    value: String,
+    /// Of an address range.
+    network: Option<(u8, u128)>,
+    until: i64,
 }
 
-const NEVER: i64 = i64::MAX;
-
-impl List {
-    pub fn new(kind: Kind) -> List {
-        List { kind, entries: HashMap::default(), networks: HashMap::default(), lengths: Vec::new() }
-    }
-
-    /// A list of these entries, or what is wrong with them.
-    pub fn of(content: &Content) -> Result<List, Vec<Fault>> {
-        let mut list = List::new(content.kind);
-        let faults = list.add(&content.entries);
-        if faults.is_empty() { Ok(list) } else { Err(faults) }
-    }
-
-    /// Adds entries, or changes when they expire. With faults the list is of no use.
-    pub fn add(&mut self, entries: &[Entry]) -> Vec<Fault> {
-        let mut faults = Vec::new();
-        for (number, entry) in entries.iter().enumerate() {
-            if let Err((key, message)) = self.add_one(entry) {
-                faults.push(Fault::new(format!("/entries/{number}/{key}"), message));
-            }
-            // No more are told.
-            if faults.len() > MAX_FAULTS {
-                break;
-            }
+impl Kind {
+    pub fn parse(text: &str) -> Option<Kind> {
+        match text {
+            "exact" => Some(Kind::Exact),
+            "cidr" => Some(Kind::Cidr),
+            "bin" => Some(Kind::Bin),
+            "domain" => Some(Kind::Domain),
+            _ => None,
         }
-        if self.entries.len() > MAX_ENTRIES {
-            faults.push(Fault::new("/entries", format!("a list holds at most {MAX_ENTRIES}")));
-        }
-        faults
     }
 
-    fn add_one(&mut self, entry: &Entry) -> Result<(), (&'static str, String)> {
-        let fault = |message: &str| ("value", message.to_owned());
+    /// An entry of a list of this kind, or which of its members is wrong, and how.
+    pub fn ready(self, entry: &Entry) -> Result<Ready, (&'static str, String)> {
+        let fault = |message: &str| Err(("value", message.to_owned()));
         let until = match entry.expires_at.as_deref() {
             None => NEVER,
-            Some(text) => UnixMs::parse(text).ok_or_else(|| ("expires_at", "is not an instant".to_owned()))?.0,
+            Some(text) => UnixMs::parse(text).ok_or_else(|| ("expires_at", NO_INSTANT.to_owned()))?.0,
         };
         if entry.value.is_empty() || entry.value.len() > MAX_VALUE {
-            return Err(fault("must have 1 to 512 bytes"));
+            return fault("must have 1 to 512 bytes");
         }
         if holds_card_number(&entry.value) {
-            return Err(fault("holds a card number"));
+            return fault("holds a card number");
         }
-        let value = self.compared(&entry.value).ok_or_else(|| {
-            fault(match self.kind {
+        let network = if self == Kind::Cidr { network(&entry.value) } else { None };
+        match self.compared(&entry.value) {
+            Some(value) => Ok(Ready { value, network, until }),
+            None => fault(match self {
                 Kind::Exact => "is not a value",
                 Kind::Cidr => "is not an address or range such as \"203.0.113.0/24\"",
-                Kind::Bin => "must be 4 to 11 digits",
+                Kind::Bin => "must be 4 to 8 digits: a check's bin has no more",
                 Kind::Domain => "is not a domain",
-            })
-        })?;
-        match self.kind {
-            Kind::Cidr => {
-                let network = network(&value).ok_or_else(|| fault("is not a range"))?;
-                self.networks.insert(network, until);
-                self.note_length(network.0);
-            }
-            Kind::Bin => self.note_length(value.len() as u8),
-            _ => {}
+            }),
         }
-        self.entries.insert(value, until);
-        Ok(())
-    }
-
-    fn note_length(&mut self, length: u8) {
-        if !self.lengths.contains(&length) {
-            self.lengths.push(length);
-            self.lengths.sort_unstable_by(|a, b| b.cmp(a));
-        }
-    }
-
-    /// Takes an entry out; whether it was there.
-    pub fn remove(&mut self, value: &str) -> bool {
-        let Some(value) = self.compared(value) else { return false };
-        if let Some(network) = network(&value).filter(|_| self.kind == Kind::Cidr) {
-            self.networks.remove(&network);
-        }
-        self.entries.remove(&value).is_some()
     }
 
     /// The value as it is compared.
-    fn compared(&self, value: &str) -> Option<String> {
-        match self.kind {
+    fn compared(self, value: &str) -> Option<String> {
+        match self {
             Kind::Exact => Some(canonical::any(value).into_owned()).filter(|value| !value.is_empty()),
             Kind::Cidr => {
                 let (bits, net) = network(value)?;
@@ -154,15 +106,95 @@ impl List {
                 })
             }
             Kind::Bin => {
-                let fine = (4..=11).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_digit());
+                let fine = (4..=MAX_BIN).contains(&value.len()) && value.bytes().all(|b| b.is_ascii_digit());
                 fine.then(|| value.to_owned())
             }
             Kind::Domain => {
-                let value = value.trim_start_matches("*.").trim_end_matches('.').to_ascii_lowercase();
+                let value = ended(value).trim_start_matches("*.").to_ascii_lowercase();
                 let fine = !value.is_empty() && !value.starts_with('.') && !value.contains(['@', ' ', '/']);
                 fine.then_some(value)
             }
         }
+    }
+}
+
+/// A list that can be looked into.
+#[derive(Clone, Debug)]
+pub struct List {
+    pub kind: Kind,
+    /// By the value as it is compared; when it expires, in milliseconds since 1970.
+    entries: HashMap<String, i64, foldhash::fast::RandomState>,
+    /// Ranges by (prefix length, network), and the lengths there are.
+    networks: HashMap<(u8, u128), i64, foldhash::fast::RandomState>,
+    /// Lengths of the prefixes there are, longest first: bits of a range, digits of a card range.
+    lengths: Vec<u8>,
+    /// Before this none expires.
+    next_expires: i64,
+}
+
+const NEVER: i64 = i64::MAX;
+const NO_INSTANT: &str = "must be an instant such as \"2026-11-23T12:00:00Z\"";
+
+impl List {
+    pub fn new(kind: Kind) -> List {
+        let (entries, networks) = (HashMap::default(), HashMap::default());
+        List { kind, entries, networks, lengths: Vec::new(), next_expires: NEVER }
+    }
+
+    /// A list of what [`List::content`] gave; none if some of it cannot be understood any more.
+    pub fn of(content: &Content, now: UnixMs) -> Option<List> {
+        let mut list = List::new(content.kind);
+        let ready: Option<Vec<Ready>> = content.entries.iter().map(|entry| content.kind.ready(entry).ok()).collect();
+        list.put(ready?, now);
+        Some(list)
+    }
+
+    /// Adds entries, or changes when they expire; drops what has expired.
+    pub fn put(&mut self, entries: Vec<Ready>, now: UnixMs) {
+        for Ready { value, network, until } in entries {
+            if let Some(network) = network {
+                self.networks.insert(network, until);
+                self.note_length(network.0);
+            }
+            if self.kind == Kind::Bin {
+                self.note_length(value.len() as u8);
+            }
+            self.next_expires = self.next_expires.min(until);
+            self.entries.insert(value, until);
+        }
+        self.drop_expired(now);
+    }
+
+    fn drop_expired(&mut self, now: UnixMs) {
+        if self.next_expires > now.0 {
+            return;
+        }
+        self.entries.retain(|_, until| *until > now.0);
+        self.networks.retain(|_, until| *until > now.0);
+        self.next_expires = self.entries.values().copied().min().unwrap_or(NEVER);
+    }
+
+    fn note_length(&mut self, length: u8) {
+        if !self.lengths.contains(&length) {
+            self.lengths.push(length);
+            self.lengths.sort_unstable_by(|a, b| b.cmp(a));
+        }
+    }
+
+    /// Whether there is such an entry, expired or not.
+    pub fn has(&self, value: &str) -> bool {
+        self.kind.compared(value).is_some_and(|value| self.entries.contains_key(&value))
+    }
+
+    /// Takes an entry out; whether it was there. Drops what has expired.
+    pub fn remove(&mut self, value: &str, now: UnixMs) -> bool {
+        let Some(compared) = self.kind.compared(value) else { return false };
+        if let Some(network) = network(value).filter(|_| self.kind == Kind::Cidr) {
+            self.networks.remove(&network);
+        }
+        let was_there = self.entries.remove(&compared).is_some();
+        self.drop_expired(now);
+        was_there
     }
 
     /// Whether a value is in the list and its entry has not expired.
@@ -179,7 +211,7 @@ impl List {
                 self.lengths.iter().any(|bits| lives(self.networks.get(&(*bits, address & mask(*bits)))))
             }
             Kind::Domain => {
-                let domain = value.trim_end().trim_end_matches('.').rsplit('@').next().unwrap_or("");
+                let domain = ended(value).rsplit('@').next().unwrap_or("");
                 let below = domain.match_indices('.').map(|(at, _)| &domain[at + 1..]);
                 std::iter::once(domain).chain(below).any(|name| {
                     let upper = name.bytes().any(|b| b.is_ascii_uppercase());
@@ -209,6 +241,11 @@ impl List {
             sorted.into_iter().map(|(value, until)| Entry { value: value.clone(), expires_at: expires(*until) });
         Content { kind: self.kind, entries: entries.collect() }
     }
+}
+
+/// Without what a host name may have at its end and means nothing: white space, and the dot of the root.
+fn ended(text: &str) -> &str {
+    text.trim_end_matches(|c: char| c == '.' || c.is_whitespace())
 }
 
 fn mapped(address: IpAddr) -> u128 {
@@ -243,7 +280,7 @@ mod tests {
 
     fn list(kind: Kind, values: &[&str]) -> List {
         let entries = values.iter().map(|value| Entry { value: (*value).into(), expires_at: None }).collect();
-        List::of(&Content { kind, entries }).unwrap()
+        List::of(&Content { kind, entries }, UnixMs(1)).unwrap()
     }
 
     #[test]
@@ -262,7 +299,14 @@ mod tests {
             (
                 Kind::Domain,
                 ["Evil.example", "*.bad.test"],
-                vec!["evil.example", "a@mail.EVIL.example", "bad.test", "x.bad.test", "a@evil.example. "],
+                vec![
+                    "evil.example",
+                    "a@mail.EVIL.example",
+                    "bad.test",
+                    "x.bad.test",
+                    "a@evil.example. ",
+                    "a@evil.example .\t",
+                ],
                 vec!["notevil.example", "example", "a@b", ""],
             ),
         ];
@@ -271,8 +315,8 @@ mod tests {
             inside.iter().for_each(|value| assert!(list.holds(value, now), "{kind:?} {value}"));
             outside.iter().for_each(|value| assert!(!list.holds(value, now), "{kind:?} {value}"));
             let shown = list.content();
-            assert_eq!(List::of(&shown).unwrap().content(), shown);
-            assert!(list.remove(values[0]) && !list.remove(values[0]), "{kind:?}");
+            assert_eq!(List::of(&shown, now).unwrap().content(), shown);
+            assert!(list.has(values[0]) && list.remove(values[0], now) && !list.remove(values[0], now), "{kind:?}");
             assert!(!list.holds(inside[0], now), "{kind:?}");
         }
         assert!(list(Kind::Cidr, &["0.0.0.0/0"]).holds("9.9.9.9", now));
@@ -282,24 +326,26 @@ mod tests {
     #[test]
     fn entries_expire() {
         let entry = Entry { value: "x".into(), expires_at: Some("1970-01-01T00:00:01Z".into()) };
-        let list = List::of(&Content { kind: Kind::Exact, entries: vec![entry] }).unwrap();
+        let list = List::of(&Content { kind: Kind::Exact, entries: vec![entry] }, UnixMs(0)).unwrap();
         assert!(list.holds("x", UnixMs(999)) && !list.holds("x", UnixMs(1_000)));
     }
 
     #[test]
-    fn bad_entries_are_pointed_at() {
+    fn bad_entries_are_told() {
         let entry = |value: &str, expires_at: Option<&str>| Entry {
             value: value.into(),
             expires_at: expires_at.map(str::to_owned),
         };
-        let pointers = |kind, entries| {
-            let faults = List::of(&Content { kind, entries }).unwrap_err();
-            faults.into_iter().map(|fault| fault.pointer).collect::<Vec<_>>()
-        };
-        let entries = vec![entry("", None), entry("fine", Some("tomorrow")), entry("4111 1111 1111 1111", None)];
-        assert_eq!(pointers(Kind::Exact, entries), ["/entries/0/value", "/entries/1/expires_at", "/entries/2/value"]);
-        for (kind, value) in [(Kind::Cidr, "1.2.3.4/33"), (Kind::Bin, "42x"), (Kind::Domain, "a@b")] {
-            assert_eq!(pointers(kind, vec![entry(value, None)]), ["/entries/0/value"]);
+        for (kind, entry, member) in [
+            (Kind::Exact, entry("", None), "value"),
+            (Kind::Exact, entry("fine", Some("tomorrow")), "expires_at"),
+            (Kind::Exact, entry("4111 1111 1111 1111", None), "value"),
+            (Kind::Cidr, entry("1.2.3.4/33", None), "value"),
+            (Kind::Bin, entry("42x", None), "value"),
+            (Kind::Bin, entry("424242424", None), "value"),
+            (Kind::Domain, entry("a@b", None), "value"),
+        ] {
+            assert_eq!(kind.ready(&entry).err().map(|(member, _)| member), Some(member), "{entry:?}");
         }
     }
 }

@@ -14,16 +14,20 @@
 //! | `store` | what was checked: idempotency, and what outcomes and labels are about; a fold of the log |
 //! | `checkpoint` | all that an engine holds, for the next start |
 //! | `engine` | all of it together, and how it follows the log |
+//! | `edits` | bodies of lists; what REST changed, as the log tells |
 //! | `report` | bodies of outcomes and labels |
+//! | `body` | JSON read so that every fault has its pointer |
 //! | `traffic` | whether a bid request comes of people: for the bid path |
 //! | `demo` | the windows and rules that are served when nothing is configured |
 
 pub mod answer;
+mod body;
 pub mod canonical;
 pub mod checkpoint;
 pub mod currency;
 pub mod decide;
 pub mod demo;
+pub mod edits;
 pub mod engine;
 pub mod fields;
 pub mod lists;
@@ -79,19 +83,52 @@ fn cut(mut text: String, most: usize) -> String {
     text
 }
 
-/// As many of the faults as an answer lists; a last one says how many it does not.
-pub fn listed(mut faults: Vec<Fault>) -> Vec<Fault> {
-    let mut bytes = 0;
-    let fits = faults.iter().take(MAX_FAULTS).take_while(|fault| {
-        bytes += fault.bytes();
-        bytes <= MAX_FAULTS_BYTES
-    });
-    let (fits, all) = (fits.count(), faults.len());
-    if fits < all {
-        faults.truncate(fits);
-        faults.push(Fault::new("", format!("{} more are not listed", all - fits)));
+/// What is wrong with a body: as many as are listed, and how many more there are.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    list: Vec<Fault>,
+    more: usize,
+}
+
+impl Faults {
+    pub fn push(&mut self, pointer: impl Into<String>, message: impl Into<String>) {
+        if self.list.len() < MAX_FAULTS {
+            self.list.push(Fault::new(pointer, message));
+        } else {
+            self.more += 1;
+        }
     }
-    faults
+
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    pub fn count(&self) -> usize {
+        self.list.len() + self.more
+    }
+
+    /// As many as an answer lists; a last one says how many it does not.
+    pub fn listed(mut self) -> Vec<Fault> {
+        let mut bytes = 0;
+        let fits = self.list.iter().take_while(|fault| {
+            bytes += fault.bytes();
+            bytes <= MAX_FAULTS_BYTES
+        });
+        let (fits, all) = (fits.count(), self.count());
+        self.list.truncate(fits);
+        if fits < all {
+            self.list.push(Fault::new("", format!("{} more are not listed", all - fits)));
+        }
+        self.list
+    }
+}
+
+impl From<Vec<Fault>> for Faults {
+    fn from(mut list: Vec<Fault>) -> Faults {
+        let more = list.len().saturating_sub(MAX_FAULTS);
+        list.truncate(MAX_FAULTS);
+        Faults { list, more }
+    }
 }
 
 #[cfg(test)]
@@ -100,7 +137,7 @@ mod tests {
 
     #[test]
     fn an_answer_lists_no_more_faults_than_it_has_room_for() {
-        let of = |count: usize, pointer: &str| listed(vec![Fault::new(pointer, "is wrong"); count]);
+        let of = |count: usize, pointer: &str| Faults::from(vec![Fault::new(pointer, "is wrong"); count]).listed();
         assert_eq!(of(100, "/a").len(), 100);
         let more = of(101, "/a");
         assert_eq!((more.len(), more[100].message.as_str()), (101, "1 more are not listed"));

@@ -82,6 +82,13 @@ impl Policy {
         Policy { rules, version, lists, bound }
     }
 
+    /// Rules that stay as they were go on with their hits.
+    pub fn keep_hits(&mut self, before: &Policy) {
+        if let Some(rules) = Arc::get_mut(&mut self.rules) {
+            rules.keep_hits(&before.rules);
+        }
+    }
+
     /// The same rules with other lists, which must be all that there are now and maybe more.
     #[must_use]
     pub fn with_lists(&self, lists: Lists) -> Policy {

@@ -140,7 +140,7 @@ impl Request {
         }
         self.currency = Currency::parse(self.text(fields::CURRENCY)).and_then(currency::number).unwrap_or(0);
         if self.currency == 0 && self.get(fields::CURRENCY) != Value::Null {
-            self.fault("/amount/currency", "is not a currency of ISO 4217");
+            self.fault("/amount/currency", "is not a currency of ISO 4217 such as \"EUR\"");
         }
         if self.int(fields::EXP_MONTH).is_some_and(|month| !EXP_MONTHS.contains(&month)) {
             self.fault("/payment_method/card/exp_month", "must be from 1 to 12");

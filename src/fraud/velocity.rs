@@ -206,6 +206,11 @@ impl Velocity {
         self.windows.stats()
     }
 
+    /// No check of before can come any more: its windows are closed. Nothing is said before the first sweep.
+    pub fn watermark(&self) -> Option<UnixMs> {
+        Some(self.windows.watermark()).filter(|at| *at > UnixMs(i64::MIN))
+    }
+
     /// Lets go of what no window can ask for any more, in one shard of any number.
     pub fn sweep(&self, shard: usize, now: UnixMs) {
         self.windows.sweep(shard, now);

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::routes::Answer;
 use super::unsent::Payload;
-use crate::fraud::{Fault, listed};
+use crate::fraud::{Fault, Faults};
 
 /// What went wrong, for the one who asked.
 #[derive(Debug)]
@@ -28,8 +28,14 @@ impl Problem {
         Problem { status, code, detail: detail.into(), faults: Vec::new(), allow: None, retry_after_s }
     }
 
-    pub fn faults(code: &'static str, detail: impl Into<String>, faults: Vec<Fault>) -> Problem {
-        Problem { faults: listed(faults), ..Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail) }
+    pub fn faults(code: &'static str, detail: impl Into<String>, faults: impl Into<Faults>) -> Problem {
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, code, detail).with(faults)
+    }
+
+    /// With what is wrong, by where it stands.
+    #[must_use]
+    pub fn with(self, faults: impl Into<Faults>) -> Problem {
+        Problem { faults: faults.into().listed(), ..self }
     }
 
     pub fn not_allowed(methods: &'static str) -> Problem {

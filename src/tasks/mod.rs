@@ -2,7 +2,7 @@
 //!
 //! Expiry and leases ride on the log's own thread, so that time in the ledger is the log's time: [`follower`], and where other nodes append too [`fleet`]. The
 //! books are folded apart from it, from what is really in the log: [`reconciler`]. Plans are followed once a second: [`pacer`].
-//! New models are checked as they come: [`model_watcher`]. Requests are kept for replays: [`recorder`].
+//! New models are checked as they come: [`model_watcher`]. Requests are kept for replays: [`recorder`]. Old segments of the log go: [`retention`].
 
 pub mod fleet;
 pub mod follower;
@@ -10,6 +10,7 @@ pub mod model_watcher;
 pub mod pacer;
 pub mod reconciler;
 pub mod recorder;
+pub mod retention;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

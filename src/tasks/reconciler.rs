@@ -71,7 +71,12 @@ impl Reconciler {
                     reader = None;
                 }
             }
-            let behind = self.log.durable_end().0.saturating_sub(lock_books(&self.books).next.0);
+            let (next, forgotten) = {
+                let books = lock_books(&self.books);
+                (books.next.0, books.bits.forgotten_before())
+            };
+            let behind = self.log.durable_end().0.saturating_sub(next);
+            self.gauges.notices_watermark_s.store(i64::from(forgotten) * 60, Ordering::Relaxed);
             if behind == 0 {
                 level_at = Instant::now();
                 let all = compared_all_at.elapsed() >= COMPARE_ALL_INTERVAL || last_round;

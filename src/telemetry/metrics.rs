@@ -60,6 +60,8 @@ pub struct Counters {
 pub struct Gauges {
     /// Events that the books are behind the log.
     pub lag_events: AtomicU64,
+    /// Notices for bids of before have no effect any more.
+    pub notices_watermark_s: AtomicI64,
     /// Milliseconds since the books were last level with the log.
     pub lag_ms: AtomicI64,
     /// Sum of the absolute drift found in the last comparison, in nanos.
@@ -343,6 +345,12 @@ impl Collector for Books {
             unsigned(&g.model_watcher_failed) as i64,
         )?;
         gauge(e, "gavel_books_lag_events", "Events the books are behind the log", unsigned(&g.lag_events) as i64)?;
+        gauge(
+            e,
+            "gavel_notices_watermark_seconds",
+            "Notices for bids made before, in Unix seconds, have no effect any more; 0 before any are forgotten",
+            signed(&g.notices_watermark_s),
+        )?;
         gauge(e, "gavel_books_lag_milliseconds", "Since the books were last level with the log", signed(&g.lag_ms))?;
         gauge(
             e,
@@ -378,6 +386,7 @@ impl Collector for Stores {
         counter(e, "gavel_log_sync_microseconds", "Time spent in syncs", get(&log.sync_sum_us))?;
         gauge(e, "gavel_log_sync_max_microseconds", "The longest sync", get(&log.sync_max_us) as i64)?;
         gauge(e, "gavel_log_segments", "Segment files", get(&log.segments) as i64)?;
+        gauge(e, "gavel_log_begin", "The first event that the log has", self.log.begin().0 as i64)?;
         gauge(e, "gavel_log_durable_end", "Offset after the last durable event", self.log.durable_end().0 as i64)?;
         let state = match self.log.state() {
             LogState::Open => 0,
@@ -410,6 +419,10 @@ impl Collector for FraudChecks {
     fn encode(&self, mut e: DescriptorEncoder) -> Result<(), Error> {
         let (e, windows) = (&mut e, self.0.velocity.stats());
         gauge(e, "gavel_fraud_known_checks", "Checks that can still be asked for", self.0.store.len() as i64)?;
+        if let Some(at) = self.0.velocity.watermark() {
+            let help = "Windows of fraud checks are closed up to here, in Unix seconds: no check of before is taken";
+            gauge(e, "gavel_fraud_watermark_seconds", help, at.0.div_euclid(1_000))?;
+        }
         gauge(e, "gavel_fraud_window_keys", "Keys with events in windows", windows.keys as i64)?;
         gauge(e, "gavel_fraud_window_events", "Events in windows, once for each key", windows.events as i64)?;
         gauge(e, "gavel_fraud_window_bytes", "Memory of windows", windows.bytes as i64)?;

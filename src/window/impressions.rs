@@ -101,6 +101,13 @@ impl ImpressionStore {
         self.entries.fetch_add(u64::from(outcome.inserted).wrapping_sub(outcome.evicted()), Relaxed);
     }
 
+    /// The bytes of one group after the other: two stores that were asked to record the same have the same.
+    pub fn each_group(&self, each: &mut dyn FnMut(&[u8])) {
+        for group in &self.groups {
+            group.lock().unwrap_or_else(PoisonError::into_inner).each_part(each);
+        }
+    }
+
     pub fn stats(&self) -> Stats {
         Stats {
             entries: self.entries.load(Relaxed),

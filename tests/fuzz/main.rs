@@ -160,3 +160,8 @@ fn fraud_check() {
 fn fraud_rules() {
     run("fraud_rules", checks::fraud::rules);
 }
+
+#[test]
+fn fraud_reports() {
+    run("fraud_reports", checks::fraud::reports);
+}

@@ -2,10 +2,14 @@
 
 use std::time::{Duration, Instant};
 
+use gavel::clock::SystemClock;
+use gavel::event::Event;
+use gavel::eventlog::EventLog;
 use serde_json::json;
 
+use crate::audit::open_log;
 use crate::make::{campaign, request, with_imp};
-use crate::server::{Server, wait_for};
+use crate::server::{Server, wait_for, wait_until};
 
 const BID: i64 = 2_500_000;
 
@@ -101,4 +105,24 @@ fn an_expired_token_changes_nothing() {
     server.lose(&bid);
     assert_eq!(server.is_sound("a"), before);
     assert_eq!(server.metric("gavel_odd_notices_total{kind=\"bill\",fault=\"expired\"}"), 1.0);
+}
+
+#[test]
+fn watermarks_say_up_to_when_windows_are_closed_and_bids_forgotten() {
+    let config = "[fraud]\nmax_age_days = 2\nmax_future_seconds = 30\n";
+    let mut server = Server::start(config, &[campaign("a")]);
+    assert_eq!(server.metric("gavel_notices_watermark_seconds"), 0.0, "nothing is forgotten");
+    server.stop();
+    let now_s = SystemClock::start().now().0 / 1_000;
+    let before = u32::try_from(now_s / 60).unwrap() - 10;
+    let log = open_log(server.dir.path(), 0, None);
+    log.append_durable(0, &[Event::ReservationsForgotten { before }]).wait().unwrap();
+    log.close().unwrap();
+    server.run();
+    let told = || (server.metric("gavel_notices_watermark_seconds"), server.metric("gavel_fraud_watermark_seconds"));
+    wait_until("both are told", || told().0 > 0.0 && told().1 > 0.0);
+    assert_eq!(told().0, f64::from(before) * 60.0);
+    // The log's time, less how late a check may come.
+    let closed_s = now_s - 2 * 86_400 - 30;
+    assert!((closed_s as f64..closed_s as f64 + 60.0).contains(&told().1), "{} {closed_s}", told().1);
 }

@@ -37,6 +37,7 @@ mod recording;
 mod response;
 mod rest;
 mod restart;
+mod retention;
 mod samples;
 mod scenarios;
 mod starts;

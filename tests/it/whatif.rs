@@ -103,3 +103,72 @@ fn books_are_rebuilt_to_the_same_hash_from_log_and_archive_and_edits_show() {
     assert_eq!(db.execute("UPDATE days SET spent = spent + 1", []).unwrap(), 1);
     says(dir, &["replay"], 1, &["THEY DIFFER"]);
 }
+
+/// What a line of hashes says, by name.
+fn hashes(line: &str) -> Vec<&str> {
+    let words: Vec<&str> = line.split(' ').collect();
+    ["events", "books", "fraud", "caps"]
+        .map(|name| words[words.iter().position(|word| *word == name).unwrap() + 1])
+        .into()
+}
+
+#[test]
+fn replays_agree_at_every_checkpoint_and_go_on_from_a_time() {
+    let caps = json!({"frequency_caps": [{"impressions": 9, "per_seconds": 86_400}]});
+    let config = "[fraud]\n[[fraud.windows]]\nname = \"seen\"\nkey = [\"customer.id\"]\naggregate = \"count\"\nlength = \"1h\"\n";
+    let mut server = Server::start(config, &[with(campaign("a"), caps)]);
+    let dir = server.dir.path().to_path_buf();
+    let act = |server: &Server, n: u32| {
+        let bid = server.bid_soon(&with(request(), json!({"device": {"ifa": "u1"}})));
+        server.bill(&bid, "1.00");
+        let check = json!({"merchant_id": "m", "transaction_id": n.to_string(), "customer": {"id": "c-1"},
+            "amount": {"value": 100, "currency": "EUR"}});
+        let key = n.to_string();
+        let key = [("Idempotency-Key", &*key)];
+        let answer = server.connect().request("POST", "/v1/fraud/checks", &key, check.to_string().as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    };
+    act(&server, 1);
+    server.stop();
+    let before = says(&dir, &["replay"], 0, &["\ncaps    "]);
+    let last = before.split("the last one of ").nth(1).unwrap().lines().next().unwrap();
+    let between = gavel::clock::UnixMs::parse(last).unwrap().plus(1).to_string();
+    let rows = |said: &str| -> Vec<String> {
+        ["events  ", "books   ", "fraud   ", "caps    "]
+            .map(|name| said.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned())
+            .into()
+    };
+    server.run();
+    act(&server, 2);
+    act(&server, 3);
+    server.stop();
+    says(&dir, &["export"], 0, &[]);
+
+    let every = says(&dir, &["replay", "--every", "4"], 0, &["\nat 8, after "]);
+    for again in [&["replay", "--every", "4"][..], &["replay", "--archive", "--every", "4"]] {
+        assert_eq!(says(&dir, again, 0, &[]), every);
+    }
+    let at: Vec<_> = every.lines().filter(|line| line.starts_with("at ")).map(hashes).collect();
+    assert!(at.len() > 3 && at.windows(2).all(|two| two[0][..2] != two[1][..2]), "{every}");
+    assert!(at[0][2] != at[at.len() - 1][2] && at[0][3] != at[at.len() - 1][3], "checks and impressions came: {every}");
+
+    // The state at a time is the one that a replay up to there ends with, and it is gone on from.
+    let (said, whole) = (says(&dir, &["replay", "--from", &between], 0, &["\nbooks"]), rows(&every));
+    let first = hashes(said.lines().next().unwrap());
+    let to = rows(&says(&dir, &["replay", "--to", &between], 0, &[]));
+    assert_eq!((&to, &first[1..]), (&rows(&before), &to[1..].iter().map(String::as_str).collect::<Vec<_>>()[..]));
+    assert!(rows(&said)[1..] == whole[1..] && rows(&said)[0] != whole[0], "{said}");
+    assert_eq!(says(&dir, &["replay", "--archive", "--from", &between], 0, &[]), said);
+    // Checks of before are counted in windows, and not compared.
+    says(&dir, &["replay", "--fraud"], 0, &["0 differences over 3 decisions and 3 window values"]);
+    says(&dir, &["replay", "--fraud", "--from", &between], 0, &["0 differences over 2 decisions and 2 window values"]);
+    says(&dir, &["replay", "--fraud", "--to", &between], 0, &["0 differences over 1 decisions and 1 window values"]);
+    says(&dir, &["replay", "--from", &between, "--to", &between], 2, &["--from is not before --to"]);
+    says(&dir, &["replay", "--fraud", "--every", "4"], 2, &["cannot be used with"]);
+
+    // Other windows are other state, of the same events and books.
+    let text = fs::read_to_string(dir.join("gavel.toml")).unwrap();
+    fs::write(dir.join("gavel.toml"), text.replace("\"1h\"", "\"2h\"")).unwrap();
+    let other = rows(&says(&dir, &["replay"], 0, &[]));
+    assert!(other[..2] == whole[..2] && other[2] != whole[2] && other[3] == whole[3], "{other:?}");
+}

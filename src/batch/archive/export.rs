@@ -94,12 +94,15 @@ fn reader_after(log: &ReadOnlyLog, archive: &Archive) -> Result<Box<dyn LogReade
     }
     let at = Offset(archived.0.saturating_sub(1));
     let mut reader = log.read(at)?;
-    let mut bytes = Vec::new();
-    let same = reader.next_event()?.is_some_and(|stamped| {
-        stamped.event.encode(&mut bytes);
-        fingerprint(&stamped, &bytes) == range.manifest.last_event
-    });
+    let same = reader.next_event()?.is_some_and(|stamped| is_last_of(&stamped, &range.manifest));
     if same { Ok(reader) } else { Err(ArchiveError::OtherLog { dir: dir(), at }) }
+}
+
+/// Whether this event of the log is the one that the manifest names as its last.
+pub fn is_last_of(stamped: &Stamped, manifest: &Manifest) -> bool {
+    let mut bytes = Vec::new();
+    stamped.event.encode(&mut bytes);
+    fingerprint(stamped, &bytes) == manifest.last_event
 }
 
 fn fingerprint(stamped: &Stamped, encoded: &[u8]) -> String {

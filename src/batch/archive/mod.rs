@@ -16,6 +16,7 @@
 //! | `export` | log to ranges |
 //! | `rows` | reads one Parquet file |
 //! | `read` | ranges to events, in order |
+//! | `older` | the log read on from before its beginning; what the log can do without |
 //! | `remote`, `s3` | a copy in S3 |
 //!
 //! A range is there when its directory has its name: it is written elsewhere, synced, and renamed as a whole.
@@ -24,6 +25,7 @@ mod column;
 mod export;
 mod file;
 mod manifest;
+mod older;
 mod read;
 pub mod remote;
 mod rows;
@@ -40,6 +42,7 @@ pub use column::Column;
 pub use export::{Exported, export};
 pub use file::{create, fields_of};
 pub use manifest::{Archive, Manifest, Part, Range};
+pub use older::Archived;
 pub use rows::guarded;
 
 use crate::event::Offset;

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use super::ArchiveError;
-use super::manifest::{Archive, MANIFEST, Part, Range};
+use super::manifest::{Archive, MANIFEST, Range};
 use super::rows::Rows;
 use crate::clock::UnixMs;
 use crate::event::{Offset, Stamped};
@@ -18,56 +18,106 @@ impl Archive {
         each: &mut dyn FnMut(Stamped),
         progress: &mut dyn FnMut(u64, u64),
     ) -> Result<(), ArchiveError> {
-        let mut before = UnixMs(i64::MIN);
-        for range in &self.ranges {
-            range.events(&mut before, each, &mut |done| progress(done, self.end().0))?;
+        let mut events = self.clone().read(Offset(0));
+        while let Some(stamped) = events.next()? {
+            let next = stamped.offset.0 + 1;
+            each(stamped);
+            if next.is_multiple_of(100_000) {
+                progress(next, self.end().0);
+            }
         }
         Ok(())
+    }
+
+    /// Reads from `from` on. Ranges that end before are not looked into.
+    pub fn read(self, from: Offset) -> Events {
+        let mut ranges = self.ranges;
+        ranges.retain(|range| range.manifest.end > from.0);
+        let next = ranges.first().map_or(from.0, |range| range.manifest.first);
+        Events {
+            from,
+            next,
+            before: UnixMs(i64::MIN),
+            ranges: ranges.into_iter(),
+            range: None,
+            hours: BTreeSet::new(),
+            files: Vec::new(),
+        }
+    }
+}
+
+/// Reads ranges event by event.
+pub struct Events {
+    /// What comes before is checked and left out.
+    from: Offset,
+    next: u64,
+    /// Time of the event before.
+    before: UnixMs,
+    ranges: std::vec::IntoIter<Range>,
+    range: Option<Range>,
+    /// Of the range, those that are not read yet.
+    hours: BTreeSet<i64>,
+    /// Of one hour.
+    files: Vec<Rows>,
+}
+
+impl Events {
+    /// None at the end. After an error there is nothing more to be read.
+    pub fn next(&mut self) -> Result<Option<Stamped>, ArchiveError> {
+        loop {
+            let Some(rows) = first_of(&mut self.files) else {
+                if self.open_files()? { continue } else { return Ok(None) }
+            };
+            let Some(stamped) = rows.step()? else { continue };
+            let offset = stamped.offset.0;
+            if offset < self.next || stamped.at < self.before {
+                let what = format!("event {offset} does not belong between its neighbours");
+                return Err(ArchiveError::damaged(rows.place(), what));
+            }
+            if offset > self.next {
+                return Err(self.gap(offset));
+            }
+            (self.next, self.before) = (offset + 1, stamped.at);
+            if stamped.offset >= self.from {
+                return Ok(Some(stamped));
+            }
+        }
+    }
+
+    /// The event that is read next.
+    pub fn at(&self) -> Offset {
+        Offset(self.next).max(self.from)
+    }
+
+    /// Opens the files of the next hour; false where there is none.
+    fn open_files(&mut self) -> Result<bool, ArchiveError> {
+        // Time does not go back along the log: an hour's events follow those of the hour before.
+        if let Some(range) = &self.range
+            && let Some(hour) = self.hours.pop_first()
+        {
+            let parts = range.manifest.parts.iter().filter(|part| part.hour == hour);
+            self.files = parts.map(|part| Rows::open(&range.dir, part)).collect::<Result<_, _>>()?;
+            return Ok(true);
+        }
+        if let Some(range) = &self.range
+            && self.next != range.manifest.end
+        {
+            return Err(self.gap(range.manifest.end));
+        }
+        self.range = self.ranges.next();
+        let Some(range) = &self.range else { return Ok(false) };
+        range.only_its_files()?;
+        self.hours = range.manifest.parts.iter().map(|part| part.hour).collect();
+        Ok(true)
+    }
+
+    fn gap(&self, to: u64) -> ArchiveError {
+        let dir = self.range.as_ref().map(|range| range.dir.display().to_string()).unwrap_or_default();
+        ArchiveError::Gap { dir, from: Offset(self.next), to: Offset(to) }
     }
 }
 
 impl Range {
-    fn events(
-        &self,
-        before: &mut UnixMs,
-        each: &mut dyn FnMut(Stamped),
-        progress: &mut dyn FnMut(u64),
-    ) -> Result<(), ArchiveError> {
-        self.only_its_files()?;
-        let mut next = self.manifest.first;
-        let hours: BTreeSet<i64> = self.manifest.parts.iter().map(|part| part.hour).collect();
-        for hour in hours {
-            // Time does not go back along the log: an hour's events follow those of the hour before.
-            let parts: Vec<&Part> = self.manifest.parts.iter().filter(|part| part.hour == hour).collect();
-            let files = parts.iter().map(|part| Rows::open(&self.dir, part));
-            let mut files = files.collect::<Result<Vec<_>, _>>()?;
-            while let Some(rows) = first_of(&mut files) {
-                let Some(stamped) = rows.step()? else { break };
-                let offset = stamped.offset.0;
-                if offset > next {
-                    return Err(self.gap(next, offset));
-                }
-                if offset < next || stamped.at < *before {
-                    let what = format!("event {offset} does not belong between its neighbours");
-                    return Err(ArchiveError::damaged(rows.place(), what));
-                }
-                (next, *before) = (offset + 1, stamped.at);
-                each(stamped);
-                if next.is_multiple_of(100_000) {
-                    progress(next);
-                }
-            }
-        }
-        if next != self.manifest.end {
-            return Err(self.gap(next, self.manifest.end));
-        }
-        Ok(())
-    }
-
-    fn gap(&self, from: u64, to: u64) -> ArchiveError {
-        ArchiveError::Gap { dir: self.dir.display().to_string(), from: Offset(from), to: Offset(to) }
-    }
-
     /// A file that no manifest knows would be in the answer of whoever queries all files of a table.
     fn only_its_files(&self) -> Result<(), ArchiveError> {
         let mut known: BTreeSet<&str> = self.manifest.parts.iter().map(|part| part.file.as_str()).collect();

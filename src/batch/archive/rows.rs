@@ -56,21 +56,26 @@ pub fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
     read.unwrap_or_else(|_| Err(ParquetError::General("this is no Parquet file that can be read".into())))
 }
 
+/// The file of a part, whose bytes must be those that the part says.
+pub fn whole(dir: &Path, part: &Part) -> std::result::Result<Vec<u8>, ArchiveError> {
+    let path = dir.join(&part.file);
+    let bytes = fs::metadata(&path).map_err(ArchiveError::io("read", &path))?.len();
+    if bytes != part.bytes {
+        let what = format!("it has {bytes} bytes, {} by the manifest: it is cut short or altered", part.bytes);
+        return Err(ArchiveError::damaged(path.display(), what));
+    }
+    let bytes = fs::read(&path).map_err(ArchiveError::io("read", &path))?;
+    if hex(&Sha256::digest(&bytes)) != part.sha256 {
+        return Err(ArchiveError::damaged(path.display(), "its SHA-256 is not the manifest's: it was altered"));
+    }
+    Ok(bytes)
+}
+
 impl Rows {
-    /// Opens the file of a part, whose bytes must be those that the part says.
+    /// Opens the file of a part.
     pub fn open(dir: &Path, part: &Part) -> std::result::Result<Rows, ArchiveError> {
-        let path = dir.join(&part.file);
-        let place = path.display().to_string();
-        let bytes = fs::metadata(&path).map_err(ArchiveError::io("read", &path))?.len();
-        if bytes != part.bytes {
-            let what = format!("it has {bytes} bytes, {} by the manifest: it is cut short or altered", part.bytes);
-            return Err(ArchiveError::damaged(place, what));
-        }
-        let bytes = fs::read(&path).map_err(ArchiveError::io("read", &path))?;
-        if hex(&Sha256::digest(&bytes)) != part.sha256 {
-            return Err(ArchiveError::damaged(place, "its SHA-256 is not the manifest's: it was altered"));
-        }
-        Rows::read(place, Bytes::from(bytes), part)
+        let place = dir.join(&part.file).display().to_string();
+        Rows::read(place, Bytes::from(whole(dir, part)?), part)
     }
 
     /// Reads the file's bytes.

@@ -2,6 +2,7 @@
 //! would have caught, where labels say which they were.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use super::each_event;
 use super::versions::{ListsThen, MAX_READY, Versions};
 use super::windows::Recount;
+use crate::clock::UnixMs;
 use crate::config::Config;
 use crate::event::Event;
 use crate::event::fraud::{Checked, FraudEvent, Label};
@@ -74,12 +76,13 @@ impl Caught {
     }
 }
 
-/// Decides every check of the log by what is tried.
+/// Decides every check by what is tried that is in the log at a time of `asked`.
 pub fn run(
     log: &ReadOnlyLog,
     config: &Config,
     model: &str,
     tried: &Tried,
+    asked: &Range<UnixMs>,
     progress: &mut dyn FnMut(u64, u64),
 ) -> Result<Report, String> {
     let velocity = Velocity::new(config.fraud.windows.clone(), config.fraud.limits());
@@ -124,6 +127,9 @@ pub fn run(
         Event::Fraud(FraudEvent::Windows { fingerprint, names }) => decider.note(*fingerprint, names),
         Event::Fraud(FraudEvent::Check(checked)) => {
             let counted = recount.count(checked, stamped.offset.0, stamped.at);
+            if !asked.contains(&stamped.at) {
+                return;
+            }
             let lists = decider.then.lists_at(checked.arrived, stamped.at).swap_remove(0);
             let new = counted.ok_or_else(String::new).and_then(|_| decider.decide(checked, &lists, recount.shown()));
             match (Decision::from_number(checked.decision), new) {

@@ -7,23 +7,27 @@
 //! | `overlap` | which differences come of what was under way at the same moment |
 //! | `backtest` | what other rules or another model would have decided |
 //! | `whatif`, `market` | what other campaigns, prices or models would have bid for recorded requests; what is known of prices |
-//! | `rebuild`, `source` | the books from the first event on, and hashes; where events are read from |
+//! | `rebuild`, `state` | everything from the first event on; what the log is folded into, and its hashes |
+//! | `source` | where events are read from |
 
 pub mod backtest;
 mod market;
 mod overlap;
 pub mod rebuild;
 mod source;
+pub mod state;
 mod versions;
 pub mod whatif;
 mod windows;
 
+use std::ops::Range;
 use std::sync::Arc;
 
 pub use source::Source;
 use versions::Versions;
 use windows::Recount;
 
+use crate::clock::UnixMs;
 use crate::config::Config;
 use crate::event::fraud::{Checked, FraudEvent};
 use crate::event::{Event, Offset};
@@ -70,12 +74,13 @@ fn each_event(
 }
 
 /// Makes every decision again by what was in force then, and compares it with the log to the last bit; `tell` gets a line
-/// for each difference. Decisions are made over the values that stand in the log; the values themselves are counted again
+/// for each difference; of checks that are in the log at a time of `compared`. Decisions are made over the values that stand in the log; the values themselves are counted again
 /// by the windows of today's config and compared too.
 pub fn same_versions(
     log: &ReadOnlyLog,
     config: &Config,
     model: &str,
+    compared: &Range<UnixMs>,
     progress: &mut dyn FnMut(u64, u64),
     tell: &mut dyn FnMut(String),
 ) -> Result<Found, ReadError> {
@@ -91,11 +96,14 @@ pub fn same_versions(
         match &stamped.event {
             Event::ModelsSet(set) => versions.note_models(set),
             Event::Fraud(FraudEvent::Check(checked)) => {
-                found.checks += 1;
-                if let Err(why) = same_answer(&mut versions, checked, at) {
-                    told(format!("{} at {offset}: {why}", answer::id_text(checked.check)));
+                let is_compared = compared.contains(&at);
+                if is_compared {
+                    found.checks += 1;
+                    if let Err(why) = same_answer(&mut versions, checked, at) {
+                        told(format!("{} at {offset}: {why}", answer::id_text(checked.check)));
+                    }
                 }
-                recount.check(checked, offset, at, &mut told);
+                recount.check(checked, offset, at, is_compared, &mut told);
             }
             Event::Fraud(event) => {
                 versions.note(event, at);
@@ -111,7 +119,7 @@ pub fn same_versions(
 }
 
 /// What of a check's answer is another one, if anything is.
-fn same_answer(versions: &mut Versions, checked: &Arc<Checked>, at: crate::clock::UnixMs) -> Result<(), String> {
+fn same_answer(versions: &mut Versions, checked: &Arc<Checked>, at: UnixMs) -> Result<(), String> {
     let was: serde_json::Value = serde_json::from_slice(&answer::finish(&checked.answer, None))
         .map_err(|e| format!("its answer cannot be read: {e}"))?;
     let mut first = None;

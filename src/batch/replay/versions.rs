@@ -11,7 +11,8 @@ use crate::config::Config;
 use crate::event::ModelsSet;
 use crate::event::fraud::{Checked, FraudEvent};
 use crate::fraud::decide::{Decided, Scratch, Snapshot, again};
-use crate::fraud::engine::{Edits, unpack};
+use crate::fraud::edits::Edits;
+use crate::fraud::engine::unpack;
 use crate::fraud::policy::{Lists, first_lists};
 use crate::fraud::{Policy, Request, Velocity, answer};
 use crate::modelstore::folder;
@@ -96,7 +97,7 @@ impl Versions {
                 self.edit_lists(at, |lists| first_lists(lists, toml));
             }
             FraudEvent::List { .. } | FraudEvent::ListEntries { .. } | FraudEvent::ListEntryRemoved { .. } => {
-                self.edits.apply(event);
+                self.edits.apply(event, at);
                 let put = self.edits.lists.clone();
                 self.edit_lists(at, |mut lists| {
                     lists.extend(put);

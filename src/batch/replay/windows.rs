@@ -86,10 +86,19 @@ impl Recount {
         &self.scratch.shown
     }
 
-    /// Counts a check and compares.
-    pub fn check(&mut self, checked: &Checked, offset: u64, at: UnixMs, tell: &mut dyn FnMut(String)) {
+    /// Counts a check, and compares what is to be compared.
+    pub fn check(
+        &mut self,
+        checked: &Checked,
+        offset: u64,
+        at: UnixMs,
+        is_compared: bool,
+        tell: &mut dyn FnMut(String),
+    ) {
         let Some(facts) = self.count(checked, offset, at) else { return };
-        if checked.windows != self.fingerprint {
+        if !is_compared {
+            // It may still explain what is.
+        } else if checked.windows != self.fingerprint {
             self.of_other_windows += 1;
         } else if let Some(velocity) = &self.velocity {
             let declared = velocity.declared().iter();

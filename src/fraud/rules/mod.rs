@@ -8,6 +8,7 @@ mod parse;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Deserialize;
@@ -17,6 +18,7 @@ pub use names::Names;
 
 use super::pan::holds_card_number;
 use super::{Decision, Fault};
+use crate::scoring::hash::hash64;
 
 /// More rules than this are a mistake.
 pub const MAX_RULES: usize = 1_000;
@@ -26,21 +28,73 @@ const MAX_MESSAGE: usize = 500;
 #[serde(deny_unknown_fields)]
 struct RawRules {
     #[serde(default)]
-    rules: Vec<toml::Spanned<RawRule>>,
+    rules: Vec<toml::Spanned<toml::Value>>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+/// A rule as it was typed.
+#[derive(Debug, Default)]
 struct RawRule {
     id: String,
     when: String,
     action: String,
-    #[serde(default)]
     mode: Option<String>,
-    #[serde(default)]
     score: Option<i64>,
-    #[serde(default)]
     message: String,
+}
+
+impl RawRule {
+    /// As far as it can be understood; `fault` is told what is of another type, missing or not known. None where that leaves
+    /// no rule.
+    fn read(value: toml::Value, mut fault: impl FnMut(&str, String)) -> Option<RawRule> {
+        let toml::Value::Table(mut table) = value else {
+            fault("", "must be a table".to_owned());
+            return None;
+        };
+        let mut is_whole = true;
+        let mut text = |key: &str, is_required: bool| match table.remove(key) {
+            Some(toml::Value::String(text)) => Some(text),
+            Some(other) => {
+                fault(key, format!("must be a text, not {}", what(&other)));
+                is_whole = false;
+                None
+            }
+            None if is_required => {
+                fault(key, "is required".to_owned());
+                is_whole = false;
+                None
+            }
+            None => None,
+        };
+        let [id, when, action] = ["id", "when", "action"].map(|key| text(key, true));
+        let [mode, message] = ["mode", "message"].map(|key| text(key, false));
+        let score = match table.remove("score") {
+            Some(toml::Value::Integer(score)) => Some(score),
+            Some(other) => {
+                fault("score", format!("must be a whole number, not {}", what(&other)));
+                is_whole = false;
+                None
+            }
+            None => None,
+        };
+        for key in table.keys() {
+            let key = if holds_card_number(key) { "(number)" } else { key };
+            fault(key, "is not known: a rule has id, when, action, mode, score and message".to_owned());
+            is_whole = false;
+        }
+        let message = message.unwrap_or_default();
+        is_whole.then_some(RawRule { id: id?, when: when?, action: action?, mode, score, message })
+    }
+}
+
+fn what(value: &toml::Value) -> &'static str {
+    match value {
+        toml::Value::String(_) => "a text",
+        toml::Value::Integer(_) | toml::Value::Float(_) => "this number",
+        toml::Value::Boolean(_) => "true or false",
+        toml::Value::Datetime(_) => "a date",
+        toml::Value::Array(_) => "a list",
+        toml::Value::Table(_) => "a table",
+    }
 }
 
 /// A rule in force.
@@ -57,8 +111,10 @@ pub struct Rule {
     pub compared: Vec<(Name, String)>,
     /// Whether it asks for the risk score, and so comes after those that make it.
     pub asks_score: bool,
-    /// Checks that it matched since its ruleset was put.
-    pub hits: AtomicU64,
+    /// A hash of all of it as it was typed.
+    typed: u64,
+    /// Checks that it matched since it was put as it is.
+    pub hits: Arc<AtomicU64>,
 }
 
 /// A checked ruleset.
@@ -85,6 +141,15 @@ impl Rules {
         Rules::read(text, names).map(|(rules, _)| rules)
     }
 
+    /// Rules that are the same as before go on with their hits.
+    pub fn keep_hits(&mut self, before: &Rules) {
+        for rule in &mut self.rules {
+            if let Some(same) = before.rules.iter().find(|same| same.id == rule.id && same.typed == rule.typed) {
+                rule.hits = same.hits.clone();
+            }
+        }
+    }
+
     /// What of it can be understood, and all faults.
     fn read(text: &str, names: &Names) -> Result<(Rules, Vec<Fault>), Vec<Fault>> {
         let raw: RawRules = toml::from_str(text).map_err(|e| {
@@ -97,12 +162,16 @@ impl Rules {
         let (mut rules, mut lists, mut faults, mut left_out) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for (number, spanned) in raw.rules.into_iter().enumerate() {
             let line = line_of(text, spanned.span().start);
-            let raw = spanned.into_inner();
-            let id = if holds_card_number(&raw.id) { "(number)" } else { &raw.id };
+            let value = spanned.into_inner();
+            let id = value.get("id").and_then(toml::Value::as_str).unwrap_or_default().to_owned();
+            let id = if holds_card_number(&id) { "(number)" } else { &id };
             let mut fault = |key: &str, message: String| {
-                faults
-                    .push(Fault::new(format!("/rules/{number}/{key}"), format!("line {line}, rule {id:?}: {message}")));
+                let key = key.replace('~', "~0").replace('/', "~1");
+                let at = if key.is_empty() { String::new() } else { format!("/{key}") };
+                faults.push(Fault::new(format!("/rules/{number}{at}"), format!("line {line}, rule {id:?}: {message}")));
             };
+            let Some(raw) = RawRule::read(value, &mut fault) else { continue };
+            let typed = hash64(0, format!("{raw:?}").as_bytes());
             let id_fits = !raw.id.is_empty()
                 && raw.id.len() <= 64
                 && raw.id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-.".contains(&b));
@@ -149,8 +218,8 @@ impl Rules {
             note_compared(&when, names, &mut compared);
             let Some(action) = action else { continue };
             let (id, score, message) = (raw.id, raw.score, raw.message);
-            let hits = AtomicU64::new(0);
-            rules.push(Rule { id, when, action, shadow, score, message, compared, asks_score, hits });
+            let hits = Arc::default();
+            rules.push(Rule { id, when, action, shadow, score, message, compared, asks_score, typed, hits });
         }
         // Rules are logged and shown as they were typed, conditions and comments too.
         if faults.is_empty() && text.lines().any(holds_card_number) {

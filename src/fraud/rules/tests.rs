@@ -42,7 +42,7 @@ fn matches(when: &str, windows: &[(&str, Value)]) -> bool {
                    "customer":{"email":"a@mail.evil.example"},"stage":"pay \"now\""}"#;
     request.parse(body.as_bytes(), true, None, NOW).unwrap();
     let entries = vec![Entry { value: "evil.example".into(), expires_at: None }];
-    let lists = [Arc::new(List::of(&Content { kind: Kind::Domain, entries }).unwrap())];
+    let lists = [Arc::new(List::of(&Content { kind: Kind::Domain, entries }, NOW).unwrap())];
     let view =
         View { request: &request, windows: &shown, model_score: f64::NAN, risk_score: 80, lists: &lists, now: NOW };
     let matches = rules.rules[0].matches(&view);

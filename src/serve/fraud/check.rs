@@ -13,13 +13,13 @@ use super::super::routes::Answer;
 use super::{Call, json, unavailable};
 use crate::clock::UnixMs;
 use crate::event::fraud::{Checked, FraudEvent};
-use crate::event::{Event, Offset};
-use crate::eventlog::{AppendError, EventLog, LogState, Written};
+use crate::event::{Event, Offset, Stamped};
+use crate::eventlog::{AppendError, EventLog, LogState, ReadError, Written};
 use crate::fraud::decide::Scored;
 use crate::fraud::engine::{Engine, merchant_number, pack};
 use crate::fraud::request::Refused;
 use crate::fraud::store::{Begun, Found};
-use crate::fraud::{Decision, Fault, Request, answer, fields};
+use crate::fraud::{Decision, Fault, Faults, Request, answer, fields};
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
@@ -269,16 +269,19 @@ impl Call<'_> {
         let read = tokio::task::spawn_blocking(move || {
             let checked = read(&*log, offset)?;
             engine.store.keep(checked.clone());
-            Some(checked)
+            Ok(checked)
         });
-        read.await.ok().flatten().ok_or_else(no_check)
+        read.await.unwrap_or_else(|_| Err(no_check()))
     }
 }
 
-fn read(log: &dyn EventLog, offset: u64) -> Option<Arc<Checked>> {
-    match log.read(Offset(offset)).ok()?.next_event().ok()??.event {
-        Event::Fraud(FraudEvent::Check(checked)) => Some(checked),
-        _ => None,
+fn read(log: &dyn EventLog, offset: u64) -> Result<Arc<Checked>, Problem> {
+    match log.read(Offset(offset)).and_then(|mut log| log.next_event()) {
+        Ok(Some(Stamped { event: Event::Fraud(FraudEvent::Check(checked)), .. })) => Ok(checked),
+        Err(gone @ ReadError::Gone { .. }) => {
+            Err(Problem::new(StatusCode::GONE, "archived", format!("the answer is kept no longer: {gone}")))
+        }
+        _ => Err(no_check()),
     }
 }
 
@@ -296,6 +299,6 @@ fn refused(why: Refused, request: &mut Request) -> Problem {
     }
 }
 
-pub(super) fn card_numbers(faults: Vec<Fault>) -> Problem {
+pub(super) fn card_numbers(faults: impl Into<Faults>) -> Problem {
     Problem::faults("pan_not_allowed", "full card numbers are not taken, not logged and not stored", faults)
 }

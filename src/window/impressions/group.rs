@@ -68,6 +68,14 @@ impl Group {
         Group { tags: [FREE; SLOTS], slots: [[0; SLOT_BYTES]; SLOTS], lost_newest: i64::MIN, lost_until: i64::MIN }
     }
 
+    /// All that it is made of; of its slots those that are taken.
+    pub fn each_part(&self, each: &mut dyn FnMut(&[u8])) {
+        each(&self.tags);
+        each(&self.lost_newest.to_le_bytes());
+        each(&self.lost_until.to_le_bytes());
+        self.tags.iter().zip(&self.slots).filter(|(tag, _)| **tag != FREE).for_each(|(_, slot)| each(slot));
+    }
+
     pub fn seen(&self, key: u64, now: i64, per_ms: i64, n: u32) -> Seen {
         let from = now.saturating_sub(per_ms);
         if let Some(head) = self.find(key) {

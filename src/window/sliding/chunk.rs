@@ -109,19 +109,12 @@ impl Chunk {
         bytes.map_or(0, |b| u16::from_le_bytes(*b))
     }
 
-    #[inline]
-    pub fn at_ms(&self, at: usize) -> i64 {
-        self.when(at).0
-    }
-
-    /// An event's time and outcome.
     #[inline(always)]
-    pub fn when(&self, at: usize) -> (i64, u8) {
-        let bits = self.bits(at);
-        let ms = i64::from(self.secs(at)) * 1_000 + i64::from(bits & ((1 << OUTCOME_SHIFT) - 1));
-        (ms, (bits >> OUTCOME_SHIFT) as u8)
+    pub fn at_ms(&self, at: usize) -> i64 {
+        i64::from(self.secs(at)) * 1_000 + i64::from(self.bits(at) & ((1 << OUTCOME_SHIFT) - 1))
     }
 
+    #[inline(always)]
     pub fn outcome(&self, at: usize) -> u8 {
         (self.bits(at) >> OUTCOME_SHIFT) as u8
     }
@@ -384,15 +377,20 @@ impl Chunk {
         currency: u8,
         mut each: impl FnMut(i64, i64),
     ) {
-        let Some(column) = measure.column else { return };
-        let money = plan.columns[column].1 == Field::Money;
-        let place = Chunk::place(plan, self.room(), self.wide, column);
-        for at in of.rev().filter(|at| measure.selects.selects(self.outcome(*at))) {
-            let value = self.value(place, at);
-            if value != NONE && (!money || self.currency(plan, at) == currency) {
+        for at in of.rev() {
+            if let Some(value) = self.counted(plan, measure, currency, at) {
                 each(self.at_ms(at), value);
             }
         }
+    }
+
+    /// An event's value of a measure's column, if it counts there.
+    #[inline]
+    pub fn counted(&self, plan: &KeyPlan, measure: &Measure, currency: u8, at: usize) -> Option<i64> {
+        let column = measure.column.filter(|_| measure.selects.selects(self.outcome(at)))?;
+        let value = self.value(Chunk::place(plan, self.room(), self.wide, column), at);
+        let money = plan.columns[column].1 == Field::Money;
+        (value != NONE && (!money || self.currency(plan, at) == currency)).then_some(value)
     }
 
     /// Works out what the whole of it adds up to, if it is full and all in one currency.
@@ -404,11 +402,6 @@ impl Chunk {
         let mut accs = vec![Acc::default(); plan.measures.len()];
         self.add(plan, 0..self.len(), currency, &mut accs, |_| true);
         self.whole = Some(Box::new(Whole { currency, accs }));
-    }
-
-    /// Calls `each` with every value of a column that counts in a measure.
-    pub fn values(&self, plan: &KeyPlan, of: Range<usize>, measure: usize, currency: u8, mut each: impl FnMut(i64)) {
-        self.each(plan, of, &plan.measures[measure], currency, |_, value| each(value));
     }
 
     /// Calls `each` with every event, oldest first.

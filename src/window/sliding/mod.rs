@@ -6,13 +6,16 @@
 //! not enough the answer is [`Value::Lost`].
 //!
 //! Events stand in the order of their times, in chunks of up to 64. What windows count and add up moves along with their
-//! ends (`moving`), and the least and the largest value of a long series are remembered (`extreme`). All other windows
+//! ends (`moving`), and of a long series the least and the largest value (`extreme`) and how often each value stands in a
+//! window (`distinct`) are remembered. All other windows
 //! of a key, and those of keys with few events, are worked out in one pass over its chunks, from the newest back; full
 //! chunks between two ends of windows are passed over by what they add up to.
 
 mod acc;
 mod checkpoint;
 mod chunk;
+mod distinct;
+mod ends;
 mod extreme;
 mod moving;
 mod plan;

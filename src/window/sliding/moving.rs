@@ -6,35 +6,22 @@
 //! that are behind it.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use super::Value;
 use super::acc::{Acc, summed};
 use super::chunk::Chunk;
+use super::ends::{self, place};
 use super::plan::{Aggregate, Asked, KeyPlan};
 
 /// At most so many bytes for each event: series of fewer are added up event by event.
 const BYTES_AN_EVENT: usize = 4;
-/// Places that an end goes back at one look. Who asks about longer ago has the events added up: otherwise asking about
-/// now and then in turns would move an end over all of them each time.
-const MAX_BACK: usize = 64;
-
-/// Bits of a place that tell the event in its chunk; those above tell the chunk.
-const AT_BITS: u32 = 8;
-
 #[derive(Clone, Debug, Default)]
 pub(super) struct Moving {
     /// A row for each end: its place, which is that of the first event behind it, and the cells of [`KeyPlan::sums`].
     cells: Box<[i64]>,
     /// The time of the last question: after it no end goes back.
     asked_ms: i64,
-}
-
-fn place(chunk: usize, at: usize) -> i64 {
-    (chunk << AT_BITS | at) as i64
-}
-
-fn of_place(place: i64) -> (usize, usize) {
-    (place as usize >> AT_BITS, place as usize & ((1 << AT_BITS) - 1))
 }
 
 impl Moving {
@@ -70,8 +57,11 @@ impl Moving {
             let row;
             (row, rest) = rest.split_at_mut(plan.row_cells);
             let until_ms = at_ms.saturating_sub(*end_ms);
-            go_on(plan, chunks, row, until_ms, odd);
-            arrived &= !goes_back || go_back(plan, chunks, row, until_ms, odd);
+            let mut end = row[0];
+            ends::go_on(chunks, &mut end, until_ms, |chunk, passed| chunk.count_range(plan, passed, odd, row));
+            arrived &= !goes_back
+                || ends::go_back(chunks, &mut end, until_ms, |chunk, at| chunk.count(plan, at, -1, odd, row));
+            row[0] = end;
         }
         if !arrived {
             // None is further on than for the question before.
@@ -82,9 +72,10 @@ impl Moving {
 
     /// An event was put here, in front of what stood there: not behind all.
     pub fn inserted(&mut self, plan: &KeyPlan, number: usize, chunk: &Chunk, at: usize, odd: bool) {
-        for row in self.rows(plan).filter(|row| row[0] > place(number, at)) {
-            row[0] += i64::from(of_place(row[0]).0 == number);
-            chunk.count(plan, at, 1, odd, row);
+        for row in self.rows(plan) {
+            if ends::inserted(&mut row[0], number, at, chunk.len()) {
+                chunk.count(plan, at, 1, odd, row);
+            }
         }
     }
 
@@ -97,21 +88,15 @@ impl Moving {
 
     /// What stood in this chunk from `half` on is a chunk of its own behind it.
     pub fn split(&mut self, plan: &KeyPlan, number: usize, half: usize) {
-        for row in self.rows(plan).filter(|row| row[0] > place(number, half)) {
-            let (chunk, at) = of_place(row[0]);
-            row[0] = place(chunk + 1, if chunk == number { at - half } else { at });
-        }
+        self.rows(plan).for_each(|row| ends::split(&mut row[0], number, half));
     }
 
     /// The first chunk goes. What an end has not passed of it counts as passed: no window that begins in it is shown.
     pub fn dropped_first(&mut self, plan: &KeyPlan, first: &Chunk, odd: bool) {
         for row in self.rows(plan) {
-            let (chunk, at) = of_place(row[0]);
-            if chunk == 0 {
-                (at..first.len()).for_each(|at| first.count(plan, at, 1, odd, row));
-                row[0] = place(1, 0);
+            for at in ends::dropped_first(&mut row[0], first) {
+                first.count(plan, at, 1, odd, row);
             }
-            row[0] -= place(1, 0);
         }
     }
 
@@ -131,59 +116,11 @@ impl Moving {
     }
 }
 
-/// Moves an end on behind all that is not later.
-#[inline]
-fn go_on(plan: &KeyPlan, chunks: &VecDeque<Chunk>, row: &mut [i64], until_ms: i64, odd: bool) {
-    let (mut number, mut at) = of_place(row[0]);
-    while let Some(chunk) = chunks.get(number) {
-        let is_passed = chunk.newest_ms() <= until_ms;
-        if is_passed && at == 0 {
-            chunk.count_all(plan, odd, row);
-            at = chunk.len();
-        }
-        while at < chunk.len() {
-            let (ms, outcome) = chunk.when(at);
-            if !is_passed && ms > until_ms {
-                break;
-            }
-            chunk.count_as(plan, at, outcome, 1, odd, row);
-            at += 1;
-        }
-        if at < chunk.len() || number + 1 == chunks.len() {
-            break;
-        }
-        (number, at) = (number + 1, 0);
-    }
-    row[0] = place(number, at);
-}
-
-/// Moves an end back before all that is later; false where that would be too far.
-fn go_back(plan: &KeyPlan, chunks: &VecDeque<Chunk>, row: &mut [i64], until_ms: i64, odd: bool) -> bool {
-    let (mut number, mut at) = of_place(row[0]);
-    for _ in 0..MAX_BACK {
-        if at == 0 && number > 0 {
-            number -= 1;
-            at = chunks[number].len();
-        }
-        if at == 0 || chunks[number].at_ms(at - 1) <= until_ms {
-            return true;
-        }
-        at -= 1;
-        chunks[number].count(plan, at, -1, odd, row);
-        row[0] = place(number, at);
-    }
-    false
-}
-
 impl Chunk {
     /// Counts one of its events with this sign.
     #[inline(always)]
     fn count(&self, plan: &KeyPlan, at: usize, sign: i64, odd: bool, row: &mut [i64]) {
-        self.count_as(plan, at, self.outcome(at), sign, odd, row);
-    }
-
-    #[inline(always)]
-    fn count_as(&self, plan: &KeyPlan, at: usize, outcome: u8, sign: i64, odd: bool, row: &mut [i64]) {
+        let outcome = self.outcome(at);
         for sum in plan.sums.iter().filter(|sum| sum.selects.selects(outcome)) {
             match sum.column {
                 None => row[sum.cell] += sign,
@@ -195,6 +132,16 @@ impl Chunk {
                     }
                 }
             }
+        }
+    }
+
+    /// Counts some of its events.
+    #[inline]
+    fn count_range(&self, plan: &KeyPlan, of: Range<usize>, odd: bool, row: &mut [i64]) {
+        if of.len() == self.len() {
+            self.count_all(plan, odd, row);
+        } else {
+            of.for_each(|at| self.count(plan, at, 1, odd, row));
         }
     }
 

@@ -127,6 +127,8 @@ pub(super) struct Asked {
     pub to: usize,
     /// Position among the windows of the least or the largest value, where it is one.
     pub extreme: Option<usize>,
+    /// The same among those of different values.
+    pub distinct: Option<usize>,
     pub length_ms: i64,
     pub delay_ms: i64,
 }
@@ -152,6 +154,8 @@ pub struct KeyPlan {
     pub(super) asked: Vec<Asked>,
     /// How many of them are of the least or the largest value.
     pub(super) extremes: usize,
+    /// And of how many different values there are.
+    pub(super) distincts: usize,
 }
 
 impl KeyPlan {
@@ -263,6 +267,7 @@ impl Plan {
                 from: 0,
                 to: 0,
                 extreme: None,
+                distinct: None,
                 length_ms,
                 delay_ms,
             });
@@ -281,6 +286,8 @@ impl Plan {
             key.asked.sort_by_key(|asked| (asked.measure, asked.from, asked.to));
             let extremes = key.asked.iter_mut().filter(|a| matches!(a.aggregate, Aggregate::Min | Aggregate::Max));
             key.extremes = extremes.enumerate().map(|(number, asked)| asked.extreme = Some(number)).count();
+            let distincts = key.asked.iter_mut().filter(|a| a.aggregate == Aggregate::Distinct);
+            key.distincts = distincts.enumerate().map(|(number, asked)| asked.distinct = Some(number)).count();
         }
         plan.fingerprint = fingerprint(keys, fields, specs);
         Ok(plan)

@@ -1,9 +1,11 @@
 //! The events of one key, in chunks.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::acc::{Acc, NONE};
 use super::chunk::{Chunk, Record};
+use super::distinct::{Budget, Distincts};
 use super::extreme::Extreme;
 use super::moving::Moving;
 use super::plan::{Aggregate, KeyPlan, Measure};
@@ -12,7 +14,7 @@ use super::{Change, Outcome, UnixMs, Value};
 /// Series of fewer chunks are added up event by event.
 const LONG: usize = 4;
 
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(super) struct Series {
     /// By time, none of them empty.
     pub(super) chunks: VecDeque<Chunk>,
@@ -23,8 +25,10 @@ pub(super) struct Series {
     moving: Moving,
     /// Of each window of the least or the largest value, where the series is long.
     pub(super) extremes: Box<[Extreme]>,
+    /// The same of windows of different values.
+    pub(super) distincts: Distincts,
     /// Of the first event.
-    currency: u8,
+    pub(super) currency: u8,
     /// There was an event in another currency, or with a number that takes 8 bytes: columns do not move along any more.
     odd: bool,
 }
@@ -34,22 +38,25 @@ pub(super) struct Series {
 pub(super) struct Room {
     /// For each stretch between two ends of windows, what each measure has.
     accs: Vec<Acc>,
-    marks: Vec<i64>,
+    values: Vec<i64>,
 }
 
 /// What is asked of a series.
 #[derive(Clone, Copy)]
-pub(super) struct Question {
+pub(super) struct Question<'a> {
     pub at: UnixMs,
     pub currency: u8,
     /// Of the event itself, where it is in the series already.
     pub itself: Option<Outcome>,
+    /// For what is remembered of different values.
+    pub budget: &'a Arc<Budget>,
 }
 
 impl Series {
     pub fn new(complete_since_ms: i64) -> Series {
-        let (chunks, moving, extremes) = (VecDeque::new(), Moving::default(), Box::default());
-        Series { chunks, events: 0, bytes: 0, complete_since_ms, moving, extremes, currency: 0, odd: false }
+        let (chunks, moving) = (VecDeque::new(), Moving::default());
+        let (extremes, distincts) = (Box::default(), Distincts::default());
+        Series { chunks, events: 0, bytes: 0, complete_since_ms, moving, extremes, distincts, currency: 0, odd: false }
     }
 
     pub fn events(&self) -> usize {
@@ -62,9 +69,10 @@ impl Series {
         (self.moving.is_on(), self.moving.is_on() && !self.odd)
     }
 
-    /// All memory that it takes but itself.
+    /// All memory that it takes but itself, and but what it has of the budget.
     pub fn bytes(&self) -> usize {
-        self.bytes + self.chunks.capacity() * size_of::<Chunk>() + self.moving.bytes() + size_of_val(&*self.extremes)
+        let remembered = self.moving.bytes() + size_of_val(&*self.extremes) + self.distincts.bytes();
+        self.bytes + self.chunks.capacity() * size_of::<Chunk>() + remembered
     }
 
     pub fn newest_ms(&self) -> i64 {
@@ -94,6 +102,7 @@ impl Series {
             } else {
                 let later = self.change(at, |chunk| chunk.split(plan));
                 self.moving.split(plan, at, self.chunks[at].len());
+                self.distincts.split(plan, at, self.chunks[at].len());
                 self.bytes += later.bytes();
                 let begins_ms = later.oldest_ms();
                 self.chunks.insert(at + 1, later);
@@ -109,6 +118,7 @@ impl Series {
         self.odd |= chunk.is_wide() || plan.has_money && record.currency != self.currency;
         if place + 1 < chunk.len() || at + 1 < self.chunks.len() {
             self.moving.inserted(plan, at, chunk, place, self.odd);
+            self.distincts.inserted(plan, at, chunk, place);
             self.extremes.iter_mut().for_each(Extreme::forget);
         }
     }
@@ -120,8 +130,10 @@ impl Series {
             }
             let Some(place) = self.chunks[at].find(plan, record, change) else { continue };
             self.moving.count(plan, at, &self.chunks[at], place, -1, self.odd);
+            self.distincts.count(plan, at, &self.chunks[at], place, -1);
             self.change(at, |chunk| chunk.mark(place, change));
             self.moving.count(plan, at, &self.chunks[at], place, 1, self.odd);
+            self.distincts.count(plan, at, &self.chunks[at], place, 1);
             self.extremes.iter_mut().for_each(Extreme::forget);
             return true;
         }
@@ -139,6 +151,7 @@ impl Series {
     pub fn drop_oldest(&mut self, plan: &KeyPlan) {
         if let Some(chunk) = self.chunks.pop_front() {
             self.moving.dropped_first(plan, &chunk, self.odd);
+            self.distincts.dropped_first(plan, &chunk);
             self.events -= chunk.len();
             self.bytes -= chunk.bytes();
             self.complete_since_ms = self.complete_since_ms.max(chunk.newest_ms());
@@ -162,6 +175,7 @@ impl Series {
         }
         let moves = |measure: &Measure| if measure.column.is_some() { columns_move } else { moves };
         let keeps_extremes = self.keeps_extremes(plan);
+        self.keep_distincts(plan);
         let is_added = |m: &Measure| m.extremes && !keeps_extremes || m.newest || m.summed && !moves(m);
         if plan.measures.iter().any(is_added) {
             self.add_up(plan, question, &mut room.accs, is_added);
@@ -179,7 +193,7 @@ impl Series {
             } else if let Some(number) = asked.extreme.filter(|_| keeps_extremes) {
                 self.extreme(plan, question, asked, number)
             } else if asked.aggregate == Aggregate::Distinct {
-                self.distinct(plan, question, asked.measure, begins_ms, asked.delay_ms, &mut room.marks)
+                self.distinct(plan, question, asked, &mut room.values)
             } else {
                 let counts_itself =
                     asked.delay_ms == 0 && question.itself.is_some_and(|o| measure.selects.selects(o.0));
@@ -233,29 +247,6 @@ impl Series {
                 end = at.checked_sub(1).map_or(0, |before| self.chunks[before].len());
             }
         }
-    }
-
-    fn distinct(
-        &self,
-        plan: &KeyPlan,
-        question: Question,
-        measure: usize,
-        begins_ms: i64,
-        delay_ms: i64,
-        marks: &mut Vec<i64>,
-    ) -> Value {
-        let ends_ms = question.at.0.saturating_sub(delay_ms);
-        marks.clear();
-        for chunk in self.chunks.iter().rev() {
-            if chunk.newest_ms() <= begins_ms {
-                break;
-            }
-            let of = chunk.until(begins_ms)..chunk.until(ends_ms);
-            chunk.values(plan, of, measure, question.currency, |value| marks.push(value));
-        }
-        marks.sort_unstable();
-        marks.dedup();
-        Value::Int(marks.len() as i64)
     }
 
     /// Calls `each` with every event, oldest first.

@@ -1,17 +1,18 @@
 //! All keys' series, in shards of their own locks, within a bound of memory.
 
 use std::hash::BuildHasher;
-use std::sync::atomic::AtomicU64;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use super::acc::NONE;
 use super::chunk::Record;
+use super::distinct::Budget;
 use super::plan::{KeyPlan, Plan};
 use super::series::{Question, Room, Series};
-use super::{Change, Event, Value};
+use super::{Change, Event, Outcome, Value};
 use crate::clock::UnixMs;
 
 pub(super) const SHARDS: usize = 256;
@@ -19,7 +20,8 @@ pub(super) const SHARDS: usize = 256;
 /// Bounds, so that no client can take the machine's memory.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// For all series. Above it keys go that were quiet for long.
+    /// For all series. Above it keys go that were quiet for long. Where a window is of different values, a quarter of it is
+    /// for how often each stands in one.
     pub max_bytes: usize,
     /// For one key: the oldest 64 go first.
     pub max_events_per_key: usize,
@@ -48,8 +50,11 @@ pub struct Windows {
     pub(super) plan: Plan,
     limits: Limits,
     shards: Box<[Mutex<Shard>]>,
+    pub(super) budget: Arc<Budget>,
     /// Number of the checkpoint under way.
     pub(super) checkpoint: AtomicU64,
+    /// The watermark, in milliseconds.
+    closed_ms: AtomicI64,
 }
 
 #[derive(Debug)]
@@ -183,7 +188,10 @@ impl Shard {
 impl Windows {
     pub fn new(plan: Plan, limits: Limits) -> Windows {
         let shards = (0..SHARDS).map(|_| Mutex::new(Shard::new(&plan))).collect();
-        Windows { plan, limits, shards, checkpoint: AtomicU64::new(0) }
+        let has_distinct = plan.keys.iter().any(|key| key.distincts > 0);
+        let budget = Budget::new(if has_distinct { limits.max_bytes / 4 } else { 0 });
+        let closed_ms = AtomicI64::new(i64::MIN);
+        Windows { plan, limits, shards, budget, checkpoint: AtomicU64::new(0), closed_ms }
     }
 
     pub fn plan(&self) -> &Plan {
@@ -203,7 +211,7 @@ impl Windows {
     }
 
     pub(super) fn max_shard_bytes(&self) -> usize {
-        self.limits.max_bytes / SHARDS
+        (self.limits.max_bytes - self.budget.most) / SHARDS
     }
 
     /// Puts the event into the series of its keys, and gives what each window shows it: itself is among what counts.
@@ -214,7 +222,7 @@ impl Windows {
             let record = record(plan, event, &mut scratch.values);
             let mut shard = self.lock_for_change(key);
             let at = shard.series((number, key));
-            let question = Question { at: event.at, currency: event.currency, itself: Some(event.outcome) };
+            let question = self.question(event, Some(event.outcome));
             let room = &mut scratch.room;
             shard.change(at, |series| {
                 series.insert(plan, &record);
@@ -229,7 +237,7 @@ impl Windows {
     pub fn look(&self, event: &Event, scratch: &mut Scratch, out: &mut [Value]) {
         out.fill(Value::Null);
         for (number, plan, key) in self.keys(event) {
-            let question = Question { at: event.at, currency: event.currency, itself: None };
+            let question = self.question(event, None);
             let room = &mut scratch.room;
             let mut shard = self.lock((key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize % SHARDS);
             match shard.find((number, key)) {
@@ -237,6 +245,10 @@ impl Windows {
                 None => Series::new(shard.lost_ms[number as usize]).look(plan, question, room, out),
             }
         }
+    }
+
+    fn question(&self, event: &Event, itself: Option<Outcome>) -> Question<'_> {
+        Question { at: event.at, currency: event.currency, itself, budget: &self.budget }
     }
 
     /// Changes what is known of an event that was observed; in how many of its keys it was still found.
@@ -252,8 +264,16 @@ impl Windows {
         found
     }
 
+    /// No event of before can come any more, so that windows that end there are closed: the latest time that was told to
+    /// [`sweep`](Self::sweep), less how late events may come. It never goes back.
+    pub fn watermark(&self) -> UnixMs {
+        UnixMs(self.closed_ms.load(Ordering::Relaxed))
+    }
+
     /// Drops what no window can ask for any more, in one shard: keys that stay quiet are only found so.
     pub fn sweep(&self, shard: usize, now: UnixMs) {
+        let closed_ms = now.0.saturating_sub(self.limits.late_ms);
+        let closed_ms = self.closed_ms.fetch_max(closed_ms, Ordering::Relaxed).max(closed_ms);
         let mut shard = self.lock(shard % SHARDS);
         self.save_before_change(&mut shard);
         for at in 0..shard.slots.len() as u32 {
@@ -262,8 +282,11 @@ impl Windows {
                 continue;
             }
             let plan = &self.plan.keys[slot.key.0 as usize];
-            let until_ms = now.0.saturating_sub(plan.reach_ms() + self.limits.late_ms);
-            shard.change(at, |series| series.forget(plan, until_ms));
+            let until_ms = closed_ms.saturating_sub(plan.reach_ms());
+            shard.change(at, |series| {
+                series.forget(plan, until_ms);
+                series.distincts.let_go_quiet(now.0);
+            });
             if shard.slots[at as usize].series.events() == 0 {
                 let lost_ms = shard.lost_ms.clone();
                 shard.drop_key(at);
@@ -282,7 +305,7 @@ impl Windows {
     }
 
     pub fn stats(&self) -> Stats {
-        let mut stats = Stats::default();
+        let mut stats = Stats { bytes: self.budget.taken() as u64, ..Stats::default() };
         for shard in 0..SHARDS {
             let shard = self.lock(shard);
             stats.keys += shard.index.len() as u64;

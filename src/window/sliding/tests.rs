@@ -1,5 +1,6 @@
 //! Windows against the plainest of references: a list of all events, looked through for every answer.
 
+mod distinct;
 mod extreme;
 mod moving;
 
@@ -60,6 +61,22 @@ fn reference(past: &[Past], this: usize, spec: &Spec, kinds: &[Field]) -> Value 
             before.map_or(Value::Null, |at| Value::Real((now.at - at) as f64 / 1e3))
         }
     }
+}
+
+/// Marks one of the events if it is the only one of its time.
+fn mark_one(windows: &Windows, all: &mut [Past], change: Change, rng: &mut Rng) {
+    let marked = rng.usize(..all.len());
+    if all.iter().filter(|p| p.at == all[marked].at).count() == 1 {
+        windows.mark(&all[marked].event(), change, &mut Scratch::default());
+        all[marked].outcome = change.of(all[marked].outcome);
+    }
+}
+
+/// Windows that know what a checkpoint of others says.
+fn restored(windows: &Windows, new: Windows) -> Windows {
+    let checkpoint = windows.begin_checkpoint();
+    (0..windows.shards()).for_each(|shard| new.restore(shard, &checkpoint.shard(shard)).unwrap());
+    new
 }
 
 const AGGREGATES: [Aggregate; 9] = [
@@ -310,4 +327,22 @@ fn windows_that_make_no_sense_are_refused() {
     assert_eq!(refused(Spec { delay_ms: i64::MAX, ..count(0, 5) }), (1, PlanError::TooLong));
     assert_eq!(refused(Spec { field: None, ..sum(0, 5) }), (1, PlanError::NoField));
     assert_eq!(refused(Spec { field: Some(2), ..sum(0, 5) }), (1, PlanError::NotANumber));
+}
+
+#[test]
+fn windows_close_at_the_watermark_and_it_never_goes_back() {
+    let keys = [Some(7)];
+    let windows = Windows::new(Plan::new(1, &[Field::Money], &[count(0, DAY_MS)]).unwrap(), LIMITS);
+    let event =
+        |day: i64| Event { at: UnixMs(day * DAY_MS), keys: &keys, fields: &[None], currency: 0, outcome: Outcome(0) };
+    let (mut scratch, mut out) = (Scratch::default(), [Value::Null]);
+    windows.observe(&event(100), &mut scratch, &mut out);
+    let sweep = |day: i64| (0..256).for_each(|shard| windows.sweep(shard, UnixMs(day * DAY_MS)));
+    // Seven days late is in time: the event is needed for a window of one day that ends then.
+    sweep(107);
+    assert_eq!((windows.watermark(), windows.stats().events), (UnixMs(100 * DAY_MS), 1));
+    sweep(20);
+    assert_eq!(windows.watermark(), UnixMs(100 * DAY_MS), "not by a clock that was set back");
+    sweep(109);
+    assert_eq!((windows.watermark(), windows.stats().events), (UnixMs(102 * DAY_MS), 0));
 }

@@ -7,12 +7,15 @@ use gavel::clock::UnixMs;
 use gavel::event::Event;
 use gavel::event::fraud::{Checked, FraudEvent};
 use gavel::fraud::decide::{Scratch, Snapshot, check as decide};
+use gavel::fraud::edits::{NoEdit, add_entries, put_list};
 use gavel::fraud::engine::pack;
 use gavel::fraud::fields::{FIELDS, Kind, find};
+use gavel::fraud::lists::List;
 use gavel::fraud::pan::holds_card_number;
 use gavel::fraud::policy::{Lists, first_lists};
+use gavel::fraud::report::{self, Refused as Refusal, Times};
 use gavel::fraud::request::{ITEM_IDENTIFIERS, Refused};
-use gavel::fraud::{Policy, Request, Velocity, answer, demo};
+use gavel::fraud::{Fault, Policy, Request, Velocity, answer, demo};
 use gavel::window::sliding::Limits;
 use serde_json::Value;
 
@@ -107,6 +110,54 @@ fn no_card_number(value: &Value, path: &mut String) {
             path.truncate(here);
         }),
         _ => {}
+    }
+}
+
+/// Bodies of outcomes, labels and lists: what is refused says where and repeats no card number, and what is taken holds none.
+pub fn reports(data: &[u8]) {
+    let times = Times { now: NOW, max_future_ms: 60_000 };
+    let told = |refused: Refusal| {
+        let Refusal { faults, card_numbers, .. } = refused;
+        assert!(!faults.is_empty() || !card_numbers.is_empty());
+        said(faults.listed().into_iter().chain(card_numbers.listed()).collect());
+    };
+    match report::label(data, None, times) {
+        Ok(label) => assert!(!label.merchant.is_empty() && !holds_card_number(&label.reason_code)),
+        Err(refused) => told(refused),
+    }
+    match report::outcome(data, times) {
+        Ok(outcome) => assert!(!holds_card_number(&outcome.response_code)),
+        Err(refused) => told(refused),
+    }
+    match report::labels(data, Some("own"), times) {
+        Ok(labels) => assert!(labels.len() <= data.split(|b| *b == b'\n').count()),
+        Err(refused) => told(refused),
+    }
+    for kind in ["exact", "cidr", "bin", "domain"] {
+        let mut lists = Lists::default();
+        let empty = format!(r#"{{"kind": "{kind}", "entries": []}}"#);
+        put_list(&mut lists, "l", empty.as_bytes(), NOW).expect("a list");
+        for edit in [add_entries, put_list] {
+            match edit(&mut lists, "l", data, NOW) {
+                Ok(()) => {
+                    let content = lists["l"].content();
+                    assert!(!content.entries.iter().any(|entry| holds_card_number(&entry.value)));
+                    let again = List::of(&content, NOW).map(|list| list.content());
+                    assert_eq!(again, Some(content));
+                }
+                Err(NoEdit::Syntax(fault)) => said(vec![fault]),
+                Err(NoEdit::Faults(faults)) => said(faults.listed()),
+                Err(NoEdit::NotFound(_)) => unreachable!("the list is there"),
+            }
+        }
+    }
+}
+
+fn said(faults: Vec<Fault>) {
+    assert!(!faults.is_empty());
+    for fault in faults {
+        assert!(fault.pointer.is_empty() || fault.pointer.starts_with('/'), "{fault:?}");
+        assert!(!holds_card_number(&fault.pointer) && !holds_card_number(&fault.message), "{fault:?}");
     }
 }
 

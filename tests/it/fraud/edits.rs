@@ -32,25 +32,28 @@ fn lists_are_in_force_when_they_are_answered_and_outlive_a_restart() {
     assert_eq!(decision(&server, "t-5", "x/y z"), "review");
     for (path, body, status) in [
         ("allow", json!({"kind": "exact", "entries": [{"value": ""}]}), 422),
-        ("allow", json!({"kind": "other", "entries": []}), 400),
+        ("allow", json!({"kind": "other", "entries": []}), 422),
         ("a-b", json!({"kind": "exact", "entries": []}), 422),
     ] {
         assert_eq!(put(&server, &format!("/v1/fraud/lists/{path}"), &body), status);
     }
+    let refused =
+        server.ask("PUT", "/v1/fraud/lists/allow", b"{\"kind\": 1, \"entries\": [{}, {\"value\": 5}]}").json();
+    let pointers: Vec<&Value> = refused["errors"].as_array().unwrap().iter().map(|fault| &fault["pointer"]).collect();
+    assert_eq!(pointers, ["/kind", "/entries/0/value", "/entries/1/value"]);
+    assert_eq!(server.ask("PUT", "/v1/fraud/lists/allow", b"{").status, 400);
     assert_eq!(server.ask("POST", "/v1/fraud/lists/none/entries", b"{\"value\": \"x\"}").status, 404);
     // A list that is there from the start, and was never put.
     for value in ["bad", "4111111111111111"] {
         server.ask("POST", "/v1/fraud/lists/block/entries", json!({"value": value}).to_string().as_bytes());
     }
     let unasked = b"{\"entries\": [], \"note\": \"4111111111111111\"}";
-    assert_eq!(server.ask("POST", "/v1/fraud/lists/block/entries", unasked).status, 400);
+    assert_eq!(server.ask("POST", "/v1/fraud/lists/block/entries", unasked).status, 422);
     let lists =
         |server: &Server| ["allow", "block"].map(|l| server.ask("GET", &format!("/v1/fraud/lists/{l}"), b"").json());
     let before = lists(&server);
-    assert_eq!(
-        (&before[0]["entries"][1], &before[1]["entries"][0]),
-        (&json!({"value": "vip"}), &json!({"value": "bad"}))
-    );
+    let of = |value: &str| json!([{"value": value}]);
+    assert_eq!((&before[0]["entries"], &before[1]["entries"]), (&of("vip"), &of("bad")));
     server.restart();
     assert_eq!(lists(&server), before);
     assert_eq!(decision(&server, "t-6", "vip"), "allow");
@@ -76,9 +79,51 @@ fn rules_are_swapped_whole_and_outlive_a_restart() {
     assert_eq!(decision(&server, "t-2", "c"), "challenge");
     let hits = server.ask("GET", "/v1/fraud/rules/hits", b"").json();
     assert_eq!(hits["rules"], json!([{"id": "net", "mode": "live", "action": "challenge", "hits": 2}]));
+    // Other rules go on with their hits where they are as they were.
+    let more = format!("# a note\n{RULES}\n{rules}");
+    assert_eq!(server.ask("PUT", "/v1/fraud/rules", more.as_bytes()).status, 200);
+    let hits = |server: &Server| {
+        let rules = server.ask("GET", "/v1/fraud/rules/hits", b"").json()["rules"].clone();
+        let of = |id: &str| rules.as_array().unwrap().iter().find(|rule| rule["id"] == id).unwrap()["hits"].clone();
+        (of("net"), of("large"))
+    };
+    assert_eq!(hits(&server), (json!(2), json!(0)));
+    assert_eq!(decision(&server, "t-2b", "c"), "challenge");
+    let other = more.replace("action = \"challenge\"\n", "action = \"deny\"\n");
+    assert_eq!(server.ask("PUT", "/v1/fraud/rules", other.as_bytes()).status, 200);
+    assert_eq!(hits(&server), (json!(0), json!(1)), "another action is another rule");
+    let typed =
+        "[[rules]]\nid = 5\nwhen = \"true\"\nif = 1\n\n[[rules]]\nid = \"x\"\naction = \"deny\"\nscore = \"1\"\n";
+    let refused = server.ask("PUT", "/v1/fraud/rules", typed.as_bytes());
+    let faults = refused.json()["errors"].as_array().unwrap().clone();
+    let pointers: Vec<&str> = faults.iter().map(|fault| fault["pointer"].as_str().unwrap()).collect();
+    assert_eq!(pointers, ["/rules/0/id", "/rules/0/action", "/rules/0/if", "/rules/1/when", "/rules/1/score"]);
+    assert!(
+        faults[4]["detail"].as_str().unwrap().starts_with("line 6, rule \"x\": must be a whole number"),
+        "{faults:?}"
+    );
+    assert_eq!(server.ask("PUT", "/v1/fraud/rules", rules.as_bytes()).status, 200);
     server.restart();
     assert_eq!(server.ask("GET", "/v1/fraud/rules", b"").text(), rules);
     assert_eq!(decision(&server, "t-3", "c"), "challenge");
+}
+
+#[test]
+fn a_list_of_a_kind_by_which_a_rule_could_never_hold_is_refused() {
+    let server = start("");
+    let nets = |kind: &str, value: &str| {
+        let list = json!({"kind": kind, "entries": [{"value": value}]});
+        server.ask("PUT", "/v1/fraud/lists/nets", list.to_string().as_bytes())
+    };
+    assert_eq!(nets("domain", "a.test").status, 204);
+    assert_eq!(nets("cidr", "198.51.100.0/24").status, 204, "no rule asks for it yet");
+    let rules = "[[rules]]\nid = \"net\"\nwhen = \"device.ip in lists.nets\"\naction = \"challenge\"\n";
+    assert_eq!(server.ask("PUT", "/v1/fraud/rules", rules.as_bytes()).status, 200);
+    let refused = nets("bin", "4242");
+    assert_eq!((refused.status, &refused.json()["errors"][0]["pointer"]), (422, &json!("/kind")), "{}", refused.text());
+    assert_eq!(decision(&server, "t-1", "c"), "challenge");
+    assert_eq!(nets("exact", "198.51.100.9").status, 204);
+    assert_eq!(decision(&server, "t-2", "c"), "challenge");
 }
 
 #[test]

@@ -2,8 +2,14 @@
 
 use serde_json::json;
 
+use gavel::clock::SystemClock;
+
 use super::desk::{check, decide, features, problem, start};
 use crate::server::Server;
+
+fn ago(seconds: i64) -> String {
+    SystemClock::start().now().plus(-seconds * 1_000).to_string()
+}
 
 #[test]
 fn outcomes_count_from_then_on() {
@@ -11,8 +17,7 @@ fn outcomes_count_from_then_on() {
     let client = &mut server.connect();
     let first = decide(client, &check("t-1", "card-a", 100));
     let path = format!("/v1/fraud/checks/{}/outcome", first["id"].as_str().unwrap());
-    let declined =
-        json!({"status": "declined", "response_code": "51", "occurred_at": "2026-11-23T04:00:00Z"}).to_string();
+    let declined = json!({"status": "declined", "response_code": "51", "occurred_at": ago(3_600)}).to_string();
     client.post(&path, declined.as_bytes()).is_empty(204);
     client.post(&path, declined.as_bytes()).is_empty(204);
     let second = decide(client, &check("t-2", "card-a", 100));
@@ -21,7 +26,9 @@ fn outcomes_count_from_then_on() {
     let third = decide(client, &check("t-3", "card-a", 100));
     assert_eq!(features(client, &third["id"])["card_declined_1d"], 0);
     for (body, expected) in [
-        ("{}", (400, "not_json", vec![])),
+        ("{", (400, "not_json", vec![String::new()])),
+        ("{}", (422, "invalid", vec!["/status".to_owned()])),
+        ("{\"status\": 5, \"state\": 1}", (422, "invalid", vec!["/status".to_owned(), "/state".to_owned()])),
         ("{\"status\": \"lost\"}", (422, "invalid", vec!["/status".to_owned()])),
         ("{\"status\": \"declined\", \"occurred_at\": \"x\"}", (422, "invalid", vec!["/occurred_at".to_owned()])),
         (
@@ -31,6 +38,10 @@ fn outcomes_count_from_then_on() {
     ] {
         let (status, code, pointers) = problem(&client.post(&path, body.as_bytes()));
         assert_eq!((status, code.as_str(), pointers), expected, "{body}");
+    }
+    for seconds in [-120, 541 * 86_400] {
+        let body = json!({"status": "declined", "occurred_at": ago(seconds)}).to_string();
+        assert_eq!(problem(&client.post(&path, body.as_bytes())), (422, "invalid".into(), vec!["/occurred_at".into()]));
     }
     let unknown = format!("/v1/fraud/checks/chk_{}/outcome", "0".repeat(32));
     assert_eq!(problem(&client.post(&unknown, declined.as_bytes())).0, 404);
@@ -43,7 +54,7 @@ fn labels_mark_their_transactions() {
     (1..3).for_each(|i| drop(decide(client, &check(&format!("t-{i}"), "card-a", 100))));
     let label = |transaction: &str, label: &str| {
         json!({"merchant_id": "m-1", "transaction_id": transaction, "label": label, "source": "chargeback",
-               "reason_code": "10.4", "occurred_at": "2026-11-01T00:00:00Z", "reported_at": "2026-11-20T00:00:00Z"})
+               "reason_code": "10.4", "occurred_at": ago(120 * 86_400), "reported_at": ago(86_400)})
         .to_string()
     };
     let post = |client: &mut crate::http::Client, kind: &str, body: String| {
@@ -62,10 +73,14 @@ fn labels_mark_their_transactions() {
     assert_eq!(features(client, &cleared["id"])["card_fraud_90d"], 0);
     let one = decide(client, &check("t-5", "card-a", 100));
     assert_eq!(features(client, &one["id"])["card_fraud_90d"], 1);
-    // One bad line, and nothing is changed.
-    let lines = format!("{}\n{}", label("t-3", "fraud"), label("t-4", "maybe"));
-    let refused = post(client, "application/x-ndjson", lines);
-    assert_eq!(problem(&refused), (422, "invalid".into(), vec!["/1/label".into()]));
+    // One bad line, and nothing is changed; all of them are named.
+    let lines = format!("{}\n{}\n{{}}", label("t-3", "fraud"), label("t-4", "maybe"));
+    let refused = post(client, "application/x-ndjson", lines.clone());
+    let missing = ["merchant_id", "transaction_id", "label", "source"].map(|key| format!("/2/{key}"));
+    let pointers: Vec<String> = std::iter::once("/1/label".to_owned()).chain(missing).collect();
+    assert_eq!(problem(&refused), (422, "invalid".into(), pointers));
+    let refused = problem(&post(client, "application/x-ndjson", format!("{lines}\n{{")));
+    assert_eq!((refused.0, refused.1.as_str(), refused.2.last().unwrap().as_str()), (400, "not_json", "/3"));
     let same = decide(client, &check("t-6", "card-a", 100));
     assert_eq!(features(client, &same["id"])["card_fraud_90d"], 1);
 }
@@ -94,4 +109,26 @@ fn a_label_of_a_check_that_had_to_make_room_makes_no_wrong_number() {
         }
         server.run();
     }
+}
+
+#[test]
+fn who_sent_more_labels_than_the_log_takes_is_told_how_many_it_took() {
+    let config = "[log]\nsegment_bytes = 1048576\nmax_bytes = 3145728\n";
+    let server = Server::start(config, &[]);
+    let label = json!({"merchant_id": "m-1", "transaction_id": "t-1", "label": "fraud", "source": "chargeback",
+                       "reason_code": "x".repeat(100)});
+    let lines = format!("{label}\n").repeat(4_500);
+    let client = &mut server.connect();
+    let refused = (0..20).find_map(|_| {
+        let headers = [("Content-Type", "application/x-ndjson")];
+        let answer = client.request("POST", "/v1/fraud/labels", &headers, lines.as_bytes());
+        (answer.status != 204).then_some(answer)
+    });
+    let refused = refused.expect("the log is full at some time");
+    assert_eq!(problem(&refused), (503, "log_unavailable".into(), vec![]));
+    let detail = refused.json()["detail"].as_str().unwrap().to_owned();
+    let taken = detail.strip_prefix("the first ").and_then(|rest| rest.split_once(" of 4500 labels are taken"));
+    let (taken, _) = taken.unwrap_or_else(|| panic!("{detail}"));
+    let noted = server.metric("gavel_fraud_reports_total{kind=\"label\",outcome=\"unknown_transaction\"}");
+    assert_eq!(noted as u64 % 4_500, taken.parse::<u64>().unwrap(), "{detail}");
 }

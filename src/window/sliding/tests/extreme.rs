@@ -40,12 +40,7 @@ fn run(seed: u64, most: usize) -> (usize, usize) {
             assert_eq!(*shown, reference(&all, step, spec, &kinds), "seed {seed} step {step} {spec:?}");
         }
         if rng.u8(..20) == 0 {
-            let marked = rng.usize(..all.len());
-            if all.iter().filter(|p| p.at == all[marked].at).count() == 1 {
-                let change = Change { add: Outcome::FRAUD, remove: Outcome::DECLINED };
-                windows.mark(&all[marked].event(), change, &mut scratch);
-                all[marked].outcome = change.of(all[marked].outcome);
-            }
+            mark_one(&windows, &mut all, Change { add: Outcome::FRAUD, remove: Outcome::DECLINED }, rng);
         }
         for shard in 0..windows.shards() {
             windows.lock(shard).for_each(|_, series| kept += usize::from(!series.extremes.is_empty()));

@@ -80,12 +80,8 @@ fn run(seed: u64, run: Run) -> Had {
             had.compared += 1;
             assert_eq!(*shown, reference(&all, step, spec, &kinds), "seed {seed} {run:?} step {step} {spec:?}");
         }
-        let marked = rng.usize(..all.len());
-        if all.iter().filter(|p| p.at == all[marked].at).count() == 1 {
-            let change = Change { add: OUTCOMES[rng.usize(..5)], remove: OUTCOMES[rng.usize(..5)] };
-            windows.mark(&all[marked].event(), change, &mut scratch);
-            all[marked].outcome = change.of(all[marked].outcome);
-        }
+        let change = Change { add: OUTCOMES[rng.usize(..5)], remove: OUTCOMES[rng.usize(..5)] };
+        mark_one(&windows, &mut all, change, rng);
         for shard in 0..windows.shards() {
             windows.lock(shard).for_each(|_, series| {
                 had.moved += usize::from(series.moves().0);
@@ -93,9 +89,7 @@ fn run(seed: u64, run: Run) -> Had {
             });
         }
         if step == 700 {
-            let (restored, checkpoint) = (make(), windows.begin_checkpoint());
-            (0..windows.shards()).for_each(|shard| restored.restore(shard, &checkpoint.shard(shard)).unwrap());
-            windows = restored;
+            windows = restored(&windows, make());
         }
     }
     had

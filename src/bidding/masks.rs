@@ -159,9 +159,11 @@ pub(super) fn narrow(bits: &mut Block, pass: &Block) -> Block {
     lost
 }
 
+/// How many there are among the first `campaigns` of a block.
 #[inline(always)]
-pub(super) fn ones(bits: &Block) -> u64 {
-    bits.iter().map(|bits| u64::from(bits.count_ones())).sum()
+pub(super) fn ones(bits: &Block, campaigns: usize) -> u64 {
+    let word = |(at, bits): (usize, &u64)| u64::from((bits & first(campaigns - at * 64)).count_ones());
+    bits.iter().enumerate().take(campaigns.div_ceil(64)).map(word).sum()
 }
 
 #[inline(always)]

@@ -44,8 +44,8 @@ impl Packed {
                 .and_then(|mut from| from.decompress(&self.bytes, len as usize)),
         };
         let text = bytes.map_err(|why| why.to_string()).and_then(|b| String::from_utf8(b).map_err(|e| e.to_string()));
-        // cannot fail: it was packed here, from a text, and nobody changes it
-        text.expect("what was packed here")
+        // cannot fail: `new` made the bytes, from a text of that length and with this dictionary
+        text.expect("it was packed here")
     }
 }
 

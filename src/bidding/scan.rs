@@ -148,7 +148,7 @@ impl Ask<'_, '_> {
             }
             let from = block * BLOCK * 64;
             let mut left = masks.left(block);
-            if end < BLOCK * 64 {
+            if end < caps.len() {
                 masks::and(&mut left, &masks::first_of_block(end));
             }
             for place in taken.iter().filter(|p| p.layer == number && (from..from + BLOCK * 64).contains(&p.entry)) {
@@ -205,9 +205,8 @@ impl Ask<'_, '_> {
                 }
             }
             looked_at = from + end;
-            for (reason, mut lost) in WALKED.into_iter().zip(lost).filter(|(_, lost)| *lost != NONE) {
-                masks::and(&mut lost, &masks::first_of_block(end));
-                let lost = masks::ones(&lost);
+            for (reason, lost) in WALKED.into_iter().zip(&lost).filter(|(_, lost)| **lost != NONE) {
+                let lost = masks::ones(lost, end);
                 scratch.lost[reason as usize] += lost;
                 if lost > 0 {
                     best.furthest = best.furthest.max(reason);

@@ -56,8 +56,8 @@ pub enum Command {
     Scenario(ScenarioArgs),
     /// Offer a server more and more, to well beyond what it can answer: what comes of the answers in time?
     ///
-    /// Starts the gavel beside this executable. Goodput is bids that came within the request's tmax, a second. Exit code 0
-    /// whatever comes of it: timings never fail
+    /// Starts the gavel beside this executable. Goodput is bids that came within the request's tmax, a second. Timings
+    /// never fail; exit code 1 where the books differ from the journal
     Overload(OverloadArgs),
     /// Compare the JSON files of two runs of one scenario. Exit code 0 whatever differs: timings never fail
     Compare(CompareArgs),

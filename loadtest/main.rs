@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         Some(Command::Run(args)) => run::run(args).map(|(verdict, _)| verdict),
         Some(Command::Verify(args)) => run::verify(args),
         Some(Command::Scenario(args)) => scenario::run(args),
-        Some(Command::Overload(args)) => overload::run(args).map(|()| Verdict::NotCompared),
+        Some(Command::Overload(args)) => overload::run(args),
         Some(Command::Compare(args)) => compare_files(args).map(|()| Verdict::NotCompared),
         Some(Command::Requests(args)) => requests_file::write(args).map(|()| Verdict::NotCompared),
     };

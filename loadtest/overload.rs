@@ -4,8 +4,8 @@ use crate::args::{OverloadArgs, RunArgs};
 use crate::interrupt;
 use crate::plan::{AdminPlan, Plan};
 use crate::record::machine::{Machine, commit, date};
-use crate::report::Report;
-use crate::run;
+use crate::report::{self, Report};
+use crate::run::{self, Verdict};
 use crate::scenario::file::Scenario;
 use crate::scenario::server::{self, Server};
 use crate::scenario::{self, meanwhile::Going};
@@ -44,7 +44,8 @@ struct Table<'a> {
     rows: &'a [Row],
 }
 
-pub fn run(args: &OverloadArgs) -> Result<(), String> {
+/// The verdict is of the books, which must equal the journal at any rate.
+pub fn run(args: &OverloadArgs) -> Result<Verdict, String> {
     if !(1.01..=10.0).contains(&args.steps) || !(1.0..=100.0).contains(&args.beyond) {
         return Err("--steps is between 1.01 and 10, --beyond between 1 and 100".to_owned());
     }
@@ -54,21 +55,22 @@ pub fn run(args: &OverloadArgs) -> Result<(), String> {
     let executable = server::beside()?;
     let mut server = Server::start(&scenario.server, &scenario.dir, &executable)?;
     let swept = sweep(args, &scenario, &server);
-    server.stop()?;
-    let rows = swept?;
+    let stopped = server.stop();
+    let (rows, verdict) = swept?;
+    stopped?;
     say(&rows);
-    let Some(path) = &args.json else { return Ok(()) };
+    let Some(path) = &args.json else { return Ok(verdict) };
     let (date, commit, gavel) = (date(), commit(), server::version(&executable));
     let table = Table { date, commit, gavel, machine, scenario: &scenario.text, seconds: args.seconds, rows: &rows };
     let text = serde_json::to_string_pretty(&table).map_err(|error| error.to_string())?;
-    std::fs::write(path, text + "\n").map_err(|error| format!("cannot write {}: {error}", path.display()))
+    std::fs::write(path, text + "\n").map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+    Ok(verdict)
 }
 
 /// Rates as a geometric series, until one is far enough beyond the best.
-fn sweep(args: &OverloadArgs, scenario: &Scenario, server: &Server) -> Result<Vec<Row>, String> {
+fn sweep(args: &OverloadArgs, scenario: &Scenario, server: &Server) -> Result<(Vec<Row>, Verdict), String> {
     let mut run = RunArgs {
         target: server.target.clone(),
-        no_verify: true,
         duration: Some(Duration::from_secs(args.seconds.into())),
         ..scenario.run.clone()
     };
@@ -93,28 +95,34 @@ fn sweep(args: &OverloadArgs, scenario: &Scenario, server: &Server) -> Result<Ve
         if rows.is_empty() {
             play(&run, scenario)?;
         }
-        rows.push(Row::of(&play(&run, scenario)?));
+        let (verdict, report) = play(&run, scenario)?;
+        rows.push(Row::of(&report));
         let (best, last) = (best(&rows), rows.last());
         last.iter().for_each(|row| row.print(best.goodput));
+        if verdict == Verdict::Different {
+            print!("{}", report::text(&report));
+            return Ok((rows, verdict));
+        }
         let enough = last.is_some_and(|last| last.offered >= best.goodput * args.beyond);
         if enough || interrupt::count() > 0 {
             break;
         }
         run.rate *= args.steps;
     }
-    Ok(rows)
+    println!("verdict   books equal the journal at every rate");
+    Ok((rows, Verdict::Equal))
 }
 
-fn play(run: &RunArgs, scenario: &Scenario) -> Result<Report, String> {
+fn play(run: &RunArgs, scenario: &Scenario) -> Result<(Verdict, Report), String> {
     let (plan, admin) = (Plan::check(run)?, AdminPlan::check(&run.server)?);
     let beside = plan.clone();
-    let (_, report, done) = run::play(run, plan, false, |start| {
+    let (verdict, report, done) = run::play(run, plan, false, |start| {
         let going = Going::start(&scenario.meanwhile, &scenario.server, &beside, admin, start);
         move || going.end()
     })?;
     match done.deeds.into_values().find_map(|deed| deed.first_failure) {
         Some(failure) => Err(failure),
-        None => Ok(report),
+        None => Ok((verdict, report)),
     }
 }
 

@@ -63,8 +63,8 @@ fn open_files(connections: usize) -> Result<(), String> {
         .map_err(|error| format!("the limit of open files cannot be raised: {error}"))
 }
 
-/// Plays a plan, and prints the report where it is to be `shown`. `beside` begins what goes on meanwhile, told when the first second begins; what it gives back ends that,
-/// once the last answer has come, or is dropped.
+/// Plays a plan; progress and report are printed where they are to be `shown`. `beside` begins what goes on meanwhile, told
+/// when the first second begins; what it gives back ends that, once the last answer has come, or is dropped.
 pub fn play<T, E: FnOnce() -> T>(
     args: &RunArgs,
     plan: Plan,

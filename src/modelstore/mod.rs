@@ -152,7 +152,7 @@ impl ModelStore {
     }
 
     fn check(&self, name: &str, version: &str) -> Result<Artifact, Fault> {
-        behind_bids(|| check(&self.dir, name, version, &(self.sources)(name)))
+        check(&self.dir, name, version, &(self.sources)(name))
     }
 
     fn folder(&self, name: &str, version: &str) -> PathBuf {
@@ -177,6 +177,7 @@ impl ModelStore {
             return Err(StoreError::Refused(fault));
         }
         let artifact = behind_bids(|| check_content(name, version, &manifest, file, &(self.sources)(name)))
+            .flatten()
             .map_err(StoreError::Refused)?;
         let mut state = self.state();
         if let Some(roles) = state.roles.get(name) {
@@ -273,7 +274,7 @@ impl ModelStore {
     fn artifact(&self, name: &str, version: &str) -> Result<Arc<Artifact>, StoreError> {
         let models = self.registry.load();
         let known = models.get(name).and_then(|set| set.find(version)).cloned();
-        known.map_or_else(|| self.load(name, version), Ok)
+        known.map_or_else(|| behind_bids(|| self.load(name, version)).map_err(StoreError::Refused).flatten(), Ok)
     }
 
     /// Durable in the log first, then in force with one store. `artifact` is what gets a role that had none.
@@ -343,7 +344,7 @@ impl ModelStore {
         self.retire(None);
         let due = self.state().found.due(&self.dir);
         for (name, version) in &due {
-            let checked = self.check(name, version);
+            let checked = behind_bids(|| self.check(name, version)).flatten();
             let mut state = self.state();
             let digest = checked.as_ref().map(|artifact| artifact.digest).map_err(Clone::clone);
             match self.on_disk(&state, name, version, &digest) {

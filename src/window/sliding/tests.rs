@@ -63,6 +63,13 @@ fn reference(past: &[Past], this: usize, spec: &Spec, kinds: &[Field]) -> Value 
     }
 }
 
+/// Holds what windows show against what they should; how many are lost, which nothing is held against.
+fn compare(specs: &[Spec], shown: &[Value], reference: impl Fn(&Spec) -> Value, place: &dyn std::fmt::Debug) -> usize {
+    let known: Vec<_> = specs.iter().zip(shown).filter(|(_, shown)| **shown != Value::Lost).collect();
+    known.iter().for_each(|(spec, shown)| assert_eq!(**shown, reference(spec), "{place:?} {spec:?}"));
+    shown.len() - known.len()
+}
+
 /// Marks one of the events if it is the only one of its time.
 fn mark_one(windows: &Windows, all: &mut [Past], change: Change, rng: &mut Rng) {
     let marked = rng.usize(..all.len());

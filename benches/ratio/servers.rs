@@ -115,13 +115,21 @@ pub fn gavel(dir: &Path) -> Result<(), Error> {
     Ok(app.stop()?)
 }
 
+/// Campaigns of one file, which gavel reads only up to a size.
+const A_FILE: usize = 100_000;
+
 /// Writes what [`gavel`] starts from; `limits` are lines of that section.
-pub fn prepare(dir: &Path, limits: &str, campaigns: impl Iterator<Item = String>) -> Result<PathBuf, Error> {
-    let all: Vec<String> = campaigns.collect();
-    fs::write(dir.join("campaigns.json"), format!("[{}]", all.join(",\n")))?;
+pub fn prepare(dir: &Path, limits: &str, mut campaigns: impl Iterator<Item = String>) -> Result<PathBuf, Error> {
+    for file in 0.. {
+        let some: Vec<String> = campaigns.by_ref().take(A_FILE).collect();
+        if some.is_empty() {
+            break;
+        }
+        fs::write(dir.join(format!("campaigns-{file}.json")), format!("[{}]", some.join(",\n")))?;
+    }
     let config = format!(
         "listen = \"127.0.0.1:0\"\nadmin_listen = \"127.0.0.1:0\"\ndata_dir = \"data\"\n\
-         catalog = [\"campaigns.json\"]\n[limits]\nworkers = 1\n{limits}"
+         catalog = [\"campaigns-*.json\"]\n[limits]\nworkers = 1\n{limits}"
     );
     fs::write(dir.join("gavel.toml"), config)?;
     Ok(dir.to_owned())

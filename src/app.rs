@@ -100,6 +100,8 @@ pub struct App {
 
 /// How long a start waits for the first leases: bids made before them would only find no budget.
 const FIRST_LEASES: Duration = Duration::from_secs(5);
+/// How long a stop waits until the leases that it returns are durable.
+const RETURN_PATIENCE: Duration = Duration::from_secs(10);
 /// Reservation bits outlive their tokens by this: a notice that came in time may wait for a slow disk.
 const BITS_GRACE_MS: i64 = 600_000;
 
@@ -391,8 +393,7 @@ impl App {
         self.checkpointer.stop();
         let mut events = Vec::new();
         lock(&self.hot).return_all(&mut events);
-        let returned = events.chunks(1_000).try_for_each(|chunk| self.log.append_durable(0, chunk).wait());
-        if let Err(error) = returned {
+        if let Err(error) = return_leases(&*self.log, &events) {
             // Not lost: what is not returned now is withheld at the next start and then comes back.
             tracing::warn!(%error, "leases could not be returned");
         }
@@ -412,6 +413,19 @@ impl App {
         self.admin_listener.stop();
         closed
     }
+}
+
+/// Has the events that return leases durable, if that is soon: Kafka may be away for long.
+fn return_leases(log: &dyn EventLog, events: &[Event]) -> Result<(), String> {
+    let appended = async {
+        for chunk in events.chunks(1_000) {
+            log.append_durable(0, chunk).await.map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    };
+    let waiting = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|e| e.to_string())?;
+    let in_time = waiting.block_on(async { tokio::time::timeout(RETURN_PATIENCE, appended).await });
+    in_time.unwrap_or_else(|_| Err(format!("the log has not taken them within {} s", RETURN_PATIENCE.as_secs())))
 }
 
 /// Bills that come in time but after their token are refused: the exchange would not be paid for them.

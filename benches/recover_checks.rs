@@ -1,10 +1,11 @@
-//! How long a start takes with many fraud checks in the log: from the log alone, and from the checkpoint that a stop wrote.
-//! A plain harness: one long run of whole starts.
+//! How long a start takes with many fraud checks in the log: from the log alone, and from the checkpoint that a stop wrote; and what
+//! a checkpoint takes that is made while gavel runs, when a tenth more has come. A plain harness: one long run of whole starts.
 //!
 //! `cargo bench --bench recover_checks [-- --checks N]` writes 1 million checks of ten days, or N, below the system's
 //! temporary directory. Without `--bench` there are few, as a test that the bench works.
 
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use gavel::fraud::engine::{Engine, pack};
 use gavel::fraud::policy::{Lists, first_lists};
 use gavel::fraud::store::Bounds;
 use gavel::fraud::{Policy, Request, Scratch, Velocity, answer};
+use gavel::tasks::checkpointer::Checkpointer;
 use rustix::time::{ClockId, clock_gettime};
 
 const DAYS: u64 = 10;
@@ -65,17 +67,24 @@ fn body(number: u64) -> String {
     )
 }
 
-/// Decides checks as a server would, and has them in its log.
-fn write(config: &Config, checks: u64) {
+/// One that knows no check.
+fn engine(config: &Config) -> Engine {
     let velocity = Velocity::new(config.fraud.windows.clone(), config.fraud.limits()).expect("windows");
     let policy = Policy::new("", &velocity, first_lists(Lists::default(), "")).expect("no rules");
-    let bounds = Bounds { max_checks: config.fraud.max_checks, max_answer_bytes: 1 << 20 };
-    let engine = Engine::new(velocity, policy, bounds);
+    Engine::new(velocity, policy, Bounds { max_checks: config.fraud.max_checks, max_answer_bytes: 0 })
+}
+
+fn open(config: &Config) -> SegmentLog {
     let storage = Arc::new(DirStorage::new(config.data_dir.join("log")).expect("a directory"));
     let clock = SystemClock::start();
     let opened = SegmentLog::open(storage, LogConfig::default(), &mut |_, _| {}).expect("the log opens");
     let log = opened.start(Box::new(move || clock.now()), Box::new(Idle), Box::new(|why| panic!("{why}")));
-    let log = log.expect("it starts");
+    log.expect("it starts")
+}
+
+/// Decides checks as a server would, of ten days with all that are to come, and has them in its log.
+fn write(config: &Config, log: &SegmentLog, checks: Range<u64>, all: u64) {
+    let engine = engine(config);
     let append = |event: FraudEvent| {
         let event = Event::Fraud(event);
         while let Err(why) = log.append(0, &event) {
@@ -85,9 +94,9 @@ fn write(config: &Config, checks: u64) {
     };
     append(engine.windows_event());
     let (mut request, mut scratch) = (Request::default(), Scratch::default());
-    let first = clock.now().plus(-((DAYS * 86_400_000) as i64));
-    for number in 0..checks {
-        let at = first.plus((number * DAYS * 86_400_000 / checks) as i64);
+    let first = SystemClock::start().now().plus(-((DAYS * 86_400_000) as i64));
+    for number in checks {
+        let at = first.plus((number * DAYS * 86_400_000 / all) as i64);
         let body = body(number);
         request.parse(body.as_bytes(), false, None, at).expect("a check");
         let (check, key, _) = engine.begin(&request, number.to_string().as_bytes(), body.as_bytes(), at);
@@ -106,6 +115,29 @@ fn write(config: &Config, checks: u64) {
             body: body.into_bytes(),
             answer: first,
         })));
+    }
+}
+
+/// The most memory that the process has had since the last time, in MB.
+fn peak_mb() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").expect("Linux tells");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("the most it had");
+    fs::write("/proc/self/clear_refs", "5").expect("it begins anew");
+    line.trim_end_matches("kB").trim().parse::<u64>().expect("a number") >> 10
+}
+
+/// Checkpoints while gavel runs: of the whole log, and from one on with a tenth more.
+fn beside(config: &Config, checks: u64) {
+    let (log, storage) = (Arc::new(open(config)), Arc::new(DirStorage::new(&config.data_dir).expect("a directory")));
+    let (windows, gauges) = (config.clone(), Arc::default());
+    let task = Checkpointer { log: log.clone(), storage, empty: Box::new(move || Ok(engine(&windows))), gauges };
+    for what in ["a checkpoint of the whole log while it runs", "another one, after a tenth more checks"] {
+        let before = peak_mb();
+        let written = timed(what, || task.advance(&|| false)).expect("it is written").expect("there is something");
+        println!("  {} MB; memory: {} MB at most, {before} before", written.bytes >> 20, peak_mb());
+        write(config, &log, checks..checks + checks / 10, checks + checks / 10);
+        log.append_durable(0, &[Event::StillRunning]).wait().expect("durable");
+        peak_mb();
     }
     log.close().expect("it closes");
 }
@@ -141,7 +173,12 @@ fn main() {
     let start = || App::start(config(dir.path())).expect("it starts");
     // Makes the data directory.
     start().stop().expect("it stops");
-    timed("writing the log", || write(&config(dir.path()), checks));
+    timed("writing the log", || {
+        let config = config(dir.path());
+        let log = open(&config);
+        write(&config, &log, 0..checks, checks);
+        log.close().expect("it closes");
+    });
     println!("{checks} checks, a log of {} MB", bytes_of(&data.join("log")) >> 20);
     timed("checking every byte of the log", || {
         let storage = Arc::new(DirStorage::new(data.join("log")).expect("a directory"));
@@ -156,4 +193,5 @@ fn main() {
         app.stop().expect("it stops");
         fs::remove_file(data.join("fraud-checkpoint")).expect("the stop wrote one");
     }
+    beside(&config(dir.path()), checks);
 }

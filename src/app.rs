@@ -1,6 +1,5 @@
 //! The composition root: the only file that knows everybody. Start order, and shutdown in reverse.
 
-mod checkpoint;
 mod fleet;
 mod recovery;
 mod reload;
@@ -10,14 +9,13 @@ mod side;
 mod waiting;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 pub use recovery::{Progress, remember_impressions};
-use recovery::{Remembered, catch_up, go_on_from, not_begun, open_log, remember};
+use recovery::{Remembered, catch_up, empty_engine, go_on_from, not_begun, open_log, remember};
 use reload::Reloaded;
 use retention::retention;
 pub use side::side;
@@ -36,7 +34,7 @@ use crate::clock::{SystemClock, UnixMs};
 use crate::config::{self, Config, RawConfig};
 use crate::event::fraud::FraudEvent;
 use crate::event::{Event, Offset};
-use crate::eventlog::{EventLog, Follower};
+use crate::eventlog::{DirStorage, EventLog, Follower, Storage};
 use crate::fraud::engine::{Engine, Following};
 use crate::fraud::traffic::{Activity, Lists as TrafficLists};
 use crate::ledger::Hot;
@@ -52,6 +50,8 @@ use crate::serve::screen::TrafficScreen;
 use crate::serve::tls::Certificate;
 use crate::serve::traffic::Limits;
 use crate::serve::{self, Traffic, Workers};
+use crate::tasks::checkpoint;
+use crate::tasks::checkpointer::Checkpointer;
 use crate::tasks::fleet::FleetFollower;
 use crate::tasks::follower::{LedgerFollower, lock};
 use crate::tasks::pacer::Pacer;
@@ -86,9 +86,13 @@ pub struct App {
     model_watcher: Running,
     recorder: Option<Running>,
     retention: Option<Running>,
+    checkpointer: Running,
     log: Arc<dyn EventLog>,
     fraud: Arc<Engine>,
-    data_dir: PathBuf,
+    /// Other nodes append to the log, too.
+    shared: bool,
+    /// The data directory.
+    storage: Arc<dyn Storage>,
     hot: Arc<Mutex<Hot>>,
     metrics: Arc<Metrics>,
     failed: mpsc::Receiver<String>,
@@ -96,6 +100,8 @@ pub struct App {
 
 /// How long a start waits for the first leases: bids made before them would only find no budget.
 const FIRST_LEASES: Duration = Duration::from_secs(5);
+/// How long a stop waits until the leases that it returns are durable.
+const RETURN_PATIENCE: Duration = Duration::from_secs(10);
 /// Reservation bits outlive their tokens by this: a notice that came in time may wait for a slow disk.
 const BITS_GRACE_MS: i64 = 600_000;
 
@@ -160,8 +166,9 @@ impl App {
                 caps.insert(present.compiled.no, memory);
             }
         }
-        let Remembered { engine, file_rules, fraud_from } =
-            remember(&config, &*opened, &impressions, &caps, clock.now())?;
+        let storage: Arc<dyn Storage> = Arc::new(DirStorage::new(&config.data_dir).map_err(because("data directory"))?);
+        let Remembered { engine, file_rules, checkpoint } =
+            remember(&config, &*opened, &*storage, &impressions, &caps, clock.now())?;
         let fraud = Arc::new(engine);
         events.push(Event::Fraud(fraud.windows_event()));
         events.extend(file_rules.map(|toml| Event::Fraud(FraudEvent::FileRules { toml })));
@@ -246,7 +253,14 @@ impl App {
             0,
             registry,
         ));
-        let retention = retention(&config, &log, &kept_caps, fraud_from, clock);
+        metrics.gauges.fraud_checkpoint.store(checkpoint.0, Ordering::Relaxed);
+        let checkpointer = {
+            let (config, gauges) = (config.clone(), metrics.gauges.clone());
+            let empty = Box::new(move || empty_engine(&config, 0).map_err(|error| error.to_string()));
+            Checkpointer { log: log.clone(), storage: storage.clone(), empty, gauges }
+        };
+        let checkpointer = checkpointer.start(on_failed.clone()).map_err(because("checkpointer"))?;
+        let retention = retention(&config, &log, &kept_caps, &metrics.gauges, clock);
         let retention = retention.map(|retention| retention.start(on_failed.clone())).transpose();
         let retention = retention.map_err(because("retention"))?;
         let edited = config.log.shared.then_some(edited);
@@ -340,9 +354,11 @@ impl App {
             model_watcher,
             recorder,
             retention,
+            checkpointer,
             log,
             fraud: fraud_engine,
-            data_dir: config.data_dir.clone(),
+            shared: config.log.shared,
+            storage,
             hot,
             metrics,
             failed,
@@ -374,16 +390,18 @@ impl App {
         self.recorder.into_iter().chain(self.retention).for_each(Running::stop);
         self.pacer.stop();
         self.model_watcher.stop();
+        self.checkpointer.stop();
         let mut events = Vec::new();
         lock(&self.hot).return_all(&mut events);
-        let returned = events.chunks(1_000).try_for_each(|chunk| self.log.append_durable(0, chunk).wait());
-        if let Err(error) = returned {
+        if let Err(error) = return_leases(&*self.log, &events) {
             // Not lost: what is not returned now is withheld at the next start and then comes back.
             tracing::warn!(%error, "leases could not be returned");
         }
         let closed = self.log.close().map_err(because("log"));
-        if closed.is_ok() {
-            match checkpoint::write(&self.data_dir, &self.fraud, &*self.log) {
+        // Other nodes' checks are in the log and not in the engine.
+        if closed.is_ok() && !self.shared {
+            let end = self.log.durable_end();
+            match checkpoint::write_at_end(&*self.storage, &self.fraud, end, &|from| self.log.read(from)) {
                 Ok(true) => {}
                 Ok(false) => tracing::warn!("no checkpoint of fraud checks: the next start reads those since the last"),
                 Err(error) => {
@@ -395,6 +413,19 @@ impl App {
         self.admin_listener.stop();
         closed
     }
+}
+
+/// Has the events that return leases durable, if that is soon: Kafka may be away for long.
+fn return_leases(log: &dyn EventLog, events: &[Event]) -> Result<(), String> {
+    let appended = async {
+        for chunk in events.chunks(1_000) {
+            log.append_durable(0, chunk).await.map_err(|e| e.to_string())?;
+        }
+        Ok(())
+    };
+    let waiting = tokio::runtime::Builder::new_current_thread().enable_time().build().map_err(|e| e.to_string())?;
+    let in_time = waiting.block_on(async { tokio::time::timeout(RETURN_PATIENCE, appended).await });
+    in_time.unwrap_or_else(|_| Err(format!("the log has not taken them within {} s", RETURN_PATIENCE.as_secs())))
 }
 
 /// Bills that come in time but after their token are refused: the exchange would not be paid for them.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 #[cfg(feature = "kafka")]
 use super::waiting::Waiting;
-use super::{AppError, because, checkpoint};
+use super::{AppError, because};
 use crate::admin::campaigns::CapMemory;
 use crate::batch::archive::Archived;
 use crate::bookstore::{BookStore, SqliteBooks};
@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::event::{Event, Offset, Stamped};
 #[cfg(feature = "kafka")]
 use crate::eventlog::OpenError;
-use crate::eventlog::{AppendError, DirStorage, LogConfig, Opened, SegmentLog, Unstarted};
+use crate::eventlog::{AppendError, DirStorage, LogConfig, Opened, SegmentLog, Storage, Unstarted};
 use crate::fraud::edits::Edits;
 use crate::fraud::engine::{Engine, Following};
 use crate::fraud::policy::{Lists, first_lists};
@@ -23,6 +23,7 @@ use crate::fraud::store::Bounds;
 use crate::fraud::{self, Policy, Velocity};
 use crate::ledger::reservation::{Bits, step};
 use crate::ledger::{Books, fold_on};
+use crate::tasks::checkpoint::{self, Found};
 use crate::tasks::follower::note_impression;
 use crate::window::impressions::ImpressionStore;
 
@@ -30,8 +31,6 @@ use crate::window::impressions::ImpressionStore;
 const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// Events folded at a start before the books are saved: what a start that is broken off need not fold again.
 const SAVE_EVENTS: u64 = 1_000_000;
-/// Fraud checks read back between two sweeps of a shard: what no window asks for any more makes room for what is later.
-const SWEEP_CHECKS: u64 = 1_000;
 
 /// Opens the log that the config names. Where it has to be waited for, that is said to who asks on `sockets`.
 pub(super) fn open_log<'a, S: Iterator<Item = &'a TcpListener>>(
@@ -162,14 +161,14 @@ pub(super) struct Remembered {
     /// The config's rules, if they are in force and the log does not have them.
     pub file_rules: Option<String>,
     /// Where the log goes on from the checkpoint of fraud checks.
-    pub fraud_from: Offset,
+    pub checkpoint: Offset,
 }
 
-/// An engine that knows no check.
-fn empty_engine(config: &Config) -> Result<Engine, AppError> {
+/// An engine that knows no check, and keeps so many bytes of answers besides the log.
+pub(super) fn empty_engine(config: &Config, max_answer_bytes: usize) -> Result<Engine, AppError> {
     let velocity = Velocity::new(config.fraud.windows.clone(), config.fraud.limits());
     let velocity = velocity.map_err(|faults| AppError(format!("the fraud windows have faults: {faults:?}")))?;
-    let bounds = Bounds { max_checks: config.fraud.max_checks, max_answer_bytes: MAX_ANSWER_BYTES };
+    let bounds = Bounds { max_checks: config.fraud.max_checks, max_answer_bytes };
     let rules = Policy::new("", &velocity, Lists::default()).map_err(told)?;
     Ok(Engine::new(velocity, rules, bounds))
 }
@@ -178,24 +177,20 @@ fn empty_engine(config: &Config) -> Result<Engine, AppError> {
 pub(super) fn remember(
     config: &Config,
     opened: &dyn Unstarted,
+    storage: &dyn Storage,
     impressions: &ImpressionStore,
     caps: &CapMemory,
     now: UnixMs,
 ) -> Result<Remembered, AppError> {
-    let mut engine = empty_engine(config)?;
-    let fraud_from = checkpoint::read(&config.data_dir, &engine, opened, now);
-    if fraud_from.is_none() {
-        // What is no good may be half read.
-        engine = empty_engine(config)?;
-        if checkpoint::is_there(&config.data_dir) {
-            tracing::info!(
-                "the checkpoint of fraud checks is of another log or config, or damaged: the log is read instead"
-            );
-        }
+    let read = |from| opened.read(from);
+    let (engine, found) = checkpoint::recall(storage, &|| empty_engine(config, MAX_ANSWER_BYTES), &read)?;
+    if found == Found::Useless {
+        tracing::info!(
+            "the checkpoint of fraud checks is of another log or config, or damaged: the log is read instead"
+        );
     }
-    let fraud_from = fraud_from.unwrap_or(Offset(0));
-    let (mut following, mut checks) = (Following::default(), 0);
-    let end = opened.durable_end();
+    let fraud_from = if let Found::UpTo(next) = found { next } else { Offset(0) };
+    let (mut following, end) = (Following::default(), opened.durable_end());
     let mut capped = Capped { impressions, caps, bits: Bits::default() };
     let caps_from = capped.from(opened, now, config.token_lifetime_ms());
     let mut progress = Progress::new("reading back fraud checks and frequency caps");
@@ -203,13 +198,8 @@ pub(super) fn remember(
     let mut reader = opened.read(from).map_err(because("log"))?;
     while let Some(stamped) = reader.next_event().map_err(because("log"))? {
         if let Event::Fraud(event) = &stamped.event {
-            if stamped.offset < fraud_from {
-                continue;
-            }
-            engine.apply(event, stamped.offset.0, now, &mut following);
-            checks += 1;
-            if checks % SWEEP_CHECKS == 0 {
-                engine.sweep(stamped.at, &mut following);
+            if stamped.offset >= fraud_from {
+                engine.fold(event, stamped.offset.0, stamped.at, &mut following);
             }
         } else if stamped.offset >= caps_from {
             capped.note(&stamped);
@@ -218,9 +208,26 @@ pub(super) fn remember(
             progress.tell(stamped.offset.0 - from.0, end.0 - from.0);
         }
     }
+    let checkpoint = match found {
+        Found::UpTo(next) => next,
+        // What the whole log was read for is there for the next start, and for the checkpoints of this one.
+        Found::None | Found::Useless => match checkpoint::write_at_end(storage, &engine, end, &read) {
+            Ok(is_written) => {
+                if is_written {
+                    end
+                } else {
+                    Offset(0)
+                }
+            }
+            Err(error) => {
+                tracing::warn!(%error, "no checkpoint of fraud checks: a start reads all of them");
+                Offset(0)
+            }
+        },
+    };
     let edits = engine.edits().clone();
     let file_rules = put_in_force(config, &engine, edits)?;
-    Ok(Remembered { engine, file_rules, fraud_from })
+    Ok(Remembered { engine, file_rules, checkpoint })
 }
 
 /// Puts rules and lists in force as REST left them, or else as the config has them.

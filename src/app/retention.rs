@@ -4,19 +4,19 @@ use std::sync::Arc;
 
 use crate::clock::SystemClock;
 use crate::config::Config;
-use crate::event::Offset;
 use crate::eventlog::EventLog;
 use crate::tasks::follower::CapMemory;
 use crate::tasks::retention::Retention;
+use crate::telemetry::metrics::Gauges;
 
 const DAY_MS: i64 = 86_400_000;
 
-/// None where everything is kept. `fraud_from` is where the log goes on from the checkpoint of fraud checks.
+/// None where everything is kept.
 pub(super) fn retention(
     config: &Config,
     log: &Arc<dyn EventLog>,
     caps: &Arc<CapMemory>,
-    fraud_from: Offset,
+    gauges: &Arc<Gauges>,
     clock: SystemClock,
 ) -> Option<Retention> {
     let keep_days = config.log.keep_days?;
@@ -30,7 +30,6 @@ pub(super) fn retention(
         token_lifetime_ms: config.token_lifetime_ms(),
         caps: caps.clone(),
         fraud_ms: windows.max().unwrap_or(0).saturating_add(config.fraud.limits().late_ms),
-        // The event before it is what tells that the two belong together.
-        fraud_from: Offset(fraud_from.0.saturating_sub(1)),
+        gauges: gauges.clone(),
     })
 }

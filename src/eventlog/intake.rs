@@ -164,6 +164,12 @@ impl Intake {
         }
     }
 
+    /// How many events are in the lanes.
+    #[cfg(feature = "kafka")]
+    pub fn events(&self) -> usize {
+        self.lanes.iter().map(|lane| lock(lane).events()).sum()
+    }
+
     /// Tells everyone who waits that their events will not be written.
     pub fn answer_lanes(&self, error: &AppendError) {
         for lane in &self.lanes {

@@ -106,6 +106,18 @@ impl Lane {
         self.buf.is_empty()
     }
 
+    /// How many events wait in it.
+    #[cfg(feature = "kafka")]
+    pub fn events(&self) -> usize {
+        let mut rest = &self.buf[..];
+        let events = std::iter::from_fn(|| {
+            let (event, _, tail) = split_event(rest)?;
+            rest = tail;
+            Some(event)
+        });
+        events.count()
+    }
+
     pub fn bytes(&self) -> usize {
         self.buf.len()
     }

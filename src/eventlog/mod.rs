@@ -96,6 +96,10 @@ pub trait EventLog: Send + Sync {
     /// Reads from `from` on, which must not lie beyond [`durable_end`](Self::durable_end).
     fn read(&self, from: Offset) -> Result<Box<dyn LogReader>, ReadError>;
 
+    /// As [`read`](Self::read), up to what is durable now, by a reader that shares no lock with the log: for threads of the lowest
+    /// priority, which others would wait for.
+    fn read_apart(&self, from: Offset) -> Result<Box<dyn LogReader>, ReadError>;
+
     /// An offset before which all events are older than `at`; near to the first one that is not, but not exactly.
     fn offset_at_or_before(&self, at: UnixMs) -> Offset;
 

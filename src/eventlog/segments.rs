@@ -267,6 +267,10 @@ impl EventLog for SegmentLog {
         Ok(Box::new(SegmentReader::new(self.shared.index.clone(), from)?))
     }
 
+    fn read_apart(&self, from: Offset) -> Result<Box<dyn LogReader>, ReadError> {
+        Ok(Box::new(SegmentReader::new(Arc::new(self.shared.index.copied()), from)?))
+    }
+
     fn offset_at_or_before(&self, at: UnixMs) -> Offset {
         older::offset_at_or_before(&self.shared.index, None, at)
     }

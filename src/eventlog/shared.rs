@@ -41,6 +41,13 @@ impl Index {
         Index { storage, segments: RwLock::new(segments), durable_end, marks: RwLock::default() }
     }
 
+    /// What is durable now, for who is to hold up nobody.
+    pub fn copied(&self) -> Index {
+        // Its end first: whatever is durable by then is in a segment that was there.
+        let end = self.durable_end();
+        Index::new(self.storage.clone(), self.read_segments(<[SegmentHeader]>::to_vec), end)
+    }
+
     pub fn mark(&self, mark: Mark) {
         self.marks.write().unwrap_or_else(|e| e.into_inner()).insert(mark.first, mark);
     }

@@ -1,6 +1,7 @@
 //! All that an engine holds, as parts: what a start puts back instead of folding the log from its beginning.
 //!
-//! A checkpoint is made when nothing is under way: what it holds is then the fold of the log up to an offset.
+//! A checkpoint is made when nothing is under way: what it holds is then the fold of the log up to an offset. Engines that
+//! folded the same events have the same parts, whichever of them began with a checkpoint.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,6 @@ use super::engine::{Engine, add_names};
 use super::lists::List;
 use crate::clock::UnixMs;
 use crate::scoring::hash::hash64;
-use crate::window::sliding::Checkpoint;
 use crate::wire::{Put, Take};
 
 /// Its last byte is another where windows have other keys for the same checks.
@@ -24,20 +24,19 @@ pub struct Moment {
     pub last_at: UnixMs,
 }
 
-/// A checkpoint that is being made.
-pub struct Parts<'a> {
-    engine: &'a Engine,
-    windows: Checkpoint<'a>,
-    head: Option<Vec<u8>>,
-    part: usize,
-}
-
 impl Engine {
     /// None while a check was decided that the log does not have.
-    pub fn checkpoint(&self, moment: Moment) -> Option<Parts<'_>> {
+    pub fn checkpoint(&self, moment: Moment) -> Option<impl Iterator<Item = Vec<u8>> + '_> {
         if !self.store.is_written() {
             return None;
         }
+        let at = moment.last_at;
+        let stored = (0..self.store.shards()).map(move |number| self.store.shard_part(number, at));
+        let windows = (0..self.velocity.shards()).map(move |number| self.velocity.shard_part(number, at));
+        Some(std::iter::once(self.head(moment)?).chain(stored).chain(windows))
+    }
+
+    fn head(&self, moment: Moment) -> Option<Vec<u8>> {
         let mut head = Vec::new();
         head.put_u64(MAGIC);
         head.put_u64(self.terms());
@@ -61,14 +60,15 @@ impl Engine {
         head.put_u32(edits.lists.len() as u32);
         for (name, list) in &edits.lists {
             head.put_bytes(name.as_bytes());
-            head.put_bytes(&serde_json::to_vec(&list.content()).ok()?);
+            head.put_bytes(&serde_json::to_vec(&list.content_at(moment.last_at)).ok()?);
         }
-        Some(Parts { engine: self, windows: self.velocity.begin_checkpoint(), head: Some(head), part: 0 })
+        Some(head)
     }
 
     /// What a checkpoint's values depend on besides the log: with other windows or bounds it is of no use.
     fn terms(&self) -> u64 {
-        let bounds = format!("{:?} {:?}", self.velocity.declared(), (self.velocity.limits(), self.store.bounds()));
+        let bounds = (self.velocity.limits(), self.store.bounds().max_checks);
+        let bounds = format!("{:?} {bounds:?}", self.velocity.declared());
         hash64(MAGIC, bounds.as_bytes())
     }
 
@@ -82,15 +82,15 @@ impl Engine {
     }
 
     /// Puts parts back, in order, into an engine that knows nothing yet. If this fails it is of no use any more.
-    pub fn restore_parts(&self, parts: &mut dyn Iterator<Item = Vec<u8>>, now: UnixMs) -> Option<Moment> {
+    pub fn restore_parts(&self, parts: &mut dyn Iterator<Item = Vec<u8>>) -> Option<Moment> {
         let head = parts.next()?;
         let moment = self.moment_of(&head)?;
-        self.restore_head(&head, now)?;
+        self.restore_head(&head, moment.last_at)?;
         let stored = self.store.shards();
         for number in 0..stored + self.velocity.shards() {
             let part = parts.next()?;
             match number.checked_sub(stored) {
-                None => self.store.restore_shard(number, &part, now)?,
+                None => self.store.restore_shard(number, &part, moment.last_at)?,
                 Some(shard) => self.velocity.restore(shard, &part)?,
             }
         }
@@ -119,21 +119,5 @@ impl Engine {
         }
         *self.edits() = edits;
         fields.0.is_empty().then_some(())
-    }
-}
-
-impl Iterator for Parts<'_> {
-    type Item = Vec<u8>;
-
-    fn next(&mut self) -> Option<Vec<u8>> {
-        if let Some(head) = self.head.take() {
-            return Some(head);
-        }
-        let (number, stored) = (self.part, self.engine.store.shards());
-        self.part += 1;
-        match number.checked_sub(stored) {
-            None => Some(self.engine.store.shard_part(number)),
-            Some(shard) => (shard < self.engine.velocity.shards()).then(|| self.windows.shard(shard)),
-        }
     }
 }

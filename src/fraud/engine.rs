@@ -1,5 +1,5 @@
 //! All that fraud checks need, shared by all workers; and how it follows the log. What a start folds with
-//! [`Engine::apply`] is what live checks left.
+//! [`Engine::fold`] is what live checks left.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -42,6 +42,8 @@ pub struct Following {
     sweep_at: UnixMs,
     /// The shard of windows that is swept next.
     shard: usize,
+    /// Events folded since a shard was.
+    folded: u32,
 }
 
 /// Edits that are told of before somebody must work them out: those of REST are at once, those of other nodes wait for one.
@@ -49,6 +51,8 @@ const MAX_AHEAD: usize = 64;
 
 /// One shard after the other is swept at this distance: each every few minutes, which is soon for windows of hours.
 const SWEEP_INTERVAL_MS: i64 = 1_000;
+/// Events folded between two sweeps of a shard: what no window asks for any more makes room for what is later.
+const SWEEP_EVENTS: u32 = 1_000;
 
 /// Also after a panic elsewhere: what is behind it is changed by events that are in the log.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -121,8 +125,18 @@ impl Engine {
         }
     }
 
+    /// Folds an event of the log, of this time: for who reads it back.
+    pub fn fold(&self, event: &FraudEvent, offset: u64, at: UnixMs, following: &mut Following) {
+        self.apply(event, offset, at, following);
+        following.folded += 1;
+        if following.folded == SWEEP_EVENTS {
+            following.folded = 0;
+            self.sweep(at, following);
+        }
+    }
+
     /// Does what an event of the log says, unless it is done already.
-    pub fn apply(&self, event: &FraudEvent, offset: u64, now: UnixMs, following: &mut Following) {
+    fn apply(&self, event: &FraudEvent, offset: u64, now: UnixMs, following: &mut Following) {
         match event {
             FraudEvent::Windows { fingerprint, names } => {
                 add_names(self, *fingerprint, names);
@@ -181,7 +195,7 @@ impl Engine {
     }
 
     /// Sweeps the next shard.
-    pub fn sweep(&self, now: UnixMs, following: &mut Following) {
+    fn sweep(&self, now: UnixMs, following: &mut Following) {
         self.velocity.sweep(following.shard, now);
         following.shard = following.shard.wrapping_add(1);
     }

@@ -235,7 +235,12 @@ impl List {
 
     /// As it is shown, in order.
     pub fn content(&self) -> Content {
-        let sorted: BTreeMap<&String, &i64> = self.entries.iter().collect();
+        self.content_at(UnixMs(i64::MIN))
+    }
+
+    /// Without what has expired by this time.
+    pub fn content_at(&self, now: UnixMs) -> Content {
+        let sorted: BTreeMap<&String, &i64> = self.entries.iter().filter(|(_, until)| **until > now.0).collect();
         let expires = |until: i64| (until != NEVER).then(|| UnixMs(until).to_string());
         let entries =
             sorted.into_iter().map(|(value, until)| Entry { value: value.clone(), expires_at: expires(*until) });

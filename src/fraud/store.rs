@@ -324,8 +324,8 @@ impl Store {
         self.shards.iter().all(|shard| lock(shard).entries.values().all(is_written))
     }
 
-    /// One shard as bytes, without answers: the log has them.
-    pub fn shard_part(&self, number: usize) -> Vec<u8> {
+    /// One shard as bytes, as of this time, without answers: the log has them.
+    pub fn shard_part(&self, number: usize, now: UnixMs) -> Vec<u8> {
         let (shard, keys) = (lock(&self.shards[number % SHARDS]), lock(&self.keys[number % SHARDS]));
         let mut out = Vec::new();
         let known = |check: &&u128| shard.entries.contains_key(*check);
@@ -341,7 +341,8 @@ impl Store {
             entry.facts.clone().unwrap_or_default().put(&mut out);
         }
         for (key, at) in &keys.order {
-            let Some((check, _)) = keys.checks.get(key).filter(|(_, newest)| newest == at) else { continue };
+            let lives = now.since(*at) < KEY_LIFETIME_MS;
+            let Some((check, _)) = keys.checks.get(key).filter(|(_, newest)| lives && newest == at) else { continue };
             out.put(&key.to_le_bytes());
             out.put(&check.to_le_bytes());
             out.put_i64(at.0);

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use crate::clock::UnixMs;
 use crate::scoring::hash::hash64;
 use crate::window::sliding::{
-    Aggregate, Change, Checkpoint, Event, Field, Limits, Outcome, Plan, Spec, Stats, Value as Shown, Windows,
+    Aggregate, Change, Event, Field, Limits, Outcome, Plan, Spec, Stats, Value as Shown, Windows,
 };
 use crate::wire::{Put, Take};
 
@@ -193,11 +193,12 @@ impl Velocity {
         self.windows.shards()
     }
 
-    pub fn begin_checkpoint(&self) -> Checkpoint<'_> {
-        self.windows.begin_checkpoint()
+    /// What a shard holds that a check after this time can still ask for.
+    pub fn shard_part(&self, number: usize, at: UnixMs) -> Vec<u8> {
+        self.windows.shard_part(number, at)
     }
 
-    /// Puts a shard of a checkpoint back into windows that have observed nothing yet.
+    /// Puts a shard back into windows that have observed nothing yet.
     pub fn restore(&self, shard: usize, bytes: &[u8]) -> Option<()> {
         self.windows.restore(shard, bytes).ok()
     }

@@ -3,7 +3,10 @@
 //! Expiry and leases ride on the log's own thread, so that time in the ledger is the log's time: [`follower`], and where other nodes append too [`fleet`]. The
 //! books are folded apart from it, from what is really in the log: [`reconciler`]. Plans are followed once a second: [`pacer`].
 //! New models are checked as they come: [`model_watcher`]. Requests are kept for replays: [`recorder`]. Old segments of the log go: [`retention`].
+//! What windows of fraud checks hold is written for the next start: [`checkpointer`].
 
+pub mod checkpoint;
+pub mod checkpointer;
 pub mod fleet;
 pub mod follower;
 pub mod model_watcher;

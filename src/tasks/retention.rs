@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use super::follower::CapMemory;
@@ -12,6 +13,7 @@ use crate::bookstore::SqliteBooks;
 use crate::clock::SystemClock;
 use crate::event::Offset;
 use crate::eventlog::EventLog;
+use crate::telemetry::metrics::Gauges;
 
 /// Between two looks.
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -26,9 +28,9 @@ pub struct Retention {
     /// How far back a start looks for the impressions of frequency caps, beyond the caps themselves.
     pub token_lifetime_ms: i64,
     pub caps: Arc<CapMemory>,
-    /// How far back a start looks for fraud checks, and from where on at most: up to there a checkpoint has them.
+    /// How far back a start looks for fraud checks that no checkpoint has.
     pub fraud_ms: i64,
-    pub fraud_from: Offset,
+    pub gauges: Arc<Gauges>,
 }
 
 /// What a look came to.
@@ -79,7 +81,9 @@ impl Retention {
         let longest_cap_ms =
             self.caps.iter().map(|cap| cap.1.saturating_add(self.token_lifetime_ms)).max().unwrap_or(0);
         let old = log.offset_at_or_before(now.plus(-self.keep_ms.max(longest_cap_ms)));
-        let checked = log.offset_at_or_before(now.plus(-self.fraud_ms)).max(self.fraud_from);
+        // The event before it is what tells that checkpoint and log belong together.
+        let checkpoint = Offset(self.gauges.fraud_checkpoint.load(Relaxed).saturating_sub(1));
+        let checked = log.offset_at_or_before(now.plus(-self.fraud_ms)).max(checkpoint);
         let wanted = log.could_begin(old.min(checked));
         if wanted <= log.begin() {
             return Ok(Looked::AllNeeded);
@@ -149,7 +153,7 @@ mod tests {
             token_lifetime_ms: 2 * DAY_MS,
             caps: Arc::default(),
             fraud_ms: 0,
-            fraud_from: Offset(0),
+            gauges: Arc::default(),
         }
     }
 
@@ -222,9 +226,9 @@ mod tests {
         retention.fraud_ms = 15 * DAY_MS;
         assert_eq!((begin(retention.look()), retention.look()), (15, Ok(Looked::AllNeeded)));
         // As far as a checkpoint has it.
-        retention.fraud_from = Offset(21);
+        retention.gauges.fraud_checkpoint.store(22, Relaxed);
         assert_eq!((begin(retention.look()), retention.look()), (21, Ok(Looked::AllNeeded)));
-        retention.fraud_from = Offset(29);
+        retention.gauges.fraud_checkpoint.store(30, Relaxed);
         assert_eq!((begin(retention.look()), retention.look()), (25, Ok(Looked::AllNeeded)));
     }
 }

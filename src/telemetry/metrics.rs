@@ -55,7 +55,7 @@ pub struct Counters {
     pub fraud_reports: Family<NoticeLabels, Counter>,
 }
 
-/// The reconciler's and the catalog's gauges.
+/// Gauges of the tasks and of the catalog.
 #[derive(Debug, Default)]
 pub struct Gauges {
     /// Events that the books are behind the log.
@@ -68,6 +68,8 @@ pub struct Gauges {
     pub drift_nanos: AtomicI64,
     pub corrections: AtomicU64,
     pub book_errors: AtomicU64,
+    /// The first event that the checkpoint of fraud checks does not have.
+    pub fraud_checkpoint: AtomicU64,
     pub campaigns: AtomicU64,
     pub catalog_version: AtomicU64,
     pub catalog_build_us: AtomicU64,
@@ -299,6 +301,12 @@ impl Collector for Books {
         let unsigned = |n: &AtomicU64| n.load(Ordering::Relaxed);
         let signed = |n: &AtomicI64| n.load(Ordering::Relaxed);
         gauge(e, "gavel_ready", "1 when bids are made", unsigned(&g.ready) as i64)?;
+        gauge(
+            e,
+            "gavel_fraud_checkpoint",
+            "The first event that the checkpoint of fraud checks does not have",
+            unsigned(&g.fraud_checkpoint) as i64,
+        )?;
         gauge(e, "gavel_campaigns", "Campaigns in the catalog", unsigned(&g.campaigns) as i64)?;
         gauge(e, "gavel_catalog_version", "Version of the catalog in force", unsigned(&g.catalog_version) as i64)?;
         gauge(

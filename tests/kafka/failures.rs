@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::process::{Child, Stdio};
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use serde_json::Value;
 
@@ -57,6 +58,25 @@ fn what_was_acknowledged_outlives_kills_of_gavel() {
             journal.plays_with(&[&nodes[0]]);
             journal.wait_for_more("bids after a kill", &journal.bids, 100);
         }
+        nodes
+    });
+}
+
+#[test]
+fn a_stop_while_kafka_is_away_ends_and_says_what_was_not_written() {
+    let Some(broker) = own() else { return };
+    let game = Game::new(&broker);
+    game.play(vec![game.start(1)], |journal, mut nodes| {
+        broker.signal(libc::SIGSTOP);
+        nodes[0].signal(libc::SIGTERM);
+        let ended = nodes[0].wait(Duration::from_secs(60));
+        let said = nodes[0].errors().to_owned();
+        assert!(!ended.success() && said.contains("leases could not be returned"), "{said}");
+        assert!(said.contains("the stop has waited 10 s for Kafka") && said.contains("sent="), "{said}");
+        broker.signal(libc::SIGCONT);
+        nodes[0] = game.start(1);
+        journal.plays_with(&[&nodes[0]]);
+        journal.wait_for_more("bids after it", &journal.bids, 100);
         nodes
     });
 }

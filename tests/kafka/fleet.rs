@@ -6,11 +6,13 @@ use std::sync::Barrier;
 
 use serde_json::json;
 
-use crate::broker::own;
+use crate::broker::{own, shared};
 use crate::game::{Game, PATIENCE, audit_is_clean};
 use crate::http::Client;
 use crate::make::{campaign, with};
-use crate::server::wait_for;
+use crate::process::Process;
+use crate::server::{wait_for, write_files};
+use crate::tools::{table, topic};
 
 #[test]
 fn two_nodes_share_budgets_and_each_has_the_books_of_both_through_a_kill_and_a_join() {
@@ -32,6 +34,45 @@ fn two_nodes_share_budgets_and_each_has_the_books_of_both_through_a_kill_and_a_j
         journal.wait_for_more("bids of two again", &journal.bids, 200);
         nodes
     });
+}
+
+const WINDOW: &str =
+    "[fraud]\n[[fraud.windows]]\nname = \"seen\"\nkey = [\"customer.id\"]\naggregate = \"count\"\nlength = \"1h\"\n";
+
+#[test]
+fn a_node_that_starts_again_counts_the_checks_of_others_too() {
+    let (Some(broker), dir) = (shared(), tempfile::tempdir().unwrap()) else { return };
+    let kafka = topic(broker);
+    let start = |node: u16| {
+        let dir = dir.path().join(node.to_string());
+        if !dir.exists() {
+            std::fs::create_dir_all(dir.join("data")).unwrap();
+            write_files(&dir, &format!("node = {node}\n{}\n{WINDOW}", table(&kafka)), &[]);
+        }
+        Process::start(&dir, &[], "admin ")
+    };
+    let seen = |node: &Process, transaction: &str| {
+        let body = json!({"merchant_id": "m", "transaction_id": transaction, "customer": {"id": "c"},
+            "amount": {"value": 1, "currency": "EUR"}});
+        let key = [("Idempotency-Key", transaction)];
+        let answer = node.connect().request("POST", "/v1/fraud/checks", &key, body.to_string().as_bytes());
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let path = format!("/v1/fraud/checks/{}", answer.json()["id"].as_str().unwrap());
+        node.connect().get(&path).json()["features"]["seen"].clone()
+    };
+    let (mut first, mut second) = (start(1), start(2));
+    assert_eq!((seen(&first, "t-1"), seen(&second, "t-2")), (json!(1), json!(1)));
+    // However it stopped, a start comes to the whole log.
+    for (signal, expected) in [(libc::SIGTERM, 3), (libc::SIGKILL, 4), (libc::SIGTERM, 5)] {
+        second.signal(signal);
+        second.wait(PATIENCE);
+        second = start(2);
+        assert_eq!(seen(&second, &format!("t-{expected}")), json!(expected));
+    }
+    for node in [&mut first, &mut second] {
+        node.signal(libc::SIGTERM);
+        assert!(node.wait(PATIENCE).success(), "{}", node.errors());
+    }
 }
 
 const ROUNDS: usize = 80;

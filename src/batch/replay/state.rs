@@ -17,9 +17,6 @@ use crate::ledger::fold::{Folded, Gap};
 use crate::ledger::{Books, Outcome, fold};
 use crate::window::impressions::ImpressionStore;
 
-/// Fraud checks between two sweeps of a shard, as at a start.
-const SWEEP_CHECKS: u64 = 1_000;
-
 /// A campaign's largest frequency cap and longest window in milliseconds, if it has caps.
 pub type Cap = Option<(u32, i64)>;
 
@@ -34,7 +31,6 @@ pub struct State<'a> {
     cap_of: CapOf<'a>,
     fraud: Engine,
     following: Following,
-    checks: u64,
 }
 
 /// SHA-256 of each.
@@ -62,7 +58,6 @@ impl State<'_> {
             cap_of,
             fraud: Engine::new(velocity, policy, bounds),
             following: Following::default(),
-            checks: 0,
         })
     }
 
@@ -84,11 +79,7 @@ impl State<'_> {
                 }
             }
             (Event::Fraud(event), Folded::Done) => {
-                self.fraud.apply(event, stamped.offset.0, stamped.at, &mut self.following);
-                self.checks += 1;
-                if self.checks.is_multiple_of(SWEEP_CHECKS) {
-                    self.fraud.sweep(stamped.at, &mut self.following);
-                }
+                self.fraud.fold(event, stamped.offset.0, stamped.at, &mut self.following);
             }
             _ => {}
         }

@@ -217,6 +217,10 @@ impl EventLog for KafkaLog {
         Reader::open(&self.config, from, self.durable_end.clone(), self.spare.clone())
     }
 
+    fn read_apart(&self, from: Offset) -> Result<Box<dyn LogReader>, ReadError> {
+        Reader::open(&self.config, from, Arc::new(AtomicU64::new(self.durable_end().0)), Spare::default())
+    }
+
     fn offset_at_or_before(&self, at: UnixMs) -> Offset {
         offset_at_or_before(&self.config, at, self.durable_end())
     }

@@ -293,6 +293,17 @@ impl Writer {
             self.intake.refuse_waiting(&AppendError::Away);
         }
         if stop != Stop::No && self.closing_since.get_or_insert_with(Instant::now).elapsed() >= CLOSE_PATIENCE {
+            let sent = self.offsets.iter().filter(|place| place.is_none()).count();
+            let left = self.intake.events();
+            tracing::error!(
+                topic = self.topic,
+                sent,
+                left,
+                "the stop has waited {} s for Kafka, and ends without it: of the events that were sent last some may be in the \
+                 topic, those that are left were never sent. As after a kill: nobody was told that they are durable, and \
+                 what their bids may still cost stays withheld",
+                CLOSE_PATIENCE.as_secs()
+            );
             self.intake.unwritten.store(true, Ordering::Release);
             return Ok(false);
         }

@@ -1,20 +1,13 @@
-//! A copy of all series as of one moment, taken while events go on.
+//! All series as bytes, shard by shard, and back.
 //!
-//! Whoever changes a shard first copies it if the checkpoint under way has not got it yet. So each shard is copied once,
-//! as it was when the checkpoint began, and nobody waits for more than the copy of one shard. The caller sees to it that
-//! no event is half way through the windows when it begins.
-
-use std::sync::atomic::Ordering::{AcqRel, Acquire};
+//! Windows that saw the same events have the same bytes, whether or not they were restored in between: nothing that no window
+//! can ask for any more is in them, and keys come in the order in which they were used last, so that those which went quiet
+//! go first here and there.
 
 use super::chunk::Record;
 use super::store::{SHARDS, Shard, Windows};
+use crate::clock::UnixMs;
 use crate::wire::{Put, Take};
-
-/// A checkpoint under way.
-pub struct Checkpoint<'a> {
-    windows: &'a Windows,
-    number: u64,
-}
 
 /// Why bytes are not a checkpoint of these windows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -26,41 +19,38 @@ pub enum RestoreError {
 }
 
 impl Windows {
-    /// Begins a checkpoint: everything observed until now is in it, and nothing later. One at a time.
-    pub fn begin_checkpoint(&self) -> Checkpoint<'_> {
-        Checkpoint { windows: self, number: self.checkpoint.fetch_add(1, AcqRel) + 1 }
-    }
-
-    /// Copies the shard if the checkpoint under way needs it as it is now.
-    pub(super) fn save_before_change(&self, shard: &mut Shard) {
-        let under_way = self.checkpoint.load(Acquire);
-        if shard.saved < under_way {
-            shard.saved = under_way;
-            shard.pending = Some(self.encode(shard));
-        }
-    }
-
-    fn encode(&self, shard: &Shard) -> Vec<u8> {
+    /// What a shard holds that an event after this time can still ask for.
+    pub fn shard_part(&self, number: usize, at: UnixMs) -> Vec<u8> {
+        let shard = self.lock(number % SHARDS);
+        let closed_ms = at.0.saturating_sub(self.limits().late_ms);
         let mut out = Vec::new();
         out.put_u64(self.plan.fingerprint);
         shard.lost_ms.iter().for_each(|ms| out.put_i64(*ms));
-        shard.for_each(|(number, key), series| {
+        for ((number, key), series) in shard.by_use() {
             let plan = &self.plan.keys[number as usize];
+            let until_ms = closed_ms.saturating_sub(plan.reach_ms());
+            let mut events = 0;
+            series.for_each(plan, |record| events += u32::from(record.at_ms > until_ms));
+            if events == 0 {
+                continue;
+            }
             out.put_u32(number);
             out.put_u64(key);
-            out.put_i64(series.complete_since_ms);
-            out.put_u32(series.events() as u32);
+            out.put_i64(series.complete_since_ms.max(until_ms));
+            out.put_u32(events);
             series.for_each(plan, |record| {
-                out.put_i64(record.at_ms);
-                out.put_u8(record.outcome);
-                out.put_u8(record.currency);
-                record.values.iter().for_each(|value| out.put_i64(*value));
+                if record.at_ms > until_ms {
+                    out.put_i64(record.at_ms);
+                    out.put_u8(record.outcome);
+                    out.put_u8(record.currency);
+                    record.values.iter().for_each(|value| out.put_i64(*value));
+                }
             });
-        });
+        }
         out
     }
 
-    /// Puts back what [`Checkpoint::shard`] gave, into windows that have observed nothing yet. Events beyond the bounds
+    /// Puts back what [`shard_part`](Self::shard_part) gave, into windows that have observed nothing yet. Events beyond the bounds
     /// of today are evicted.
     pub fn restore(&self, shard: usize, bytes: &[u8]) -> Result<(), RestoreError> {
         let mut fields = Take(bytes);
@@ -97,15 +87,5 @@ impl Windows {
             shard.keep_below(self.max_shard_bytes(), at);
         }
         Some(())
-    }
-}
-
-impl Checkpoint<'_> {
-    /// The copy of one shard. Each is to be asked for once.
-    pub fn shard(&self, number: usize) -> Vec<u8> {
-        let mut shard = self.windows.lock(number % SHARDS);
-        self.windows.save_before_change(&mut shard);
-        debug_assert_eq!(shard.saved, self.number, "one checkpoint at a time");
-        shard.pending.take().unwrap_or_default()
     }
 }

@@ -24,7 +24,6 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-pub use checkpoint::Checkpoint;
 pub use plan::{Aggregate, Field, KeyPlan, Measure, Plan, PlanError, Spec};
 pub use store::{Limits, Scratch, Stats, Windows};
 

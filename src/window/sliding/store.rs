@@ -1,7 +1,7 @@
 //! All keys' series, in shards of their own locks, within a bound of memory.
 
 use std::hash::BuildHasher;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use foldhash::fast::RandomState;
@@ -51,8 +51,6 @@ pub struct Windows {
     limits: Limits,
     shards: Box<[Mutex<Shard>]>,
     pub(super) budget: Arc<Budget>,
-    /// Number of the checkpoint under way.
-    pub(super) checkpoint: AtomicU64,
     /// The watermark, in milliseconds.
     closed_ms: AtomicI64,
 }
@@ -82,9 +80,6 @@ pub(super) struct Shard {
     evicted_keys: u64,
     /// For each key plan: the newest event that was evicted with its key.
     pub(super) lost_ms: Vec<i64>,
-    /// The checkpoint that has this shard, and its bytes until they are collected.
-    pub(super) saved: u64,
-    pub(super) pending: Option<Vec<u8>>,
 }
 
 /// Keys among which the one to be evicted is chosen.
@@ -105,8 +100,6 @@ impl Shard {
             bytes: 0,
             evicted_keys: 0,
             lost_ms: vec![NONE; plan.keys.len()],
-            saved: 0,
-            pending: None,
         }
     }
 
@@ -180,8 +173,15 @@ impl Shard {
         }
     }
 
-    pub(super) fn for_each(&self, mut each: impl FnMut((u32, u64), &Series)) {
-        self.slots.iter().filter(|slot| slot.taken).for_each(|slot| each(slot.key, &slot.series));
+    fn taken(&self) -> impl Iterator<Item = &Slot> {
+        self.slots.iter().filter(|slot| slot.taken)
+    }
+
+    /// All keys, those first that were quiet for longest.
+    pub(super) fn by_use(&self) -> impl Iterator<Item = ((u32, u64), &Series)> {
+        let mut slots: Vec<&Slot> = self.taken().collect();
+        slots.sort_unstable_by_key(|slot| slot.used);
+        slots.into_iter().map(|slot| (slot.key, &slot.series))
     }
 }
 
@@ -191,7 +191,7 @@ impl Windows {
         let has_distinct = plan.keys.iter().any(|key| key.distincts > 0);
         let budget = Budget::new(if has_distinct { limits.max_bytes / 4 } else { 0 });
         let closed_ms = AtomicI64::new(i64::MIN);
-        Windows { plan, limits, shards, budget, checkpoint: AtomicU64::new(0), closed_ms }
+        Windows { plan, limits, shards, budget, closed_ms }
     }
 
     pub fn plan(&self) -> &Plan {
@@ -203,11 +203,9 @@ impl Windows {
         self.shards[shard].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The shard of a key, locked for a change.
-    fn lock_for_change(&self, key: u64) -> MutexGuard<'_, Shard> {
-        let mut shard = self.lock((key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize % SHARDS);
-        self.save_before_change(&mut shard);
-        shard
+    /// The shard of a key.
+    fn lock_of(&self, key: u64) -> MutexGuard<'_, Shard> {
+        self.lock((key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize % SHARDS)
     }
 
     pub(super) fn max_shard_bytes(&self) -> usize {
@@ -220,7 +218,7 @@ impl Windows {
         out.fill(Value::Null);
         for (number, plan, key) in self.keys(event) {
             let record = record(plan, event, &mut scratch.values);
-            let mut shard = self.lock_for_change(key);
+            let mut shard = self.lock_of(key);
             let at = shard.series((number, key));
             let question = self.question(event, Some(event.outcome));
             let room = &mut scratch.room;
@@ -239,7 +237,7 @@ impl Windows {
         for (number, plan, key) in self.keys(event) {
             let question = self.question(event, None);
             let room = &mut scratch.room;
-            let mut shard = self.lock((key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 56) as usize % SHARDS);
+            let mut shard = self.lock_of(key);
             match shard.find((number, key)) {
                 Some(at) => shard.change(at, |series| series.look(plan, question, room, out)),
                 None => Series::new(shard.lost_ms[number as usize]).look(plan, question, room, out),
@@ -256,7 +254,7 @@ impl Windows {
         let mut found = 0;
         for (number, plan, key) in self.keys(event) {
             let record = record(plan, event, &mut scratch.values);
-            let mut shard = self.lock_for_change(key);
+            let mut shard = self.lock_of(key);
             if let Some(at) = shard.find((number, key)) {
                 found += usize::from(shard.change(at, |series| series.mark(plan, &record, change)));
             }
@@ -275,7 +273,6 @@ impl Windows {
         let closed_ms = now.0.saturating_sub(self.limits.late_ms);
         let closed_ms = self.closed_ms.fetch_max(closed_ms, Ordering::Relaxed).max(closed_ms);
         let mut shard = self.lock(shard % SHARDS);
-        self.save_before_change(&mut shard);
         for at in 0..shard.slots.len() as u32 {
             let slot = &shard.slots[at as usize];
             if !slot.taken {
@@ -311,7 +308,7 @@ impl Windows {
             stats.keys += shard.index.len() as u64;
             stats.bytes += shard.bytes as u64;
             stats.evicted_keys += shard.evicted_keys;
-            shard.for_each(|_, series| stats.events += series.events() as u64);
+            stats.events += shard.taken().map(|slot| slot.series.events() as u64).sum::<u64>();
         }
         stats
     }

@@ -81,8 +81,7 @@ fn mark_one(windows: &Windows, all: &mut [Past], change: Change, rng: &mut Rng) 
 
 /// Windows that know what a checkpoint of others says.
 fn restored(windows: &Windows, new: Windows) -> Windows {
-    let checkpoint = windows.begin_checkpoint();
-    (0..windows.shards()).for_each(|shard| new.restore(shard, &checkpoint.shard(shard)).unwrap());
+    (0..windows.shards()).for_each(|shard| new.restore(shard, &windows.shard_part(shard, UnixMs(0))).unwrap());
     new
 }
 
@@ -218,43 +217,50 @@ fn what_was_evicted_is_lost_and_never_a_wrong_number() {
     assert_eq!(lost[2], 0, "what fits is never lost");
 }
 
+/// All that windows hold that an event after `now` can ask for.
+fn parts(windows: &Windows, now: i64) -> Vec<Vec<u8>> {
+    (0..windows.shards()).map(|shard| windows.shard_part(shard, UnixMs(now))).collect()
+}
+
 #[test]
-fn a_checkpoint_is_the_moment_it_began_at_whatever_happens_while_it_is_made() {
+fn windows_that_were_restored_in_between_have_the_same_bytes() {
     let rng = &mut Rng::with_seed(3);
     let specs = specs(rng);
-    let make = || Windows::new(Plan::new(3, &FIELDS, &specs).unwrap(), LIMITS);
-    let (windows, restored) = (make(), make());
+    let limits = Limits { late_ms: 2 * DAY_MS, ..LIMITS };
+    let make = || Windows::new(Plan::new(3, &FIELDS, &specs).unwrap(), limits);
+    let (whole, mut again) = (make(), make());
     let (mut scratch, mut out) = (Scratch::default(), vec![Value::Null; specs.len()]);
-    let (mut now, mut first, mut second) = (1_600_000_000_000, Vec::new(), Vec::new());
-    let mut events = |rng: &mut Rng| {
-        now += rng.i64(0..100_000);
-        past(rng, now)
-    };
-    first.extend((0..800).map(|_| events(rng)));
-    second.extend((0..800).map(|_| events(rng)));
-    for past in &first {
-        windows.observe(&past.event(), &mut scratch, &mut out);
-    }
-    for round in 0..2 {
-        let checkpoint = windows.begin_checkpoint();
-        let mut rest = second[round * 400..][..400].iter();
-        for shard in 0..windows.shards() {
-            for past in rest.by_ref().take(2) {
-                windows.observe(&past.event(), &mut scratch, &mut out);
-            }
-            let bytes = checkpoint.shard(shard);
-            if round == 0 {
-                restored.restore(shard, &bytes).unwrap();
+    let (mut now, mut all) = (1_600_000_000_000, Vec::<Past>::new());
+    let (mut moved, mut shrunk) = (0, 0);
+    for step in 0..6_000 {
+        // Now and then so long that nothing of before counts any more, in windows of any length.
+        now += if step % 1_500 == 1_499 { 400 * DAY_MS } else { rng.i64(0..100_000) };
+        all.push(Past { at: now - [0, 0, 0, 1, 3_000_000][rng.usize(..5)], ..past(rng, now) });
+        let shown = [&whole, &again].map(|windows| {
+            windows.observe(&all[step].event(), &mut scratch, &mut out);
+            out.clone()
+        });
+        assert_eq!(shown[0], shown[1], "step {step}");
+        if rng.u8(..4) == 0 {
+            let marked = &all[rng.usize(step.saturating_sub(200)..=step)];
+            let change = Change { add: Outcome::FRAUD, remove: Outcome::TOTAL };
+            for windows in [&whole, &again] {
+                windows.mark(&marked.event(), change, &mut scratch);
             }
         }
-        assert!(rest.next().is_none(), "all of them came in between");
+        // What is swept when, and what was restored, is nothing that shows.
+        whole.sweep(step, UnixMs(now));
+        if step % 250 == 249 {
+            let bytes = parts(&whole, now);
+            assert_eq!(parts(&again, now), bytes, "step {step}");
+            let length = |parts: &[Vec<u8>]| parts.iter().map(Vec::len).sum::<usize>();
+            shrunk += usize::from(length(&parts(&whole, 0)) > length(&bytes));
+            again = make();
+            bytes.iter().enumerate().for_each(|(shard, bytes)| again.restore(shard, bytes).unwrap());
+            moved += again.stats().events;
+        }
     }
-    let mut again = out.clone();
-    for past in &second {
-        restored.observe(&past.event(), &mut scratch, &mut again);
-    }
-    assert_eq!(again, out);
-    assert_eq!(restored.stats().events, windows.stats().events);
+    assert!(moved > 1_000 && shrunk > 3, "{moved} {shrunk}");
 }
 
 #[test]
@@ -264,8 +270,7 @@ fn bytes_that_are_no_checkpoint_are_refused() {
     let (mut scratch, mut out) = (Scratch::default(), vec![Value::Null; 1]);
     let past = Past { at: 1_600_000_000_000, keys: vec![Some(9)], fields: vec![Some(5)], currency: 0, outcome: 0 };
     windows.observe(&past.event(), &mut scratch, &mut out);
-    let checkpoint = windows.begin_checkpoint();
-    let shards: Vec<Vec<u8>> = (0..windows.shards()).map(|shard| checkpoint.shard(shard)).collect();
+    let shards = parts(&windows, 0);
     let full = shards.iter().max_by_key(|bytes| bytes.len()).unwrap();
     let other = Windows::new(Plan::new(1, &[Field::Money], &[sum(0, 2 * DAY_MS)]).unwrap(), LIMITS);
     assert_eq!(other.restore(0, full), Err(checkpoint::RestoreError::OtherPlan));

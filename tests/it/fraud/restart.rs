@@ -37,6 +37,10 @@ fn a_killed_server_gives_the_same_answers_and_counts_once() {
         answers.extend(decided.into_iter().map(|text| &*text.leak()));
     }
     let gavel = Process::start(dir.path(), &[], "admin ");
+    // No stop ever wrote a checkpoint: the first start that had checks to read did.
+    let metrics = gavel.ask().get("/metrics").text().to_owned();
+    let next = metrics.lines().find_map(|line| line.strip_prefix("gavel_fraud_checkpoint ")).unwrap();
+    assert!(next != "0" && dir.path().join("data/fraud-checkpoint").exists(), "{next}");
     let client = &mut gavel.connect();
     // 30 checks over 8 cards: card 0 has four, and three of them are labelled.
     let next = decide(client, &check("t-last", "card-0", 100));

@@ -65,7 +65,7 @@ fn run(seed: u64, limits: Limits, room: Option<usize>) -> Had {
             if fraud { (Outcome::FRAUD, Outcome::DECLINED) } else { (Outcome::DECLINED, Outcome::FRAUD) };
         mark_one(&windows, &mut all, Change { add, remove }, rng);
         for shard in 0..windows.shards() {
-            windows.lock(shard).for_each(|_, series| {
+            windows.lock(shard).by_use().for_each(|(_, series)| {
                 had.kept += usize::from(series.distincts.are_kept());
                 had.walked += usize::from(series.chunks.len() >= 8 && !series.distincts.are_kept());
             });

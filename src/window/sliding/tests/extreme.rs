@@ -43,7 +43,7 @@ fn run(seed: u64, most: usize) -> (usize, usize) {
             mark_one(&windows, &mut all, Change { add: Outcome::FRAUD, remove: Outcome::DECLINED }, rng);
         }
         for shard in 0..windows.shards() {
-            windows.lock(shard).for_each(|_, series| kept += usize::from(!series.extremes.is_empty()));
+            windows.lock(shard).by_use().for_each(|(_, series)| kept += usize::from(!series.extremes.is_empty()));
         }
     }
     (kept, told)

@@ -77,7 +77,7 @@ fn run(seed: u64, run: Run) -> Had {
         let change = Change { add: OUTCOMES[rng.usize(..5)], remove: OUTCOMES[rng.usize(..5)] };
         mark_one(&windows, &mut all, change, rng);
         for shard in 0..windows.shards() {
-            windows.lock(shard).for_each(|_, series| {
+            windows.lock(shard).by_use().for_each(|(_, series)| {
                 had.moved += usize::from(series.moves().0);
                 had.odd += usize::from(series.moves().0 && !series.moves().1);
             });

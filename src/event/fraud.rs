@@ -6,6 +6,8 @@ use crate::clock::UnixMs;
 use crate::wire::{Put, Take};
 
 pub const KINDS: std::ops::RangeInclusive<u8> = 32..=47;
+/// Hardly a configuration has more windows.
+const USUAL_WINDOWS: u32 = 64;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FraudEvent {
@@ -237,8 +239,10 @@ impl FraudEvent {
                 decision: t.u8()?,
                 windows: t.u64()?,
                 shown: {
-                    let mut shown = Vec::new();
-                    for _ in 0..t.u32()? {
+                    let count = t.u32()?;
+                    // Room for what is usual, whatever the count says.
+                    let mut shown = Vec::with_capacity(count.min(USUAL_WINDOWS) as usize);
+                    for _ in 0..count {
                         let tag = t.u8().filter(|tag| *tag < 4)?;
                         shown.push((tag, if tag > 1 { t.u64()? } else { 0 }));
                     }

@@ -1,14 +1,12 @@
 //! A decision as JSON.
 
-use std::io::Write;
-
 use serde::Serialize;
 
 use super::Decision;
 use super::decide::{Decided, Scored};
 use super::policy::{Origin, Policy};
 use super::request::{Request, Value};
-use super::rules::{Name, View};
+use super::rules::{Name, Rule, View};
 use super::velocity::{Velocity, Window};
 use crate::scoring::hash::hash64;
 use crate::window::sliding::Value as Shown;
@@ -30,20 +28,32 @@ fn put(out: &mut Vec<u8>, value: &impl Serialize) {
     let _infallible = serde_json::to_writer(out, value);
 }
 
-macro_rules! put {
-    ($out:expr, $($text:tt)*) => { let _infallible = write!($out, $($text)*); };
+/// Appends texts as they are.
+fn say(out: &mut Vec<u8>, texts: &[&str]) {
+    texts.iter().for_each(|text| out.extend_from_slice(text.as_bytes()));
+}
+
+fn put_id(out: &mut Vec<u8>, check: u128) {
+    let digit = |value: u8| b"0123456789abcdef"[usize::from(value)];
+    let mut digits = [[0; 2]; 16];
+    for (pair, byte) in digits.iter_mut().zip(check.to_be_bytes()) {
+        *pair = [digit(byte >> 4), digit(byte & 0xf)];
+    }
+    say(out, &[ID]);
+    out.extend_from_slice(digits.as_flattened());
 }
 
 fn number(out: &mut Vec<u8>, value: f64) {
-    if value.is_finite() {
-        if value.fract() == 0.0 && value.abs() < 1e15 {
-            put!(out, "{}", value as i64);
-        } else {
-            put(out, &value);
-        }
+    if value.fract() == 0.0 && value.abs() < 1e15 {
+        put(out, &(value as i64));
     } else {
-        out.extend_from_slice(b"null");
+        // What is not finite is null.
+        put(out, &value);
     }
+}
+
+fn comma(i: usize) -> &'static str {
+    if i > 0 { "," } else { "" }
 }
 
 /// The answer up to the place of its offset in the log, which is known when it is written: then [`finish`] ends it.
@@ -56,8 +66,11 @@ pub fn write(
     latency_us: u64,
 ) {
     let (decision, rules) = (decided.decision, &policy.rules.rules);
-    put!(out, r#"{{"id":"{ID}{check:032x}","decision":"{}","risk_score":"#, decision.as_str());
-    put!(out, r#"{},"risk_level":"{}","reasons":["#, decided.risk_score, decided.risk_level());
+    say(out, &[r#"{"id":""#]);
+    put_id(out, check);
+    say(out, &[r#"","decision":""#, decision.as_str(), r#"","risk_score":"#]);
+    put(out, &decided.risk_score);
+    say(out, &[r#","risk_level":""#, decided.risk_level(), r#"","reasons":["#]);
     let view = View {
         request: view.0,
         windows: view.1,
@@ -67,90 +80,93 @@ pub fn write(
         now: decided.now,
     };
     for (i, at) in decided.matched.iter().enumerate() {
-        let rule = &rules[*at as usize];
-        out.extend_from_slice(if i > 0 { b"," } else { b"" });
-        put!(out, r#"{{"code":"rule","message":"#);
-        put(out, &rule.message);
-        match rule.why(&view) {
-            Some((text, value, threshold)) => {
-                put!(out, r#","feature":"{text}","value":"#);
-                number(out, value);
-                out.extend_from_slice(br#","threshold":"#);
-                number(out, threshold);
-            }
-            None => out.extend_from_slice(br#","feature":null,"value":null,"threshold":null"#),
-        }
-        put!(out, r#","rule_id":"{}","contribution":"#, rule.id);
-        match rule.score {
-            Some(score) => {
-                put!(out, "{score}}}");
-            }
-            None => out.extend_from_slice(b"null}"),
-        }
+        put_rule(out, i, &rules[*at as usize], &view);
     }
-    let mut first = decided.matched.is_empty();
-    for (scored, (column, origin, added)) in decided.model.iter().flat_map(|m| m.raised_by.iter().map(move |r| (m, r)))
-    {
-        let Some(column) = scored.artifact.features.columns().get(*column as usize) else { continue };
-        out.extend_from_slice(if first { b"" } else { b"," });
-        first = false;
+    if let Some(model) = &decided.model {
+        put_raised(out, decided.matched.len(), model, &view);
+    }
+    say(out, &[r#"],"recommended_action":""#, decision.advice(), r#"","rules_matched":["#]);
+    for (i, at) in decided.matched.iter().enumerate() {
+        say(out, &[comma(i), "\"", &rules[*at as usize].id, "\""]);
+    }
+    say(out, &[r#"],"model":"#]);
+    match &decided.model {
+        Some(model) => put_model(out, model),
+        None => say(out, &["null"]),
+    }
+    say(out, &[r#","shadow":["#]);
+    for (i, at) in decided.shadow.iter().enumerate() {
+        let rule = &rules[*at as usize];
+        say(out, &[comma(i), r#"{"rule_id":""#, &rule.id, r#"","action":""#, rule.action.as_str(), r#""}"#]);
+    }
+    if let Some(model) = &decided.shadow_model {
+        say(out, &[comma(decided.shadow.len()), r#"{"model":"#]);
+        put_model(out, model);
+        say(out, &["}"]);
+    }
+    let degraded = if decided.degraded { "true" } else { "false" };
+    say(out, &[r#"],"ruleset_version":""#, &policy.version, r#"","degraded":"#, degraded, r#","latency_us":"#]);
+    put(out, &latency_us);
+    say(out, &[r#","log_offset":"#]);
+}
+
+/// A rule that matched, as reason number `i`.
+fn put_rule(out: &mut Vec<u8>, i: usize, rule: &Rule, view: &View) {
+    say(out, &[comma(i), r#"{"code":"rule","message":"#]);
+    put(out, &rule.message);
+    match rule.why(view) {
+        Some((text, value, threshold)) => {
+            say(out, &[r#","feature":""#, text, r#"","value":"#]);
+            number(out, value);
+            say(out, &[r#","threshold":"#]);
+            number(out, threshold);
+        }
+        None => say(out, &[r#","feature":null,"value":null,"threshold":null"#]),
+    }
+    say(out, &[r#","rule_id":""#, &rule.id, r#"","contribution":"#]);
+    put(out, &rule.score);
+    say(out, &["}"]);
+}
+
+/// What raised the score of the model, behind so many reasons.
+fn put_raised(out: &mut Vec<u8>, before: usize, model: &Scored, view: &View) {
+    let columns = model.artifact.features.columns();
+    let raised_by =
+        model.raised_by.iter().filter_map(|(at, origin, added)| Some((columns.get(*at as usize)?, origin, added)));
+    for (i, (column, origin, added)) in raised_by.enumerate() {
         let source = column.source_name.strip_prefix("window:").unwrap_or(&column.source_name);
-        put!(out, r#"{{"code":"model","message":"{source} raised the score of the model","feature":"#);
+        say(out, &[comma(before + i), r#"{"code":"model","message":""#, source]);
+        say(out, &[r#" raised the score of the model","feature":"#]);
         put(out, &column.name);
-        out.extend_from_slice(br#","value":"#);
+        say(out, &[r#","value":"#]);
         match origin {
-            None => out.extend_from_slice(b"null"),
+            None => say(out, &["null"]),
             Some(Origin::Window(window)) => number(out, view.number(Name::Window(*window))),
             Some(Origin::Field(field)) => match view.request.get(*field) {
-                Value::Null => out.extend_from_slice(b"null"),
+                Value::Null => say(out, &["null"]),
                 Value::Int(value) => put(out, &value),
                 Value::Text(text) => put(out, &text),
             },
         }
-        out.extend_from_slice(br#","threshold":null,"rule_id":null,"contribution":"#);
+        say(out, &[r#","threshold":null,"rule_id":null,"contribution":"#]);
         put(out, added);
-        out.push(b'}');
+        say(out, &["}"]);
     }
-    put!(out, r#"],"recommended_action":"{}","rules_matched":["#, decision.advice());
-    for (i, at) in decided.matched.iter().enumerate() {
-        put!(out, r#"{}"{}""#, if i > 0 { "," } else { "" }, rules[*at as usize].id);
-    }
-    out.extend_from_slice(br#"],"model":"#);
-    match &decided.model {
-        Some(model) => put_model(out, model),
-        None => out.extend_from_slice(b"null"),
-    }
-    out.extend_from_slice(br#","shadow":["#);
-    for (i, at) in decided.shadow.iter().enumerate() {
-        let rule = &rules[*at as usize];
-        let comma = if i > 0 { "," } else { "" };
-        put!(out, r#"{comma}{{"rule_id":"{}","action":"{}"}}"#, rule.id, rule.action.as_str());
-    }
-    if let Some(model) = &decided.shadow_model {
-        out.extend_from_slice(if decided.shadow.is_empty() { br#"{"model":"# } else { br#",{"model":"# });
-        put_model(out, model);
-        out.push(b'}');
-    }
-    put!(out, r#"],"ruleset_version":"{}","degraded":{},"#, policy.version, decided.degraded);
-    put!(out, r#""latency_us":{latency_us},"log_offset":"#);
 }
 
 fn put_model(out: &mut Vec<u8>, model: &Scored) {
-    put!(out, r#"{{"name":"{}","version":"{}","score":"#, model.artifact.name, model.artifact.version);
+    let artifact = &model.artifact;
+    say(out, &[r#"{"name":""#, &artifact.name, r#"","version":""#, &artifact.version, r#"","score":"#]);
     put(out, &model.score);
-    out.push(b'}');
+    say(out, &["}"]);
 }
 
 /// The whole answer, of its first part and its offset in the log; none of a decision that is not in the log.
 pub fn finish(first: &[u8], offset: Option<u64>) -> Vec<u8> {
     let mut whole = Vec::with_capacity(first.len() + 24);
     whole.extend_from_slice(first);
-    match offset {
-        Some(offset) => {
-            put!(whole, "{offset}}}");
-        }
-        None => whole.extend_from_slice(b"null}"),
-    }
+    put(&mut whole, &offset);
+    whole.push(b'}');
     whole
 }
 
@@ -170,7 +186,7 @@ pub fn with_features<'n>(whole: &[u8], features: impl Iterator<Item = (&'n str, 
     let mut out = whole.strip_suffix(b"}").unwrap_or(whole).to_vec();
     out.extend_from_slice(br#","features":{"#);
     for (i, (name, shown)) in features.enumerate() {
-        put!(out, r#"{}"{name}":"#, if i > 0 { "," } else { "" });
+        say(&mut out, &[comma(i), "\"", name, "\":"]);
         match shown {
             Shown::Int(value) => put(&mut out, &value),
             Shown::Real(value) => put(&mut out, &value),

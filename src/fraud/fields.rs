@@ -161,7 +161,10 @@ pub struct Node {
 
 impl Node {
     pub fn child(&self, key: &str) -> Option<&Node> {
-        self.children.iter().find(|(name, _)| *name == key).map(|(_, node)| node)
+        // Names of one length seldom begin alike: hardly one is compared in vain.
+        let first = key.as_bytes().first();
+        let is_it = |name: &str| name.len() == key.len() && name.as_bytes().first() == first && name == key;
+        self.children.iter().find(|(name, _)| is_it(name)).map(|(_, node)| node)
     }
 
     fn make(&mut self, key: &'static str) -> &mut Node {

@@ -112,7 +112,7 @@ fn decimal(c: char) -> Option<u8> {
 /// not seen between them, of a scheme's range, with the right check digit. Digits on either side belong to it unless such a
 /// sign divides them.
 pub fn holds_card_number(text: &str) -> bool {
-    if text.len() < SHORTEST || text.is_ascii() && !may_hold(text.as_bytes()) {
+    if !has_enough(text.as_bytes()) || text.is_ascii() && !may_hold(text.as_bytes()) {
         return false;
     }
     let (mut rest, mut after_digit) = (text, false);
@@ -126,7 +126,15 @@ pub fn holds_card_number(text: &str) -> bool {
     false
 }
 
-/// Whether enough digits stand together in ASCII: most texts, and most versions in user agents, are done with here.
+/// Whether there are digits enough, if every character beyond ASCII is one: most texts are done with here.
+fn has_enough(text: &[u8]) -> bool {
+    let may_be = |byte: &u8| u8::from(byte.is_ascii_digit() | (*byte >= 0xc0));
+    // Sums of bytes, as many at once as the processor takes.
+    let count = |part: &[u8]| usize::from(part.iter().map(may_be).sum::<u8>());
+    text.len() >= SHORTEST && text.chunks(usize::from(u8::MAX)).map(count).sum::<usize>() >= SHORTEST
+}
+
+/// Whether enough digits stand together in ASCII: most versions in user agents are done with here.
 fn may_hold(text: &[u8]) -> bool {
     let mut together = 0;
     for byte in text {
@@ -228,6 +236,10 @@ mod tests {
             "\u{664}\u{661}\u{661}\u{661} \u{661}\u{661}\u{661}\u{661} \u{661}\u{661}\u{661}\u{661} \u{661}\u{661}\u{661}\u{661}",
         ] {
             assert!(holds_card_number(text), "{text}");
+        }
+        // Wherever digits are counted in parts.
+        for before in [240, 250, 255, 256] {
+            assert!(holds_card_number(&("x".repeat(before) + "4111 1111 1111 1111")), "{before}");
         }
         assert!(is_card_number_value(4_111_111_111_111_111));
     }

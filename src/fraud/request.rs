@@ -1,21 +1,21 @@
 //! A check's body: JSON into values by field, or every fault of it.
 
+mod read;
 #[cfg(test)]
 mod tests;
 
 use core::net::IpAddr;
 use std::borrow::Cow;
-use std::fmt::{self, Write as _};
-
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use std::fmt::Write as _;
 
 use super::canonical;
 use super::currency;
-use super::fields::{self, BODY, FIELDS, Kind, Node};
-use super::pan::{holds_card_number, is_card_number_value};
+use super::fields;
 use super::{Fault, MAX_FAULTS};
 use crate::clock::UnixMs;
 use crate::ids::Currency;
+
+pub use read::ITEM_IDENTIFIERS;
 
 /// Longest text of a field, in bytes.
 pub const MAX_TEXT: usize = 4_096;
@@ -104,10 +104,7 @@ impl Request {
         self.text.clear();
         self.faults.clear();
         self.card_numbers.clear();
-        let mut walk = Walk { request: self, pointer: String::new(), strict };
-        let mut json = serde_json::Deserializer::from_slice(body);
-        let read = At { walk: &mut walk, node: Some(&BODY), below: Below::Known }.deserialize(&mut json);
-        read.and_then(|()| json.end()).map_err(|e| Refused::Syntax(e.to_string()))?;
+        read::body(body, strict, self).map_err(|e| Refused::Syntax(e.to_string()))?;
         if !self.card_numbers.is_empty() {
             return Err(Refused::CardNumbers);
         }
@@ -248,272 +245,4 @@ fn hex(byte: u8) -> &'static str {
                           e0e1e2e3e4e5e6e7e8e9eaebecedeeeff0f1f2f3f4f5f6f7f8f9fafbfcfdfeff";
     let at = 2 * usize::from(byte.saturating_sub(0x80));
     DIGITS.get(at..at + 2).unwrap_or("")
-}
-
-struct Walk<'r> {
-    request: &'r mut Request,
-    pointer: String,
-    strict: bool,
-}
-
-impl Walk<'_> {
-    fn fault(&mut self, message: impl Into<String>) {
-        self.request.fault(&self.pointer, message);
-    }
-
-    fn card_number(&mut self) {
-        if self.request.card_numbers.len() < MAX_FAULTS {
-            self.request.card_numbers.push(Fault::new(self.pointer.as_str(), "holds a card number"));
-        }
-    }
-
-    fn step(&mut self, key: &str) {
-        self.pointer.push('/');
-        // A pointer is part of an answer.
-        let key = if holds_card_number(key) { "(number)" } else { key };
-        match key.contains(['~', '/']) {
-            true => self.pointer.push_str(&key.replace('~', "~0").replace('/', "~1")),
-            false => self.pointer.push_str(key),
-        }
-    }
-}
-
-/// What a value stands below.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Below {
-    Known,
-    /// An unknown or open name: only card numbers are looked for.
-    Open,
-    /// The list of items of the order.
-    Items,
-    /// A name that names something: what it holds may look like anything.
-    Identifier,
-}
-
-/// Members of an item that say what it is. One in ten numbers of articles (GTIN) looks like a card number.
-pub const ITEM_IDENTIFIERS: [&str; 5] = ["id", "sku", "gtin", "ean", "upc"];
-
-/// A value that is read, and what is known of its place.
-struct At<'w, 'r> {
-    walk: &'w mut Walk<'r>,
-    node: Option<&'static Node>,
-    below: Below,
-}
-
-impl At<'_, '_> {
-    fn field(&self) -> Option<(usize, Kind)> {
-        self.node.and_then(|node| node.field).map(|field| (field, FIELDS[field].1))
-    }
-
-    fn put(self, slot: Slot) {
-        let Some((field, _)) = self.field() else { return };
-        if !matches!(self.walk.request.slots[field], Slot::Empty) {
-            return self.walk.fault("stands twice");
-        }
-        self.walk.request.slots[field] = slot;
-    }
-
-    /// A value of another kind than the field's.
-    fn wrong(self, is: &str) {
-        match self.field() {
-            Some((_, kind)) => {
-                let must = match kind {
-                    Kind::Number => "a whole number",
-                    Kind::Time => "an instant such as \"2026-11-23T12:00:00Z\"",
-                    Kind::List => "a list",
-                    Kind::Digits(..) => "digits in quotes",
-                    _ => "a text",
-                };
-                self.walk.fault(format!("must be {must}, not {is}"));
-            }
-            None if self.below == Below::Known => self.walk.fault(format!("must be an object, not {is}")),
-            None => {}
-        }
-    }
-
-    fn string(self, text: &str) {
-        let kind = self.field().map(|(_, kind)| kind);
-        if kind != Some(Kind::Identifier) && self.below != Below::Identifier && holds_card_number(text) {
-            return self.walk.card_number();
-        }
-        match kind {
-            Some(Kind::Text | Kind::Identifier) => {
-                let most = if kind == Some(Kind::Text) { MAX_TEXT } else { MAX_ID };
-                if text.len() > most {
-                    return self.walk.fault(format!("has {} bytes, at most {most} are taken", text.len()));
-                }
-                if text.is_empty() {
-                    return;
-                }
-                let from = self.walk.request.text.len() as u32;
-                self.walk.request.text.push_str(text);
-                let to = self.walk.request.text.len() as u32;
-                self.put(Slot::Text { from, to });
-            }
-            Some(Kind::Digits(least, most)) => {
-                if !(least..=most).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_digit()) {
-                    return self.walk.fault(match least == most {
-                        true => format!("must be {least} digits"),
-                        false => format!("must be {least} to {most} digits"),
-                    });
-                }
-                let from = self.walk.request.text.len() as u32;
-                self.walk.request.text.push_str(text);
-                let to = self.walk.request.text.len() as u32;
-                self.put(Slot::Text { from, to });
-            }
-            Some(Kind::Time) => match UnixMs::parse(text) {
-                Some(at) => self.put(Slot::Int(at.0)),
-                None => self.wrong("this"),
-            },
-            _ => self.wrong("a text"),
-        }
-    }
-
-    fn is_card_number(&self, value: u64) -> bool {
-        self.below != Below::Identifier && is_card_number_value(value)
-    }
-
-    fn whole(self, value: i64) {
-        match self.field() {
-            Some((_, Kind::Number)) => self.put(Slot::Int(value)),
-            _ => self.wrong("a number"),
-        }
-    }
-}
-
-impl<'de> DeserializeSeed<'de> for At<'_, '_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<(), D::Error> {
-        d.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for At<'_, '_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        self.wrong("true or false");
-        Ok(())
-    }
-
-    fn visit_i64<E>(self, value: i64) -> Result<(), E> {
-        if self.is_card_number(value.unsigned_abs()) {
-            self.walk.card_number();
-        } else {
-            self.whole(value);
-        }
-        Ok(())
-    }
-
-    fn visit_u64<E>(self, value: u64) -> Result<(), E> {
-        if self.is_card_number(value) {
-            self.walk.card_number();
-        } else {
-            match i64::try_from(value) {
-                Ok(value) => self.whole(value),
-                Err(_) => self.wrong("a number of this size"),
-            }
-        }
-        Ok(())
-    }
-
-    fn visit_f64<E>(self, value: f64) -> Result<(), E> {
-        if value.fract() == 0.0 && (1e12..1e19).contains(&value.abs()) && self.is_card_number(value.abs() as u64) {
-            self.walk.card_number();
-        } else {
-            self.wrong("a number with a fraction, or of this size");
-        }
-        Ok(())
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        self.string(text);
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let here = self.walk.pointer.len();
-        let mut count = 0;
-        let below = if matches!(self.field(), Some((_, Kind::List))) { Below::Items } else { Below::Open };
-        loop {
-            self.walk.step(&count.to_string());
-            let read = seq.next_element_seed(At { walk: self.walk, node: None, below });
-            self.walk.pointer.truncate(here);
-            match read? {
-                Some(()) => count += 1,
-                None => break,
-            }
-        }
-        match self.field() {
-            Some((_, Kind::List)) => self.put(Slot::Int(count)),
-            _ => self.wrong("a list"),
-        }
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        let here = self.walk.pointer.len();
-        let is_leaf = self.field().is_some();
-        while let Some(Key(key)) = map.next_key::<Key>()? {
-            let node = self.node.and_then(|node| node.child(&key));
-            let unknown = node.is_none();
-            if unknown && holds_card_number(&key) {
-                // Not said which: the name itself is the number.
-                self.walk.card_number();
-            }
-            self.walk.step(&key);
-            if unknown
-                && self.below == Below::Known
-                && !is_leaf
-                && self.walk.strict
-                && !self.node.is_some_and(|n| n.open)
-            {
-                self.walk.fault("is not a field of a check");
-            }
-            let below = match self.below {
-                Below::Known if !unknown && !node.is_some_and(|n| n.open) => Below::Known,
-                Below::Items if ITEM_IDENTIFIERS.contains(&&*key) => Below::Identifier,
-                _ => Below::Open,
-            };
-            let read = map.next_value_seed(At { walk: self.walk, node, below });
-            self.walk.pointer.truncate(here);
-            read?;
-        }
-        if is_leaf {
-            self.wrong("an object");
-        }
-        Ok(())
-    }
-}
-
-/// The name of a member, borrowed where it needs no unescaping.
-struct Key<'de>(Cow<'de, str>);
-
-impl<'de> serde::Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Key<'de>, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Key<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
-            }
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(text)))
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
-            }
-        }
-        d.deserialize_str(Text)
-    }
 }

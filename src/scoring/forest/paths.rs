@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::Sum;
 use super::tree::{Node, Tree, Trees};
 
-/// No parent: a root.
+/// No such node, no such feature.
 const NONE: u32 = u32::MAX;
 
 /// The nodes of all trees, as they are laid out.
@@ -21,12 +21,14 @@ pub struct Paths {
 }
 
 /// How a node is reached.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Step {
+    /// The node above, [`NONE`] where that is the root: to it leads no step.
     parent: u32,
-    /// What the parent asks for.
+    /// What the node above asks for; [`NONE`] of a root.
     feature: u32,
-    value: f64,
+    /// The node's value less that of the one above.
+    added: f64,
 }
 
 impl Paths {
@@ -46,16 +48,17 @@ impl Paths {
     /// before them. `rounded` is what a leaf's value is to the sum.
     fn add(&mut self, tree: &Tree, order: &[u32], rounded: impl Fn(f64) -> f64) {
         let root = self.nodes.len();
-        let mut steps: Vec<Step> = order.iter().map(|_| Step { parent: NONE, feature: NONE, value: 0.0 }).collect();
+        let mut steps = vec![Step { parent: NONE, feature: NONE, added: 0.0 }; order.len()];
+        let mut values = vec![0.0; order.len()];
         let mut children: BTreeMap<usize, usize> = BTreeMap::new();
         let mut next_child = 1;
         for (place, &at) in order.iter().enumerate() {
             match &tree.nodes[at as usize] {
-                Node::Leaf { value } => steps[place].value = rounded(*value),
+                Node::Leaf { value } => values[place] = rounded(*value),
                 Node::LinearLeaf { .. } => {}
                 split => {
                     for child in [next_child, next_child + 1] {
-                        steps[child].parent = (root + place) as u32;
+                        steps[child].parent = if place == 0 { NONE } else { (root + place) as u32 };
                         steps[child].feature = split.feature().unwrap_or(NONE);
                     }
                     children.insert(place, next_child);
@@ -67,9 +70,12 @@ impl Paths {
         for (&place, &first) in children.iter().rev() {
             let (a, b) = (first, first + 1);
             leaves[place] = leaves[a] + leaves[b];
-            steps[place].value = (steps[a].value * leaves[a] + steps[b].value * leaves[b]) / leaves[place];
+            values[place] = (values[a] * leaves[a] + values[b] * leaves[b]) / leaves[place];
         }
-        self.base += steps.first().map_or(0.0, |step| step.value);
+        for (&place, &first) in &children {
+            [first, first + 1].into_iter().for_each(|child| steps[child].added = values[child] - values[place]);
+        }
+        self.base += values.first().copied().unwrap_or(0.0);
         self.nodes.extend(steps);
     }
 
@@ -82,11 +88,9 @@ impl Paths {
     pub fn explain(&self, arrived: impl Iterator<Item = u32>, out: &mut [f64]) {
         for leaf in arrived {
             let mut at = leaf;
-            while let Some(step) = self.nodes.get(at as usize).filter(|step| step.parent != NONE) {
-                if let (Some(sum), Some(parent)) =
-                    (out.get_mut(step.feature as usize), self.nodes.get(step.parent as usize))
-                {
-                    *sum += step.value - parent.value;
+            while let Some(step) = self.nodes.get(at as usize) {
+                if let Some(sum) = out.get_mut(step.feature as usize) {
+                    *sum += step.added;
                 }
                 at = step.parent;
             }

@@ -77,6 +77,7 @@ pub struct Limits {
     pub body_timeout_ms: u64,
     pub idle_timeout_ms: u64,
     pub shutdown_grace_ms: u64,
+    pub pin_workers: bool,
 }
 
 /// One worker's own state. Lives on one thread.

@@ -549,5 +549,6 @@ fn limits(config: &Config) -> Limits {
         body_timeout_ms: l.body_timeout_ms.unsigned_abs(),
         idle_timeout_ms: l.idle_timeout_ms.unsigned_abs(),
         shutdown_grace_ms: l.shutdown_grace_ms.unsigned_abs(),
+        pin_workers: l.pin_workers,
     }
 }

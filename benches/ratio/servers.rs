@@ -56,6 +56,11 @@ impl Server {
         Ok(Server { child, traffic, admin })
     }
 
+    /// Of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// What the process has used so far.
     pub fn cpu(&self) -> Result<Cpu, Error> {
         let mut cpu = Cpu::default();
@@ -76,7 +81,7 @@ impl Server {
     /// Each thread's name and its `schedstat`: nanoseconds on a processor, and ready without one.
     fn schedules(&self) -> Result<Vec<(String, [u64; 2])>, Error> {
         let mut threads = Vec::new();
-        for task in fs::read_dir(format!("/proc/{}/task", self.child.id()))? {
+        for task in fs::read_dir(format!("/proc/{}/task", self.id()))? {
             let task = task?.path();
             // A thread may end between the listing and the look.
             let (Ok(name), Ok(stat)) =

@@ -93,6 +93,9 @@ pub struct Tls {
 pub struct Limits {
     /// Serving threads, each with its own listener. Default: one per core.
     pub workers: usize,
+    /// Each serving thread stays on a core of its own, of those that the process may run on. Default false. For machines
+    /// where nothing else wants these cores: elsewhere a thread waits for its core while another one is free.
+    pub pin_workers: bool,
     /// Largest request body in bytes; larger is 413. Default 1 MiB. Keeps one client from taking the memory.
     pub max_body_bytes: usize,
     /// Largest request head in bytes; larger is 431. Default 16 KiB.
@@ -210,6 +213,7 @@ impl RawConfig {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let limits = Limits {
             workers: s.number("workers", 1..=1_024).map_or(cores, |n| n as usize),
+            pin_workers: pin_workers(&mut s),
             max_body_bytes: s.number("max_body_bytes", 1_024..=64 << 20).unwrap_or(1 << 20) as usize,
             max_header_bytes: s.number("max_header_bytes", 8_192..=1 << 20).unwrap_or(16 << 10) as usize,
             max_connections: s.number("max_connections", 1..=1_000_000).map(|n| n as usize),
@@ -340,6 +344,14 @@ fn keep_days(s: &mut Section, on_kafka: bool) -> Option<u32> {
         s.fault("keep_days", "is for a log in files: a topic keeps everything");
     }
     Some(days)
+}
+
+fn pin_workers(s: &mut Section) -> bool {
+    let wanted = s.boolean("pin_workers").unwrap_or(false);
+    if wanted && cfg!(not(target_os = "linux")) {
+        s.fault("pin_workers", "is for Linux");
+    }
+    wanted
 }
 
 fn tls(mut s: Section, base: &Path) -> Option<Tls> {

@@ -303,7 +303,7 @@ fn render(
     };
     let mut out = Vec::with_capacity(worker.response_hint.get());
     let mut writer = ResponseWriter::new(&mut out, &request.id);
-    let mut token = Vec::with_capacity(256);
+    let mut token = worker.token.take();
     let (mut markup_token, mut own_fragment) = (Vec::new(), Vec::new());
     for (i, bid) in decision.bids.iter().enumerate() {
         let imp = &request.imp[bid.imp];
@@ -361,6 +361,7 @@ fn render(
         }
     }
     writer.finish(first.facts.reservation.text().as_str(), currency);
+    worker.token.set(token);
     worker.response_hint.set(out.len().next_multiple_of(256).min(MAX_RESPONSE_HINT));
     Ok(out)
 }

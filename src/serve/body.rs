@@ -46,9 +46,9 @@ pub async fn read(worker: &Rc<Worker>, headers: &HeaderMap, mut body: Incoming) 
             if body.is_end_stream() && data.len() <= most_bytes {
                 return Ok(data);
             }
-            collect(worker, headers, data, body).await
+            Box::pin(collect(worker, headers, data, body)).await
         }
-        Poll::Pending => collect(worker, headers, Bytes::new(), body).await,
+        Poll::Pending => Box::pin(collect(worker, headers, Bytes::new(), body)).await,
     }
 }
 

@@ -7,6 +7,7 @@ pub mod bid;
 pub mod body;
 pub mod codecs;
 pub mod connection;
+pub mod cores;
 pub mod encoding;
 pub mod fraud;
 pub mod handshake;

@@ -6,7 +6,7 @@ use std::time::Instant;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Method, Request, Response, StatusCode};
+use hyper::{HeaderMap, Method, Response, StatusCode};
 
 use super::connection::Connection;
 use super::traffic::Worker;
@@ -16,30 +16,33 @@ use crate::event::{NoticeKind, Track};
 
 pub type Answer = Response<Payload>;
 
-/// Answers one request.
-pub async fn answer(connection: &Rc<Connection>, request: Request<Incoming>) -> Answer {
+/// Answers one request. hyper keeps room for it with each connection, so only the way of a bid is in it; others are in a box
+/// of their own.
+pub async fn answer(connection: &Rc<Connection>, head: &Parts, body: Incoming) -> Answer {
     let arrived = Instant::now();
     let worker = &connection.worker;
-    let (head, body) = request.into_parts();
     let exchange = head.uri.path().strip_prefix("/openrtb2/");
     let check = head.uri.path().strip_prefix("/v1/fraud/");
     let mut answer = if headers_bytes(&head.headers) > worker.traffic.limits.max_header_bytes {
         body::leave(worker, &head.headers, body);
         status(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE)
     } else if let Some(path) = check {
-        fraud::answer(connection, path, &head, body, arrived).await
+        Box::pin(fraud::answer(connection, path, head, body, arrived)).await
     } else {
         match exchange.and_then(|name| worker.traffic.exchanges.get(name)) {
             Some(exchange) if head.method == Method::POST => {
                 bid::answer(connection, exchange, &head.headers, body, arrived).await
             }
             known => {
-                let answer = match known {
-                    Some(_) => not_allowed("POST"),
-                    None => bodyless(worker, &head, arrived).await,
-                };
-                body::discard(body, &worker.traffic.limits).await;
-                answer
+                Box::pin(async {
+                    let answer = match known {
+                        Some(_) => not_allowed("POST"),
+                        None => bodyless(worker, head, arrived).await,
+                    };
+                    body::discard(body, &worker.traffic.limits).await;
+                    answer
+                })
+                .await
             }
         }
     };

@@ -77,6 +77,7 @@ pub struct Limits {
     pub body_timeout_ms: u64,
     pub idle_timeout_ms: u64,
     pub shutdown_grace_ms: u64,
+    pub pin_workers: bool,
 }
 
 /// One worker's own state. Lives on one thread.
@@ -89,6 +90,8 @@ pub struct Worker {
     models: RefCell<Cache<Registry, Arc<Models>>>,
     /// Bytes of the last response: the next one is likely as long.
     pub response_hint: Cell<usize>,
+    /// Where notice tokens are signed.
+    pub token: Cell<Vec<u8>>,
     pub sampler: Sampler,
     /// Tracking events that it logged lately.
     pub repeats: RefCell<Repeats>,
@@ -126,6 +129,7 @@ impl Worker {
             catalog,
             models,
             response_hint: Cell::new(1_024),
+            token: Cell::default(),
             sampler,
             repeats: RefCell::default(),
             codecs: RefCell::default(),

@@ -12,9 +12,9 @@ use tokio::task::{LocalSet, spawn_local};
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::{self, Connection, Protocols};
-use super::lag;
 use super::listener::with_crowd;
 use super::traffic::{Traffic, Worker};
+use super::{cores, lag};
 
 /// The running workers.
 pub struct Workers {
@@ -40,6 +40,11 @@ impl Workers {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let seed = seed.wrapping_add(lane as u64);
             let run = move || {
+                if traffic.limits.pin_workers
+                    && let Err(error) = cores::pin(lane)
+                {
+                    tracing::warn!(%error, "worker {lane} is not bound to a core");
+                }
                 let protocols = Rc::new(Protocols::new(&traffic.limits, tls));
                 let worker = Rc::new(Worker::new(lane, seed, traffic));
                 LocalSet::new().block_on(&runtime, serve(worker, protocols, listener, stopped));

@@ -20,6 +20,7 @@ mod compression;
 mod conformance;
 mod connections;
 mod consent;
+mod cores;
 mod currency;
 mod durability;
 mod formats;

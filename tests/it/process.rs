@@ -57,6 +57,10 @@ impl Process {
         Process { traffic: address("traffic "), admin: address("admin "), child, printed, errors }
     }
 
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     pub fn connect(&self) -> Client {
         Client::connect(self.traffic)
     }

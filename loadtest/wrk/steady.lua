@@ -53,21 +53,25 @@ function delay()
   return math.max(0, math.floor(next_ms - now + 0.5))
 end
 
-others = 0
+bids, others = 0, 0
 
 function response(status)
-  if status ~= 200 and status ~= 204 then
+  if status == 200 then
+    bids = bids + 1
+  elseif status ~= 204 then
     others = others + 1
   end
 end
 
 function done(summary, latency)
-  local odd = 0
+  local good, odd = 0, 0
   for _, thread in ipairs(threads_made) do
+    good = good + thread:get("bids")
     odd = odd + thread:get("others")
   end
   local seconds = summary.duration / 1e6
-  io.write(string.format("answered  %d, %.1f/s; neither 200 nor 204: %d\n", summary.requests, summary.requests / seconds, odd))
+  io.write(string.format("answered  %d, %.1f/s; with a bid: %d; neither 200 nor 204: %d\n", summary.requests,
+    summary.requests / seconds, good, odd))
   io.write("ms       ")
   for _, p in ipairs({ 50, 90, 99, 99.9, 99.99 }) do
     io.write(string.format("  p%g %.3f", p, latency:percentile(p) / 1e3))

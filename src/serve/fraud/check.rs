@@ -292,7 +292,8 @@ pub(super) fn no_check() -> Problem {
 fn refused(why: Refused, request: &mut Request) -> Problem {
     match why {
         Refused::Syntax(detail) => {
-            Problem::new(StatusCode::BAD_REQUEST, "not_json", format!("the body is not JSON: {detail}"))
+            let whole = Fault::new("", format!("is not JSON: {detail}"));
+            Problem::new(StatusCode::BAD_REQUEST, "not_json", "the body is not JSON").with(vec![whole])
         }
         Refused::Faults => Problem::faults("invalid", "the check has faults", std::mem::take(&mut request.faults)),
         Refused::CardNumbers => card_numbers(std::mem::take(&mut request.card_numbers)),

@@ -126,7 +126,8 @@ fn bad_checks_are_refused_and_change_nothing() {
         assert_eq!(problem(&refused), (422, "invalid".into(), vec![pointer.to_owned()]), "{pointer} {value}");
     }
     for (body, status) in [("", 400), ("{", 400), ("\u{feff}{}", 400), ("[]", 422), ("3", 422)] {
-        assert_eq!(problem(&post(client, "key-1", body.as_bytes())).0, status, "{body}");
+        let (found, _, pointers) = problem(&post(client, "key-1", body.as_bytes()));
+        assert_eq!((found, pointers.first().map(String::as_str)), (status, Some("")), "{body}");
     }
     assert_eq!(problem(&post(client, "", fine.to_string().as_bytes())).1, "idempotency_key_missing");
     assert_eq!(problem(&post(client, &"k".repeat(256), fine.to_string().as_bytes())).0, 400);

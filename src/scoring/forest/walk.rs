@@ -128,9 +128,9 @@ impl<L: Lane, I: Index> Walk<L, I> {
         }
     }
 
-    /// The nodes at which the row arrived that was scored last, alone.
-    pub fn arrived<'r>(&self, room: &'r Room<L>) -> impl Iterator<Item = u32> + 'r {
-        room.at.iter().copied()
+    /// The nodes at which the row arrived that was scored last, alone: in the order of the trees, as all layouts have it.
+    pub fn arrived<'r>(&'r self, room: &'r Room<L>) -> impl Iterator<Item = u32> + 'r {
+        self.sums.iter().filter_map(|&(place, _)| room.at.get(place as usize).copied())
     }
 
     fn batches<S: Copy + Into<f64>>(

@@ -10,9 +10,17 @@ pub struct Fault {
     pub message: String,
 }
 
+/// Characters of a message: a parser's own may repeat what stands in the file.
+const MAX_MESSAGE: usize = 400;
+
 impl Fault {
     pub fn new(place: impl Into<String>, message: impl Into<String>) -> Fault {
-        Fault { place: place.into(), message: message.into() }
+        let mut message = message.into();
+        if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
+            message.truncate(end);
+            message.push('…');
+        }
+        Fault { place: place.into(), message }
     }
 
     /// The same fault, seen from one level further out.

@@ -11,6 +11,7 @@ import json
 import re
 import sys
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -155,6 +156,7 @@ def xgboost_cases():
     if not new:
         return
     case("clamp", "binary", {"objective": "binary:logistic", "eta": 60, "lambda": 0, "min_child_weight": 0, "base_score": 0.5}, 8)
+    case("large", "value", {"objective": "reg:squarederror", "max_depth": 9, "min_child_weight": 0, "lambda": 0}, 3, ubj=True)
     case("logistic", "unit", {"objective": "reg:logistic"})
     case("absolute", "value", {"objective": "reg:absoluteerror"})
     case("huber", "value", {"objective": "reg:pseudohubererror"})
@@ -245,6 +247,7 @@ def lightgbm_cases():
         case("linear", "value", {"objective": "regression", "linear_tree": True, "linear_lambda": 0.1}, 8, categorical=True, thorough=new)
     if not new:
         return
+    case("large", "value", {"objective": "regression", "num_leaves": 100, "min_data_in_leaf": 1}, 3, categorical=True)
     case("types", "value", {"objective": "regression"}, 20, edit=missing_types, thorough=True)
     case("odd", "value", {"objective": "regression"}, 20, edit=odd_thresholds, thorough=True)
     case("inf", "value", {"objective": "regression", "inf": True}, 12)
@@ -265,12 +268,12 @@ def main():
     if len(sys.argv) > 2:
         return [rescore(case) for case in sys.argv[2:]]
     OUT.mkdir(parents=True, exist_ok=True)
-    for library, cases in (("xgboost", xgboost_cases), ("lightgbm", lightgbm_cases)):
-        try:
-            __import__(library)
-        except ImportError:
-            continue
-        cases()
+    libraries = {"xgboost": xgboost_cases, "lightgbm": lightgbm_cases}
+    found = [library for library in libraries if find_spec(library)]
+    if not found:
+        sys.exit("neither xgboost nor lightgbm is installed: models/make-fidelity sets both up")
+    for library in found:
+        libraries[library]()
         print(library, "written")
 
 

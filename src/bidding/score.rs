@@ -29,12 +29,21 @@ pub(super) struct Scratch {
     model: crate::scoring::Scratch,
     /// Nanoseconds of a clock that only goes forward; the core has none.
     pub timer: fn() -> u64,
+    /// Who scores next before the other: whoever is first waits for what both then have at hand, and times are compared.
+    shadow_first: bool,
     pub told: Told,
 }
 
 impl Default for Scratch {
     fn default() -> Scratch {
-        Scratch { waiting: Vec::new(), rows: Vec::new(), model: Default::default(), timer: || 0, told: Told::default() }
+        Scratch {
+            waiting: Vec::new(),
+            rows: Vec::new(),
+            model: Default::default(),
+            timer: || 0,
+            shadow_first: false,
+            told: Told::default(),
+        }
     }
 }
 
@@ -154,27 +163,32 @@ impl Ask<'_, '_> {
         let (exchange, request, now) = (&*self.exchange.name, self.request, self.now);
         let seen = Seen { exchange, request, imp, markup: formats.markup(imp), personal, now };
         let scoring = &mut scratch.scoring;
-        let started = (scoring.timer)();
-        predict(active, &seen, model, snapshot.catalog.as_ref(), waiting, scoring);
-        let mut batch = Batch { model, active_ns: (scoring.timer)().saturating_sub(started), ..Batch::default() };
-        for row in waiting.iter_mut().filter(|row| row.model == model) {
-            row.prediction = scoring.model.predictions()[batch.rows];
-            batch.rows += 1;
-        }
-        let told = scoring.told.active.len() + batch.rows <= MAX_TOLD;
-        if told {
-            scoring.told.active.extend_from_slice(scoring.model.predictions());
-        }
-        if let Some(shadow) = shadow {
+        let rows = waiting.iter().filter(|row| row.model == model).count();
+        let told = scoring.told.active.len() + rows <= MAX_TOLD;
+        let mut batch = Batch { model, rows, ..Batch::default() };
+        scoring.shadow_first ^= shadow.is_some();
+        let turns = if scoring.shadow_first { [shadow, Some(active)] } else { [Some(active), shadow] };
+        for (turn, artifact) in turns.into_iter().enumerate() {
+            let is_shadow = (turn == 0) == scoring.shadow_first;
+            let Some(artifact) = artifact else { continue };
             let started = (scoring.timer)();
-            predict(shadow, &seen, model, snapshot.catalog.as_ref(), waiting, scoring);
-            batch.shadow_ns = (scoring.timer)().saturating_sub(started);
+            predict(artifact, &seen, model, snapshot.catalog.as_ref(), waiting, scoring);
+            let took = (scoring.timer)().saturating_sub(started);
+            let predictions = scoring.model.predictions();
+            if is_shadow {
+                batch.shadow_ns = took;
+            } else {
+                batch.active_ns = took;
+                let rows = waiting.iter_mut().filter(|row| row.model == model);
+                rows.zip(predictions).for_each(|(row, &prediction)| row.prediction = prediction);
+            }
+            if told {
+                let told = if is_shadow { &mut scoring.told.shadow } else { &mut scoring.told.active };
+                told.extend_from_slice(predictions);
+            }
         }
         if told {
-            match shadow {
-                Some(_) => scoring.told.shadow.extend_from_slice(scoring.model.predictions()),
-                None => scoring.told.shadow.resize(scoring.told.active.len(), f64::NAN),
-            }
+            scoring.told.shadow.resize(scoring.told.active.len(), f64::NAN);
             scoring.told.batches.push(batch);
         }
     }

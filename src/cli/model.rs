@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::modelstore::{self, folder};
 use crate::scoring::artifact::RowsFrom;
 use crate::scoring::loaded::Core;
-use crate::scoring::sources::Caller;
+use crate::scoring::sources::{Caller, Kind};
 use crate::scoring::transform::Transform;
 use crate::scoring::{Artifact, Scratch, Sources};
 
@@ -29,6 +29,12 @@ pub enum ModelCommand {
     Verify { dir: PathBuf },
     /// Say what an artifact holds
     Inspect { dir: PathBuf },
+    /// List what the features of a model can be made of: of one named `fraud` the fields of a fraud check and the windows of
+    /// the config, of any other those of a bid
+    Sources {
+        #[arg(default_value = "ctr")]
+        name: String,
+    },
     /// Score a CSV of already transformed features (header: feature names, empty: missing) and print raw scores and
     /// predictions, one line per row
     Score { dir: PathBuf, rows: PathBuf },
@@ -39,11 +45,10 @@ pub fn run(
     command: &ModelCommand,
     configuration: impl FnOnce() -> Result<(Option<Config>, Vec<String>), String>,
 ) -> ExitCode {
+    let configured = || configuration().and_then(|(config, faults)| config.ok_or_else(|| faults.join("\n")));
     let done = match command {
-        ModelCommand::Verify { dir } => configuration().and_then(|(config, faults)| match config {
-            Some(config) => verify(dir, &config),
-            None => Err(faults.join("\n")),
-        }),
+        ModelCommand::Verify { dir } => configured().and_then(|config| verify(dir, &config)),
+        ModelCommand::Sources { name } => configured().and_then(|config| list_sources(name, &config)),
         ModelCommand::Inspect { dir } => load(dir, RowsFrom::Transforms).and_then(|artifact| inspect(&artifact)),
         ModelCommand::Score { dir, rows } => load(dir, RowsFrom::Anywhere).and_then(|artifact| score(&artifact, rows)),
     };
@@ -58,6 +63,19 @@ pub fn run(
 
 fn load(dir: &Path, rows: RowsFrom) -> Result<Artifact, String> {
     folder::load(dir, &Sources::any(), rows).map_err(|fault| format!("refused: {fault}"))
+}
+
+fn list_sources(name: &str, config: &Config) -> Result<(), String> {
+    let sources = app::sources(config, name);
+    let lines = sources.list().iter().map(|source| {
+        let kind = match source.kind {
+            Kind::Number => "number",
+            Kind::Text => "text",
+            Kind::Texts => "texts, for the transform `in`",
+        };
+        format!("{:<36} {kind}\n", source.name)
+    });
+    std::io::stdout().write_all(lines.collect::<String>().as_bytes()).map_err(|error| error.to_string())
 }
 
 fn verify(dir: &Path, config: &Config) -> Result<(), String> {

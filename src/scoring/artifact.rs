@@ -12,7 +12,7 @@ use super::hash::hash64;
 use super::loaded::{Core, Loaded};
 use super::manifest::{FeatureSpec, Golden, Manifest, ModelKind, OutputKind, PrecisionKind, Scalar, TransformKind};
 use super::model::{Model, Output, Scratch};
-use super::sources::{Kind, Source, Sources};
+use super::sources::{Kind, Source, Sources, WINDOW};
 use super::transform::{Hash, Listed, MAX_HASH_BITS, Transform};
 use super::{foreign, lightgbm, linear, xgboost};
 use crate::ids::name_hash;
@@ -208,7 +208,8 @@ fn column(spec: &FeatureSpec, sources: &Sources) -> Result<Feature, Fault> {
         return Err(Fault::new("name", "is empty"));
     }
     let Some((place, source)) = sources.find(&spec.source) else {
-        return Err(Fault::new("source", format!("`{:.80}` is unknown", spec.source)));
+        let known = if spec.source.starts_with(WINDOW) { "" } else { "; `gavel model sources` lists them" };
+        return Err(Fault::new("source", format!("`{:.80}` is unknown{known}", spec.source)));
     };
     let params = [
         ("scale", spec.scale.is_some(), TransformKind::Numeric),

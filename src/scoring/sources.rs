@@ -100,7 +100,7 @@ const CHECK: &[Names] = &[
     ),
 ];
 
-const WINDOW: &str = "window:";
+pub const WINDOW: &str = "window:";
 
 impl Sources {
     /// What the bid path provides.

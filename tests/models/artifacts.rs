@@ -235,7 +235,12 @@ fn the_command_line_verifies_inspects_and_scores() {
     assert!(out.contains("os: category (of 5), order not told of device.os"), "{out}");
     let bad = altered("ctr", |text| text.replace("imp.banner.w", "imp.banner.width"));
     let (fine, _, err) = gavel(&["verify", bad.path().to_str().unwrap()]);
-    assert!(!fine && err.contains("imp.banner.width"), "{err}");
+    assert!(!fine && err.contains("`imp.banner.width` is unknown; `gavel model sources` lists them"), "{err}");
+    let (fine, out, _) = gavel(&["sources"]);
+    assert!(fine && out.lines().any(|line| line.split_whitespace().eq(["imp.banner.w", "number"])), "{out}");
+    let (fine, out, _) = gavel(&["sources", "fraud"]);
+    let named = |name: &str| out.lines().any(|line| line.starts_with(&format!("{name} ")));
+    assert!(fine && named("amount.value") && named("window:customer_avg_7d") && !named("imp.banner.w"), "{out}");
 
     // What the server refuses: windows that no config declares, several classes, another use than the name's.
     let (fine, out, err) = gavel(&["verify", shipped("fraud").to_str().unwrap()]);

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use gavel::scoring::calibration::Calibration;
 use gavel::scoring::forest::Precision;
+use gavel::scoring::loaded::{Core, Loaded};
 use gavel::scoring::model::{Model, Output, Scratch};
 use gavel::scoring::{lightgbm, xgboost};
 
@@ -63,16 +64,53 @@ impl Case {
         self.name.starts_with("lgb")
     }
 
-    fn load(&self) -> Model {
-        let loaded =
-            if self.is_lightgbm() { lightgbm::load(&self.file, Precision::F64) } else { xgboost::load(&self.file) };
-        let loaded = loaded.unwrap_or_else(|fault| panic!("{}: {fault}", self.name));
-        Model::new(loaded, Output::Value, Calibration::None).unwrap()
+    fn load(&self, precision: Precision) -> Model {
+        Model::new(self.loaded(precision), Output::Value, Calibration::None).unwrap()
+    }
+
+    /// `precision` is LightGBM's to choose.
+    fn loaded(&self, precision: Precision) -> Loaded {
+        let loaded = if self.is_lightgbm() { lightgbm::load(&self.file, precision) } else { xgboost::load(&self.file) };
+        loaded.unwrap_or_else(|fault| panic!("{}: {fault}", self.name))
+    }
+
+    /// How its trees are laid out; `None` of what is no forest.
+    pub fn layout(&self, precision: Precision) -> Option<&'static str> {
+        match self.loaded(precision).core {
+            Core::Forest(forest) => forest.layout().split(' ').next(),
+            _ => None,
+        }
+    }
+
+    /// The rows that f32 holds exactly; for them a LightGBM model scores the same where its manifest declares f32.
+    fn as_f32(&self) -> Case {
+        let exact = |row: &[f64]| row.iter().all(|&x| x.is_nan() || f64::from(x as f32) == x);
+        let kept: Vec<usize> =
+            (0..self.count).filter(|&i| exact(&self.rows[i * self.features..(i + 1) * self.features])).collect();
+        let pick = |from: &[f64]| {
+            let width = from.len() / self.count;
+            kept.iter().flat_map(|&i| from[i * width..(i + 1) * width].iter().copied()).collect()
+        };
+        Case {
+            name: format!("{} as f32", self.name),
+            file: self.file.clone(),
+            features: self.features,
+            rows: pick(&self.rows),
+            count: kept.len(),
+            raw: pick(&self.raw),
+            predictions: pick(&self.predictions),
+        }
     }
 
     /// What differs, with all rows in one batch and with each on its own; nothing when all is well.
-    pub fn differences(&self) -> Option<String> {
-        let model = self.load();
+    pub fn differences(&self) -> Vec<String> {
+        let narrow = self.is_lightgbm().then(|| self.as_f32().differences_in(Precision::F32));
+        [Some(self.differences_in(Precision::F64)), narrow].into_iter().flatten().flatten().collect()
+    }
+
+    fn differences_in(&self, precision: Precision) -> Option<String> {
+        assert!(self.count > 3, "{} has {} rows", self.name, self.count);
+        let model = self.load(precision);
         let mut scratch = Scratch::default();
         let whole = model.score(&self.rows, self.count, 0, &mut scratch);
         let mut found = self.compare("in a batch", whole.raw, whole.predictions);

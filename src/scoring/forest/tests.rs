@@ -223,6 +223,18 @@ fn indices_that_do_not_fit_into_16_bits_make_a_wide_layout() {
     assert_eq!(raw, [0.0, 39_999.0, 12_345.0, -1.0, 0.0]);
 }
 
+/// A request waits while its candidates are scored.
+#[test]
+fn the_steps_of_a_row_are_bounded() {
+    if cfg!(miri) {
+        return;
+    }
+    let chains = |count| numeric(1, (0..count).map(|_| comb(24_999, 0, false, f64::from)).collect()).trees;
+    assert!(Forest::new(&chains(10), Precision::F64).is_ok());
+    let fault = Forest::new(&chains(11), Precision::F64).unwrap_err().to_string();
+    assert!(fault.contains("275000 steps"), "{fault}");
+}
+
 #[test]
 fn a_table_of_categories_is_bounded() {
     if cfg!(miri) {

@@ -167,6 +167,9 @@ fn tree(section: &Section, categories: &mut Vec<u32>, linear: &mut Vec<Linear>) 
         linear.extend(formulas(section, &values)?);
         nodes.extend((0..leaves as u32).map(|leaf| Node::LinearLeaf { linear: first + leaf }));
     } else {
+        if let Some((leaf, value)) = values.iter().enumerate().find(|(_, value)| !value.is_finite()) {
+            return Err(Fault::new(format!("leaf {leaf}"), format!("its value is {value}")));
+        }
         nodes.extend(values.into_iter().map(|value| Node::Leaf { value }));
     }
     Ok(nodes)

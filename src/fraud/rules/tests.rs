@@ -46,6 +46,7 @@ fn matches(when: &str, windows: &[(&str, Value)]) -> bool {
     let view =
         View { request: &request, windows: &shown, model_score: f64::NAN, risk_score: 80, lists: &lists, now: NOW };
     let matches = rules.rules[0].matches(&view);
+    assert!(rules.rules[0].may_match(&view) || !matches, "{when}");
     assert_eq!(rules.rules[0].hits.load(Ordering::Relaxed), u64::from(matches));
     matches
 }

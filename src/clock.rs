@@ -31,8 +31,40 @@ impl UnixMs {
 
     /// Parses an RFC 3339 instant.
     pub fn parse(text: &str) -> Option<UnixMs> {
-        text.parse::<Timestamp>().ok().map(|t| UnixMs(t.as_millisecond()))
+        utc(text.as_bytes()).or_else(|| text.parse::<Timestamp>().ok().map(|t| UnixMs(t.as_millisecond())))
     }
+}
+
+/// An instant of our times as most write it, `2026-11-23T12:00:00Z` or with milliseconds. What is written otherwise may be
+/// one, too.
+fn utc(text: &[u8]) -> Option<UnixMs> {
+    let (&[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2], rest) =
+        text.split_first_chunk()?
+    else {
+        return None;
+    };
+    let ms = match rest {
+        b"Z" => 0,
+        [b'.', digits @ .., b'Z'] if digits.len() == 3 => number(digits)?,
+        _ => return None,
+    };
+    let [year, month, day] = [number(&[y1, y2, y3, y4])?, number(&[m1, m2])?, number(&[d1, d2])?];
+    let [hour, minute, second] = [number(&[h1, h2])?, number(&[n1, n2])?, number(&[s1, s2])?];
+    // The last day of February is left to the library.
+    const DAYS: [i64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+    let last_day = DAYS.get(usize::try_from(month - 1).ok()?)?;
+    if !(1900..2200).contains(&year) || !(1..=*last_day).contains(&day) || hour > 23 || minute > 59 || second > 59 {
+        return None;
+    }
+    // Years begin with March, so that the day of a leap year is their last: 1970-01-01 is the 719,468th day from the year 0 on.
+    let (year, month) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
+    let days = year * 365 + year / 4 - year / 100 + year / 400 + (month * 153 + 2) / 5 + day - 1 - 719_468;
+    Some(UnixMs((((days * 24 + hour) * 60 + minute) * 60 + second) * 1_000 + ms))
+}
+
+/// What is written in digits alone.
+fn number(digits: &[u8]) -> Option<i64> {
+    digits.iter().try_fold(0, |number, digit| digit.is_ascii_digit().then(|| number * 10 + i64::from(digit - b'0')))
 }
 
 impl fmt::Display for UnixMs {
@@ -190,6 +222,45 @@ mod tests {
         assert!(clock.ahead_ms().abs() < 60_000);
         let ahead_ms = clock.not_before(clock.now().plus(86_400_000)).ahead_ms();
         assert!((86_340_000..86_460_000).contains(&ahead_ms), "{ahead_ms}");
+    }
+
+    #[test]
+    fn instants_read_at_once_are_those_of_the_library() {
+        let library = |text: &str| text.parse::<Timestamp>().ok().map(|t| UnixMs(t.as_millisecond()));
+        let check = |text: &str| {
+            let quick = utc(text.as_bytes());
+            assert!(quick.is_none() || quick == library(text), "{text}: {quick:?}");
+            assert_eq!(UnixMs::parse(text), library(text), "{text}");
+            quick.is_some()
+        };
+        for year in 1890..2210 {
+            for (month, day) in (0..=13).flat_map(|month| [0, 1, 9, 28, 29, 30, 31, 32].map(|day| (month, day))) {
+                let quick = check(&format!("{year}-{month:02}-{day:02}T23:59:59.999Z"));
+                assert!(
+                    quick || !(1..29).contains(&day) || !(1900..2200).contains(&year) || !(1..13).contains(&month),
+                    "{year}-{month}-{day}"
+                );
+            }
+        }
+        for text in [
+            "2026-11-23T12:00:00Z",
+            "2026-11-23T24:00:00Z",
+            "2026-11-23T12:60:00Z",
+            "2026-11-23T12:00:60Z",
+            "2026-11-23t12:00:00z",
+            "2026-11-23T12:00:00.5Z",
+            "2026-11-23T12:00:00.1234Z",
+            "2026-11-23T12:00:00.12xZ",
+            "2026-11-23T12:00:00+02:00",
+            "2026-11-23 12:00:00Z",
+            "2026-11-23T12:00:00",
+            "-026-11-23T12:00:00Z",
+            "2026-11-23T1 :00:00Z",
+            "2026-11-23T12:00:0é",
+            "",
+        ] {
+            check(text);
+        }
     }
 
     #[test]

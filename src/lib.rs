@@ -12,6 +12,7 @@ pub mod event;
 pub mod eventlog;
 pub mod fraud;
 pub mod ids;
+pub mod json;
 pub mod ledger;
 pub mod modelstore;
 pub mod money;

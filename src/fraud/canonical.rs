@@ -61,7 +61,8 @@ pub fn any(text: &str) -> Cow<'_, str> {
 }
 
 fn lower(text: &str) -> Cow<'_, str> {
-    if text.bytes().all(|b| b.is_ascii() && !b.is_ascii_uppercase()) {
+    // All of them, as many at once as the processor takes.
+    if !text.bytes().fold(false, |odd, b| odd | !b.is_ascii() | b.is_ascii_uppercase()) {
         Cow::Borrowed(text)
     } else {
         Cow::Owned(text.to_lowercase())

@@ -160,12 +160,12 @@ fn decide(snapshot: &Snapshot, request: &Request, now: UnixMs, scratch: &mut Scr
     };
     let mut risk_score = view.risk_score;
     for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| !rule.asks_score) {
-        if ask(&view, rule, at) {
+        if rule.may_match(&view) && ask(&view, rule, at) {
             risk_score = risk_score.max(rule.score.unwrap_or(0));
         }
     }
     view.risk_score = risk_score;
-    for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.asks_score) {
+    for (at, rule) in rules.iter().enumerate().filter(|(_, rule)| rule.asks_score && rule.may_match(&view)) {
         ask(&view, rule, at);
     }
     let asked = |decision: &Decision| matched.iter().any(|at| rules[*at as usize].action == *decision);

@@ -3,6 +3,9 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+use crate::json::keys::{LONGEST, SLOTS, Slots};
+use crate::json::{Key, Name};
+
 /// What a field holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
@@ -151,37 +154,69 @@ pub fn find(path: &str) -> Option<usize> {
 }
 
 /// A name in a body: what stands in it, or the field that it is.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Node {
-    pub children: Vec<(&'static str, Node)>,
-    pub field: Option<usize>,
+    children: Vec<(&'static str, Key, Node)>,
+    slots: Slots,
+    /// Which child is in which slot, of those with short names and of those with long ones. Where there is none it is the
+    /// first, whose name another one is not.
+    places: [[u8; SLOTS]; 2],
+    pub field: Option<(usize, Kind)>,
     /// What stands in it may be anything, and is nobody's business: `metadata`.
     pub open: bool,
 }
 
+impl Default for Node {
+    fn default() -> Node {
+        let (children, slots, places) = (Vec::new(), Slots::new(&[]), [[0; SLOTS]; 2]);
+        Node { children, slots, places, field: None, open: false }
+    }
+}
+
 impl Node {
-    pub fn child(&self, key: &str) -> Option<&Node> {
-        // Names of one length seldom begin alike: hardly one is compared in vain.
-        let first = key.as_bytes().first();
-        let is_it = |name: &str| name.len() == key.len() && name.as_bytes().first() == first && name == key;
-        self.children.iter().find(|(name, _)| is_it(name)).map(|(_, node)| node)
+    pub fn child(&self, name: &Name) -> Option<&Node> {
+        if name.key == Key::NONE {
+            return self.long_child(&name.text.decode());
+        }
+        let slot = self.slots.of(name.key) as usize;
+        let place = self.places[usize::from(name.key.second != 0)][slot];
+        self.children.get(usize::from(place)).filter(|(_, key, _)| *key == name.key).map(|(.., node)| node)
     }
 
-    fn make(&mut self, key: &'static str) -> &mut Node {
-        let at = self.children.iter().position(|(name, _)| *name == key).unwrap_or_else(|| {
-            self.children.push((key, Node::default()));
+    #[cold]
+    fn long_child(&self, name: &str) -> Option<&Node> {
+        self.children.iter().find(|(other, ..)| *other == name).map(|(.., node)| node)
+    }
+
+    fn make(&mut self, name: &'static str) -> &mut Node {
+        let at = self.children.iter().position(|(other, ..)| *other == name).unwrap_or_else(|| {
+            self.children.push((name, Key::new(name.as_bytes()), Node::default()));
             self.children.len() - 1
         });
-        &mut self.children[at].1
+        &mut self.children[at].2
+    }
+
+    /// Gives the children their slots.
+    fn lay_out(&mut self) {
+        let names: Vec<&str> =
+            self.children.iter().map(|(name, ..)| *name).filter(|name| name.len() <= LONGEST).collect();
+        self.slots = Slots::new(&names);
+        for (place, (_, key, node)) in self.children.iter_mut().enumerate() {
+            if *key != Key::NONE {
+                self.places[usize::from(key.second != 0)][self.slots.of(*key) as usize] = place as u8;
+            }
+            node.lay_out();
+        }
     }
 }
 
 /// All fields that may come in a body, as it nests them.
 pub static BODY: LazyLock<Node> = LazyLock::new(|| {
     let mut root = Node::default();
-    for (number, (path, _)) in FIELDS.iter().enumerate().filter(|(_, (_, kind))| !kind.is_derived()) {
-        path.split('.').fold(&mut root, Node::make).field = Some(number);
+    for (number, (path, kind)) in FIELDS.iter().enumerate().filter(|(_, (_, kind))| !kind.is_derived()) {
+        path.split('.').fold(&mut root, Node::make).field = Some((number, *kind));
     }
     root.make("metadata").open = true;
+    root.lay_out();
     root
 });

@@ -79,15 +79,15 @@ impl Request {
     }
 
     pub fn text(&self, field: usize) -> &str {
-        match self.get(field) {
-            Value::Text(text) => text,
+        match self.slots[field] {
+            Slot::Text { from, to } => &self.text[from as usize..to as usize],
             _ => "",
         }
     }
 
     pub fn int(&self, field: usize) -> Option<i64> {
-        match self.get(field) {
-            Value::Int(value) => Some(value),
+        match self.slots[field] {
+            Slot::Int(value) => Some(value),
             _ => None,
         }
     }
@@ -104,7 +104,7 @@ impl Request {
         self.text.clear();
         self.faults.clear();
         self.card_numbers.clear();
-        read::body(body, strict, self).map_err(|e| Refused::Syntax(e.to_string()))?;
+        read::body(body, strict, self).map_err(Refused::Syntax)?;
         if !self.card_numbers.is_empty() {
             return Err(Refused::CardNumbers);
         }
@@ -185,19 +185,7 @@ impl Request {
                 if self.text(fields::IP).contains(':') {
                     self.put_text(fields::IP, &ip.to_string());
                 }
-                let from = self.text.len() as u32;
-                // Writing into memory does not fail.
-                let _infallible = match ip {
-                    IpAddr::V4(ip) => {
-                        let [a, b, c, _] = ip.octets();
-                        write!(self.text, "{a}.{b}.{c}.0/24")
-                    }
-                    IpAddr::V6(ip) => {
-                        let [a, b, c, ..] = ip.segments();
-                        write!(self.text, "{a:x}:{b:x}:{c:x}::/48")
-                    }
-                };
-                self.slots[fields::IP_PREFIX] = Slot::Text { from, to: self.text.len() as u32 };
+                self.derive_prefix(ip);
             }
             None if self.get(fields::IP) != Value::Null => self.fault("/device/ip", "is not an IP address"),
             None => {}
@@ -212,6 +200,26 @@ impl Request {
         for (i, value) in clock.into_iter().enumerate() {
             self.slots[fields::CLOCK + i] = Slot::Int(value);
         }
+    }
+
+    /// The network of an address that stands in its canonical form.
+    fn derive_prefix(&mut self, ip: IpAddr) {
+        let from = self.text.len();
+        match (ip, self.slots[fields::IP]) {
+            (IpAddr::V4(_), Slot::Text { from, to }) => {
+                let (from, to) = (from as usize, to as usize);
+                let three = self.text[from..to].rfind('.').unwrap_or(0);
+                self.text.extend_from_within(from..from + three);
+                self.text.push_str(".0/24");
+            }
+            (IpAddr::V6(ip), _) => {
+                let [a, b, c, ..] = ip.segments();
+                // Writing into memory does not fail.
+                let _infallible = write!(self.text, "{a:x}:{b:x}:{c:x}::/48");
+            }
+            _ => {}
+        }
+        self.slots[fields::IP_PREFIX] = Slot::Text { from: from as u32, to: self.text.len() as u32 };
     }
 
     /// What makes two ways to write an address one: first line, postal code and country, letters and digits only.

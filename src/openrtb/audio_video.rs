@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::error::RequestError;
 use super::list::{IntList, StrList, ints, strings};
-use super::scan::{Kind, Scanner};
 use super::value::{apart, count, flag, int, is_object, lenient, price, read_object, text};
+use crate::json::{Kind, Scanner};
 
 /// Floors by duration beyond these are not looked at.
 const MAX_DURATION_FLOORS: usize = 32;
@@ -121,7 +121,7 @@ pub(super) fn duration_floors(s: &mut Scanner) -> Result<Vec<DurationFloor>, Req
             }
             Ok::<(), RequestError>(())
         })?,
-        _ => return Err(s.wrong_type()),
+        _ => return Err(RequestError::WrongType(s.place())),
     }
     Ok(floors)
 }

@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 
 use super::error::RequestError;
-use super::scan::{Kind, Scanner};
 use super::value::{apart, count, filled, flag, int, is_blank, is_ext, is_object, lenient, raw, read_object, text};
+use crate::json::{Kind, Scanner};
 
 /// Section 3.2.18.
 #[derive(Clone, Debug, Default)]

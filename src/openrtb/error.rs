@@ -1,6 +1,6 @@
 //! Why a request is refused: a closed list, for the answer 400 and its counter.
 
-use super::scan::ScanError;
+use crate::json::ScanError;
 
 /// A request that is not JSON, or breaks a rule that OpenRTB 2.6 section 3.2 makes about it. Eight bytes, since every
 /// reader of a field returns it.

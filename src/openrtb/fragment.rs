@@ -1,8 +1,8 @@
 //! A creative's part of every bid for it, rendered once when the creative is loaded (OpenRTB 2.6 section 4.2.3).
 
 use super::codes::MarkupType;
-use super::escape::{escape_json, write_string};
 use super::response::write_uint;
+use crate::json::escape::{escape_json, write_string};
 
 /// Where this stands in the markup, each bid's token goes, so that the ad's own tracking URLs are signed like its
 /// notices.

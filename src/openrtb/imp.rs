@@ -8,8 +8,8 @@ use super::audio_video::{self, AudioVideo, DurationFloor};
 use super::error::RequestError;
 use super::list::{IntList, StrList, ints, strings};
 use super::native::{self, Native};
-use super::scan::{Kind, Scanner};
 use super::value::{Id, apart, count, flag, id, int, is_object, lenient, price, read_object, switch, text};
+use crate::json::{Kind, Scanner};
 
 /// Sizes and deals beyond these are not looked at: a body of three-byte entries must not become a list of large ones.
 pub const MAX_FORMATS: usize = 256;
@@ -115,7 +115,7 @@ pub struct Deal<'a> {
 /// Fills a new impression where it lies: it is too large to be moved around for nothing.
 pub(super) fn imp<'a>(s: &mut Scanner<'a>, imp: &mut Imp<'a>) -> Result<(), RequestError> {
     if !is_object(s)? {
-        return Err(s.wrong_type());
+        return Err(RequestError::WrongType(s.place()));
     }
     read_object!(s, {
         "id" => imp.id, id;
@@ -213,7 +213,7 @@ fn deals<'a>(s: &mut Scanner<'a>) -> Result<Vec<Deal<'a>>, RequestError> {
             deals.extend(deal(s)?.filter(|deal| !deal.id.is_empty()));
             Ok::<(), RequestError>(())
         })?,
-        _ => return Err(s.wrong_type()),
+        _ => return Err(RequestError::WrongType(s.place())),
     }
     Ok(deals)
 }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 
 use super::error::RequestError;
 use super::list::{StrList, strings};
-use super::scan::Scanner;
 use super::value::{apart, int, is_object, lenient, read_object, text};
+use crate::json::Scanner;
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum Channel {

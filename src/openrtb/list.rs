@@ -4,10 +4,8 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use super::containers::each_element;
 use super::error::RequestError;
-use super::scan::{Kind, Scanner};
-use super::string::Str;
+use crate::json::{Kind, Scanner, Str, each_element};
 
 /// A list as it stands in the body.
 #[derive(Clone, Copy, Default)]
@@ -194,7 +192,7 @@ fn odd_string(s: &mut Scanner) -> Result<u32, RequestError> {
         Kind::String => Ok(s.pass_string().map(|()| 1)?),
         Kind::Number => Ok(s.number().map(|_| 1)?),
         Kind::Null => Ok(s.null().map(|()| 0)?),
-        _ => Err(s.wrong_type()),
+        _ => Err(RequestError::WrongType(s.place())),
     }
 }
 

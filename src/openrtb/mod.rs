@@ -1,9 +1,6 @@
 //! OpenRTB 2.6 on the wire: requests in, responses out, notices back. Pure: bytes and values, nothing else.
 //!
-//! A request, from the bottom up:
-//! - `chunk`: many bytes looked at together.
-//! - [`escape`]: JSON strings: where they end, what they say, how to write them.
-//! - [`scan`], [`string`], `number`, `containers`, `keys`, `skip`: a strict pull scanner over one JSON text.
+//! A request, from the bottom up (`crate::json` reads the text):
 //! - [`value`], [`list`]: one value or list as the type its field has, tolerantly.
 //! - [`imp`], [`audio_video`], [`native`], [`inventory`], [`device_user`], [`request`]: the objects; [`request::parse`]
 //!   is the way in.
@@ -19,31 +16,23 @@
 //! - [`claim`], [`decimal`], [`google_price`]: what a notice's price comes to.
 
 pub mod audio_video;
-mod chunk;
 pub mod claim;
 pub mod codes;
 pub mod consent;
-mod containers;
 pub mod decimal;
 pub mod device_user;
 pub mod error;
-pub mod escape;
 pub mod fragment;
 pub mod google_price;
 pub mod imp;
 pub mod inventory;
-mod keys;
 pub mod list;
 pub mod native;
 pub mod notice;
-mod number;
 pub mod query;
 pub mod redact;
 pub mod request;
 pub mod response;
-pub mod scan;
-mod skip;
-pub mod string;
 pub mod supply_chain;
 pub mod token;
 pub mod value;
@@ -61,5 +50,3 @@ mod notice_tests;
 mod request_tests;
 #[cfg(test)]
 mod response_tests;
-#[cfg(test)]
-mod scan_tests;

@@ -7,8 +7,8 @@ use smallvec::SmallVec;
 
 use super::error::RequestError;
 use super::list::{IntList, StrList, ints, strings};
-use super::scan::{Kind, ScanError, Scanner};
 use super::value::{count, int, is_object, lenient, raw, read_object, switch};
+use crate::json::{Kind, ScanError, Scanner};
 
 /// Assets in one native ad; the layouts of the specification have at most ten.
 pub const MAX_ASSETS: usize = 64;
@@ -274,7 +274,7 @@ fn title_asset(s: &mut Scanner) -> Result<Option<AssetKind>, RequestError> {
     }
     read_object!(s, { "len" => len, count; });
     // Required, section 4.3.
-    let len = len.filter(|len| *len > 0).ok_or_else(|| s.wrong_type())?;
+    let len = len.filter(|len| *len > 0).ok_or_else(|| RequestError::WrongType(s.place()))?;
     Ok(Some(AssetKind::Title { len }))
 }
 
@@ -320,7 +320,7 @@ fn video_asset(s: &mut Scanner) -> Result<Option<AssetKind>, RequestError> {
         "protocols" => protocols, ints;
     });
     if mimes.is_empty() || protocols.is_empty() {
-        return Err(s.wrong_type());
+        return Err(RequestError::WrongType(s.place()));
     }
     Ok(Some(AssetKind::Video))
 }

@@ -6,8 +6,8 @@
 //! {public_url}/n/loss/{token}?l=${AUCTION_LOSS}&m=${AUCTION_MIN_TO_WIN}&p=${AUCTION_PRICE}&c=${AUCTION_CURRENCY}
 //! ```
 
-use super::escape::escape_json;
 use crate::event::NoticeKind;
+use crate::json::escape::escape_json;
 
 /// Every macro of section 4.4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -10,8 +10,8 @@ use super::error::RequestError;
 use super::imp::{self, Imp};
 use super::inventory::{self, Channel, Inventory};
 use super::list::{IntList, StrList, ints, strings};
-use super::scan::{Kind, Scanner};
 use super::value::{Id, apart, filled, id, int, is_blank, is_ext, is_object, lenient, raw, read_object, switch, text};
+use crate::json::{Kind, Scanner};
 
 /// Impressions in one request: twice what any exchange sends; more is refused rather than answered late.
 pub const MAX_IMPS: usize = 2_000;
@@ -76,7 +76,7 @@ pub fn parse(body: &[u8]) -> Result<BidRequest<'_>, RequestError> {
 
 /// The same into a new request, where it lies: it is too large to be moved around for nothing.
 pub fn parse_into<'a>(request: &mut BidRequest<'a>, body: &'a [u8]) -> Result<(), RequestError> {
-    let s = &mut Scanner::of_bytes(body)?;
+    let s = &mut Scanner::of_bytes(body).ok_or(RequestError::NotUtf8)?;
     if s.kind()? != Kind::Object {
         s.skip()?;
         s.finish()?;
@@ -134,7 +134,7 @@ fn imps<'a>(s: &mut Scanner<'a>, imps: &mut SmallVec<[Imp<'a>; 1]>) -> Result<()
             imps.push(Imp::default());
             imps.last_mut().map_or(Ok(()), |imp| imp::imp(s, imp))
         })?,
-        _ => return Err(s.wrong_type()),
+        _ => return Err(RequestError::WrongType(s.place())),
     }
     Ok(())
 }
@@ -184,7 +184,7 @@ fn gdpr(s: &mut Scanner) -> Result<Option<bool>, RequestError> {
         None => Ok(None),
         Some(0) => Ok(Some(false)),
         Some(1) => Ok(Some(true)),
-        Some(_) => Err(s.wrong_type()),
+        Some(_) => Err(RequestError::WrongType(s.place())),
     }
 }
 

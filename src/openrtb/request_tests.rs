@@ -6,7 +6,9 @@ use super::imp::Format;
 use super::inventory::Channel;
 use super::native::{Asset, AssetKind, ImageTypes, NativeError};
 use super::request::{BidRequest, MAX_IMPS, parse};
-use super::scan::MAX_DEPTH;
+use crate::json::scan::MAX_DEPTH;
+use crate::json::tests::salad;
+use proptest::prelude::*;
 
 const BANNER: &str = include_str!("../../tests/fixtures/openrtb/banner.json");
 
@@ -272,6 +274,31 @@ fn native_codes_of_an_exchanges_own_are_read() {
     ] {
         let body = with_imp(&format!(r#""native":{{"request":{{{codes},"assets":[{{"id":1}}]}}}}"#));
         ok(&body).imp[0].native.unwrap().markup().unwrap_or_else(|e| panic!("{codes}: {e}"));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn no_request_panics(text in salad(), key in prop::sample::select(&[
+        "id", "imp", "site", "device", "user", "regs", "source", "cur", "bcat", "tmax", "test", "ext",
+    ][..])) {
+        let _ = parse(text.as_bytes());
+        let _ = parse(with(&format!("\"{key}\":{text}")).as_bytes());
+        let _ = parse(with_imp(&format!("\"banner\":{text}")).as_bytes());
+    }
+}
+
+/// Of a body that ends where its memory does nothing behind it is read, which Miri would tell.
+#[test]
+fn a_body_is_read_at_every_distance_from_its_end() {
+    for len in 0..40 {
+        let text = "n".repeat(len);
+        for ext in [format!("\"{text}\""), format!("{{\"{text}\":[]}}"), format!("[1{}]", "7".repeat(len))] {
+            let body: Box<[u8]> = with(&format!("\"ext\":{ext}")).as_bytes().into();
+            assert!(parse(&body).is_ok(), "{ext}");
+        }
     }
 }
 

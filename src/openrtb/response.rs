@@ -3,11 +3,11 @@
 //!
 //! What is written never holds a null, an exponent or an empty `seatbid` (exchange adapters reject those).
 
-use super::escape::write_string;
 use super::notice::NoticeUrls;
 use super::value::Id;
 use crate::event::NoticeKind;
 use crate::ids::Currency;
+use crate::json::escape::write_string;
 use crate::money::{Nanos, Quantity};
 
 /// One bid.

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use smallvec::SmallVec;
 
 use super::error::RequestError;
-use super::scan::Scanner;
 use super::value::{int, is_object, read_object, switch, text};
+use crate::json::Scanner;
 
 /// Nodes that are looked at; a chain that is longer is none to buy from.
 pub const MAX_NODES: usize = 64;
@@ -38,7 +38,7 @@ impl<'a> SupplyChain<'a> {
 fn chain<'a>(s: &mut Scanner<'a>) -> Result<SupplyChain<'a>, RequestError> {
     let mut found = SupplyChain::default();
     if !is_object(s)? {
-        return Err(s.wrong_type());
+        return Err(RequestError::WrongType(s.place()));
     }
     read_object!(s, {
         "complete" => found.complete, switch;
@@ -51,7 +51,7 @@ fn nodes<'a>(s: &mut Scanner<'a>, nodes: &mut SmallVec<[Node<'a>; 4]>) -> Result
     nodes.clear();
     s.array(|s| {
         if nodes.len() == MAX_NODES || !is_object(s)? {
-            return Err(s.wrong_type());
+            return Err(RequestError::WrongType(s.place()));
         }
         let (mut asi, mut sid, mut hp) = (None, None, None);
         read_object!(s, {
@@ -61,7 +61,7 @@ fn nodes<'a>(s: &mut Scanner<'a>, nodes: &mut SmallVec<[Node<'a>; 4]>) -> Result
         });
         // Version 1.0: every node is in the flow of payment, and says so.
         if hp != Some(1) {
-            return Err(s.wrong_type());
+            return Err(RequestError::WrongType(s.place()));
         }
         nodes.push(Node { asi: asi.unwrap_or_default(), sid: sid.unwrap_or_default() });
         Ok(())

@@ -4,14 +4,13 @@
 use std::borrow::Cow;
 
 use super::error::RequestError;
-use super::scan::{Kind, Scanner};
-use super::string::Str;
+use crate::json::{Kind, Scanner, Str, escape};
 
 /// Reads the fields of an object: `"name" => place, reader;`. Unknown fields are skipped (OpenRTB 2.6 section 2.6),
 /// and a later duplicate wins.
 macro_rules! read_object {
     ($s:ident, { $($name:literal => $place:expr, $read:expr;)* }) => {{
-        use $crate::openrtb::keys::{Key, Slots};
+        use $crate::json::keys::{Key, Slots};
         const SLOTS: Slots = Slots::new(&[$($name),*]);
         // A copy stays in registers.
         let from = &mut *$s;
@@ -68,7 +67,7 @@ pub struct Id<'a> {
 impl<'a> Id<'a> {
     /// An id that is not from a request.
     pub fn plain(text: &'a str) -> Option<Id<'a>> {
-        let special = super::escape::find_special(text.as_bytes(), 0);
+        let special = escape::find_special(text.as_bytes(), 0);
         (special == text.len()).then_some(Id { text: Cow::Borrowed(text), spelled: text })
     }
 
@@ -127,7 +126,7 @@ fn string_or_number<'a>(s: &mut Scanner<'a>) -> Result<Option<Str<'a>>, RequestE
         Kind::String => Ok(Some(s.string()?)),
         Kind::Number => Ok(Some(Str { raw: s.number()?, escaped: false })),
         Kind::Null => Ok(s.null().map(|()| None)?),
-        _ => Err(s.wrong_type()),
+        _ => Err(RequestError::WrongType(s.place())),
     }
 }
 
@@ -180,14 +179,14 @@ pub(super) fn int(s: &mut Scanner) -> Result<Option<i64>, RequestError> {
 #[cold]
 fn odd_int(s: &mut Scanner) -> Result<Option<i64>, RequestError> {
     match s.kind()? {
-        Kind::Number => integer(s.number()?).map(Some).ok_or_else(|| s.wrong_type()),
+        Kind::Number => integer(s.number()?).map(Some).ok_or_else(|| RequestError::WrongType(s.place())),
         Kind::Null => Ok(s.null().map(|()| None)?),
         Kind::Bool => Ok(Some(i64::from(s.bool()?))),
         Kind::String => match s.string()?.decode().trim_ascii() {
             "" => Ok(None),
-            text => number_in(text).and_then(integer).map(Some).ok_or_else(|| s.wrong_type()),
+            text => number_in(text).and_then(integer).map(Some).ok_or_else(|| RequestError::WrongType(s.place())),
         },
-        _ => Err(s.wrong_type()),
+        _ => Err(RequestError::WrongType(s.place())),
     }
 }
 
@@ -195,7 +194,7 @@ fn odd_int(s: &mut Scanner) -> Result<Option<i64>, RequestError> {
 #[inline(always)]
 pub(super) fn count(s: &mut Scanner) -> Result<Option<u32>, RequestError> {
     match int(s)? {
-        Some(value) if value < 0 => Err(s.negative()),
+        Some(value) if value < 0 => Err(RequestError::Negative(s.place())),
         value => Ok(value.map(|v| u32::try_from(v).unwrap_or(u32::MAX))),
     }
 }
@@ -221,20 +220,20 @@ pub(super) fn float(s: &mut Scanner) -> Result<Option<f64>, RequestError> {
 fn any_float(s: &mut Scanner) -> Result<Option<f64>, RequestError> {
     let parse = |number: &str| number.parse().ok();
     match s.kind()? {
-        Kind::Number => parse(s.number()?).map(Some).ok_or_else(|| s.wrong_type()),
+        Kind::Number => parse(s.number()?).map(Some).ok_or_else(|| RequestError::WrongType(s.place())),
         Kind::Null => Ok(s.null().map(|()| None)?),
         Kind::String => match s.string()?.decode().trim_ascii() {
             "" => Ok(None),
-            text => number_in(text).and_then(parse).map(Some).ok_or_else(|| s.wrong_type()),
+            text => number_in(text).and_then(parse).map(Some).ok_or_else(|| RequestError::WrongType(s.place())),
         },
-        _ => Err(s.wrong_type()),
+        _ => Err(RequestError::WrongType(s.place())),
     }
 }
 
 /// A price: a number that is not negative, 0 when absent.
 pub(super) fn price(s: &mut Scanner) -> Result<f64, RequestError> {
     match float(s)? {
-        Some(value) if value < 0.0 => Err(s.negative()),
+        Some(value) if value < 0.0 => Err(RequestError::Negative(s.place())),
         value => Ok(value.unwrap_or(0.0)),
     }
 }
@@ -288,7 +287,7 @@ fn is_no_object(s: &mut Scanner) -> Result<bool, RequestError> {
         Kind::Object => Ok(true),
         Kind::Null => Ok(s.null().map(|()| false)?),
         _ if s.empty_array() => Ok(false),
-        _ => Err(s.wrong_type()),
+        _ => Err(RequestError::WrongType(s.place())),
     }
 }
 

@@ -32,11 +32,10 @@ fn tail(bytes: &[u8]) -> u64 {
 #[inline]
 pub fn hash64(seed: u64, bytes: &[u8]) -> u64 {
     let mut hash = seed ^ (bytes.len() as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    let mut rest = bytes;
     // All words but the last, which has one to eight bytes: texts of like length take the same way.
-    while let Some((word, more)) = rest.split_first_chunk::<8>().filter(|(_, more)| !more.is_empty()) {
+    let (words, rest) = bytes.split_at(bytes.len().saturating_sub(1) / 8 * 8);
+    for word in words.as_chunks().0 {
         hash = fold(hash ^ u64::from_le_bytes(*word), 0xD6E8_FEB8_6659_FD93);
-        rest = more;
     }
     if !rest.is_empty() {
         let last = match bytes.last_chunk::<8>() {

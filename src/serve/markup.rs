@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use crate::bidding::creative::{Asset, Creative, Kind};
 use crate::bidding::fit::answer;
 use crate::bidding::vast::{self, Choice};
-use crate::openrtb::escape::escape_json;
+use crate::json::escape::escape_json;
 use crate::openrtb::native::NativeRequest;
 use crate::openrtb::notice::NoticeUrls;
 

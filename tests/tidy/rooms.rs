@@ -3,7 +3,7 @@
 use crate::source::{File, find_word, joined_uses, names_after};
 
 /// What everyone may know, and what knows only itself.
-const VOCABULARY: &[&str] = &["money", "ids", "clock", "event", "wire"];
+const VOCABULARY: &[&str] = &["money", "ids", "clock", "event", "wire", "json"];
 /// Pure rooms with the rooms they know besides the vocabulary.
 const CORE: &[(&str, &[&str])] = &[
     ("openrtb", &[]),

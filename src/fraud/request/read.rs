@@ -1,32 +1,35 @@
 //! A body member by member: its values into a request's, what is wrong with them, and card numbers wherever they stand.
 
-use std::borrow::Cow;
-use std::fmt;
+use serde_json::{Number, Value};
 
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
-
-use super::super::fields::{BODY, FIELDS, Kind, Node};
+use super::super::fields::{BODY, Kind, Node};
 use super::super::pan::{holds_card_number, is_card_number_value};
 use super::super::{Fault, MAX_FAULTS, MAX_POINTER};
 use super::{MAX_ID, MAX_TEXT, Request, Slot};
 use crate::clock::UnixMs;
+use crate::json::{self, ScanError, Scanner};
 
-/// Reads a whole body into a request that holds nothing yet.
-pub(super) fn body(body: &[u8], strict: bool, request: &mut Request) -> Result<(), serde_json::Error> {
-    let at = At { request, strict, node: Some(&BODY), below: Below::Known, place: &Place::Whole };
-    match std::str::from_utf8(body) {
-        Ok(text) => whole(at, serde_json::Deserializer::from_str(text)),
-        // It says where.
-        Err(_) => whole(at, serde_json::Deserializer::from_slice(body)),
+/// Arrays and objects within each other: as many as serde_json takes.
+const MAX_DEPTH: u8 = 127;
+
+/// Reads a whole body into a request that holds nothing yet; says why it is no JSON.
+pub(super) fn body(body: &[u8], strict: bool, request: &mut Request) -> Result<(), String> {
+    let at = At { node: Some(&BODY), below: Below::Known, place: Place::Whole, depth: 0 };
+    let read = |s| {
+        let mut reader = Reader { request, strict, s };
+        reader.value(&at)?;
+        reader.s.finish()
+    };
+    match Scanner::of_bytes(body).map(read) {
+        Some(Ok(())) => Ok(()),
+        _ => Err(why(body)),
     }
 }
 
-fn whole<'de, R: serde_json::de::Read<'de>>(
-    at: At,
-    mut json: serde_json::Deserializer<R>,
-) -> Result<(), serde_json::Error> {
-    at.deserialize(&mut json)?;
-    json.end()
+/// What a person is told of a body that is no JSON: in which line and column.
+#[cold]
+fn why(body: &[u8]) -> String {
+    serde_json::from_slice::<Value>(body).map_or_else(|e| e.to_string(), |_| "it cannot be read".to_owned())
 }
 
 /// Where a value stands; written out only where something is wrong with it.
@@ -79,50 +82,207 @@ enum Below {
 /// Members of an item that say what it is. One in ten numbers of articles (GTIN) looks like a card number.
 pub const ITEM_IDENTIFIERS: [&str; 5] = ["id", "sku", "gtin", "ean", "upc"];
 
-/// A value that is read, and what is known of its place.
-struct At<'a> {
-    request: &'a mut Request,
-    strict: bool,
+/// What is known of the place of a value.
+struct At<'p> {
     node: Option<&'static Node>,
     below: Below,
-    place: &'a Place<'a>,
+    place: Place<'p>,
+    /// Arrays and objects around it.
+    depth: u8,
 }
 
 impl At<'_> {
-    fn fault(&mut self, message: impl Into<String>) {
-        if self.request.faults.len() < MAX_FAULTS {
-            self.request.fault(&self.place.pointer(), message);
-        }
-    }
-
-    fn card_number(&mut self) {
-        if self.request.card_numbers.len() < MAX_FAULTS {
-            self.request.card_numbers.push(Fault::new(self.place.pointer(), "holds a card number"));
-        }
-    }
-
     fn field(&self) -> Option<(usize, Kind)> {
-        self.node.and_then(|node| node.field).map(|field| (field, FIELDS[field].1))
+        self.node.and_then(|node| node.field)
+    }
+}
+
+struct Reader<'r, 'b> {
+    request: &'r mut Request,
+    strict: bool,
+    s: Scanner<'b>,
+}
+
+impl Reader<'_, '_> {
+    fn value(&mut self, at: &At) -> Result<(), ScanError> {
+        if let Some(text) = self.s.plain_string() {
+            self.text(at, text);
+            return Ok(());
+        }
+        match self.s.kind()? {
+            json::Kind::String => {
+                let text = self.s.string()?.decode();
+                self.text(at, &text);
+            }
+            json::Kind::Number => self.number(at)?,
+            json::Kind::Object => self.object(at)?,
+            json::Kind::Array => self.list(at)?,
+            json::Kind::Bool => {
+                self.s.bool()?;
+                self.wrong(at, "true or false");
+            }
+            json::Kind::Null => self.s.null()?,
+        }
+        Ok(())
     }
 
-    fn put(mut self, slot: Slot) {
-        let Some((field, _)) = self.field() else { return };
+    fn object(&mut self, at: &At) -> Result<(), ScanError> {
+        let depth = deeper(at)?;
+        let is_leaf = at.field().is_some();
+        let is_open = at.node.is_some_and(|node| node.open);
+        while let Some(name) = self.s.name()? {
+            let key = &*name.text.decode();
+            let node = at.node.and_then(|node| node.child(&name));
+            let is_number = node.is_none() && holds_card_number(key);
+            // A pointer is part of an answer; where the name itself is the number it is not said which.
+            let place = Place::Member(&at.place, if is_number { "(number)" } else { key });
+            let below = match at.below {
+                Below::Known if node.is_some_and(|node| !node.open) => Below::Known,
+                Below::Items if ITEM_IDENTIFIERS.contains(&key) => Below::Identifier,
+                _ => Below::Open,
+            };
+            if is_number {
+                self.card_number(at);
+            }
+            let member = At { node, below, place, depth };
+            if node.is_none() && at.below == Below::Known && !is_leaf && self.strict && !is_open {
+                self.fault(&member, "is not a field of a check");
+            }
+            self.value(&member)?;
+            if !self.s.surely_has_more_fields() && (self.s.take(b'}') || !self.s.has_more_fields()?) {
+                break;
+            }
+        }
+        if is_leaf {
+            self.wrong(at, "an object");
+        }
+        Ok(())
+    }
+
+    fn list(&mut self, at: &At) -> Result<(), ScanError> {
+        let depth = deeper(at)?;
+        let is_list = matches!(at.field(), Some((_, Kind::List)));
+        let below = if is_list { Below::Items } else { Below::Open };
+        let mut count = 0;
+        if self.s.starts(b'[', b']')? {
+            loop {
+                let place = Place::Element(&at.place, count);
+                self.value(&At { node: None, below, place, depth })?;
+                count += 1;
+                if !self.s.take(b',') && !self.s.goes_on(b']')? {
+                    break;
+                }
+            }
+        }
+        if is_list {
+            self.put(at, Slot::Int(count))
+        } else {
+            self.wrong(at, "a list")
+        }
+        Ok(())
+    }
+
+    fn number(&mut self, at: &At) -> Result<(), ScanError> {
+        // Too short for a card number.
+        if let Some(value) = self.s.short_integer() {
+            self.whole(at, value);
+            return Ok(());
+        }
+        let start = self.s;
+        // As serde_json reads it: it has integers of 64 bits, and all others as f64.
+        let number: Number = self.s.number()?.parse().map_err(|_| ScanError::Syntax(start.place()))?;
+        let is_card_number = |value: u64| at.below != Below::Identifier && is_card_number_value(value);
+        let magnitude = number.as_u64().or_else(|| number.as_i64().map(i64::unsigned_abs));
+        match (magnitude, number.as_i64(), number.as_f64()) {
+            (Some(magnitude), ..) if is_card_number(magnitude) => self.card_number(at),
+            (_, Some(value), _) => self.whole(at, value),
+            (Some(_), ..) => self.wrong(at, "a number of this size"),
+            (_, _, Some(value))
+                if value.fract() == 0.0
+                    && (1e12..1e19).contains(&value.abs())
+                    && is_card_number(value.abs() as u64) =>
+            {
+                self.card_number(at);
+            }
+            _ => self.wrong(at, "a number with a fraction, or of this size"),
+        }
+        Ok(())
+    }
+
+    fn whole(&mut self, at: &At, value: i64) {
+        match at.field() {
+            Some((_, Kind::Number)) => self.put(at, Slot::Int(value)),
+            _ => self.wrong(at, "a number"),
+        }
+    }
+
+    fn text(&mut self, at: &At, text: &str) {
+        let kind = at.field().map(|(_, kind)| kind);
+        if kind != Some(Kind::Identifier) && at.below != Below::Identifier && holds_card_number(text) {
+            return self.card_number(at);
+        }
+        match kind {
+            Some(Kind::Text | Kind::Identifier) => {
+                let most = if kind == Some(Kind::Text) { MAX_TEXT } else { MAX_ID };
+                if text.len() > most {
+                    return self.fault(at, format!("has {} bytes, at most {most} are taken", text.len()));
+                }
+                if !text.is_empty() {
+                    self.put_text(at, text);
+                }
+            }
+            Some(Kind::Digits(least, most)) => {
+                if !(least..=most).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_digit()) {
+                    return self.fault(
+                        at,
+                        match least == most {
+                            true => format!("must be {least} digits"),
+                            false => format!("must be {least} to {most} digits"),
+                        },
+                    );
+                }
+                self.put_text(at, text);
+            }
+            Some(Kind::Time) => match UnixMs::parse(text) {
+                Some(instant) => self.put(at, Slot::Int(instant.0)),
+                None => self.wrong(at, "this"),
+            },
+            _ => self.wrong(at, "a text"),
+        }
+    }
+
+    fn put_text(&mut self, at: &At, text: &str) {
+        let from = self.request.text.len() as u32;
+        self.request.text.push_str(text);
+        let to = self.request.text.len() as u32;
+        self.put(at, Slot::Text { from, to });
+    }
+
+    fn put(&mut self, at: &At, slot: Slot) {
+        let Some((field, _)) = at.field() else { return };
         if !matches!(self.request.slots[field], Slot::Empty) {
-            return self.fault("stands twice");
+            return self.fault(at, "stands twice");
         }
         self.request.slots[field] = slot;
     }
 
-    fn put_text(self, text: &str) {
-        let from = self.request.text.len() as u32;
-        self.request.text.push_str(text);
-        let to = self.request.text.len() as u32;
-        self.put(Slot::Text { from, to });
+    #[cold]
+    fn fault(&mut self, at: &At, message: impl Into<String>) {
+        if self.request.faults.len() < MAX_FAULTS {
+            self.request.fault(&at.place.pointer(), message);
+        }
+    }
+
+    #[cold]
+    fn card_number(&mut self, at: &At) {
+        if self.request.card_numbers.len() < MAX_FAULTS {
+            self.request.card_numbers.push(Fault::new(at.place.pointer(), "holds a card number"));
+        }
     }
 
     /// A value of another kind than the field's.
-    fn wrong(mut self, is: &str) {
-        match self.field() {
+    fn wrong(&mut self, at: &At, is: &str) {
+        match at.field() {
             Some((_, kind)) => {
                 let must = match kind {
                     Kind::Number => "a whole number",
@@ -131,185 +291,15 @@ impl At<'_> {
                     Kind::Digits(..) => "digits in quotes",
                     _ => "a text",
                 };
-                self.fault(format!("must be {must}, not {is}"));
+                self.fault(at, format!("must be {must}, not {is}"));
             }
-            None if self.below == Below::Known => self.fault(format!("must be an object, not {is}")),
+            None if at.below == Below::Known => self.fault(at, format!("must be an object, not {is}")),
             None => {}
         }
     }
-
-    fn string(mut self, text: &str) {
-        let kind = self.field().map(|(_, kind)| kind);
-        if kind != Some(Kind::Identifier) && self.below != Below::Identifier && holds_card_number(text) {
-            return self.card_number();
-        }
-        match kind {
-            Some(Kind::Text | Kind::Identifier) => {
-                let most = if kind == Some(Kind::Text) { MAX_TEXT } else { MAX_ID };
-                if text.len() > most {
-                    return self.fault(format!("has {} bytes, at most {most} are taken", text.len()));
-                }
-                if text.is_empty() {
-                    return;
-                }
-                self.put_text(text);
-            }
-            Some(Kind::Digits(least, most)) => {
-                if !(least..=most).contains(&text.len()) || !text.bytes().all(|b| b.is_ascii_digit()) {
-                    return self.fault(match least == most {
-                        true => format!("must be {least} digits"),
-                        false => format!("must be {least} to {most} digits"),
-                    });
-                }
-                self.put_text(text);
-            }
-            Some(Kind::Time) => match UnixMs::parse(text) {
-                Some(at) => self.put(Slot::Int(at.0)),
-                None => self.wrong("this"),
-            },
-            _ => self.wrong("a text"),
-        }
-    }
-
-    fn is_card_number(&self, value: u64) -> bool {
-        self.below != Below::Identifier && is_card_number_value(value)
-    }
-
-    fn whole(self, value: i64) {
-        match self.field() {
-            Some((_, Kind::Number)) => self.put(Slot::Int(value)),
-            _ => self.wrong("a number"),
-        }
-    }
 }
 
-impl<'de> DeserializeSeed<'de> for At<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<(), D::Error> {
-        d.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for At<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("JSON")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
-        self.wrong("true or false");
-        Ok(())
-    }
-
-    fn visit_i64<E>(mut self, value: i64) -> Result<(), E> {
-        if self.is_card_number(value.unsigned_abs()) {
-            self.card_number();
-        } else {
-            self.whole(value);
-        }
-        Ok(())
-    }
-
-    fn visit_u64<E>(mut self, value: u64) -> Result<(), E> {
-        if self.is_card_number(value) {
-            self.card_number();
-        } else {
-            match i64::try_from(value) {
-                Ok(value) => self.whole(value),
-                Err(_) => self.wrong("a number of this size"),
-            }
-        }
-        Ok(())
-    }
-
-    fn visit_f64<E>(mut self, value: f64) -> Result<(), E> {
-        if value.fract() == 0.0 && (1e12..1e19).contains(&value.abs()) && self.is_card_number(value.abs() as u64) {
-            self.card_number();
-        } else {
-            self.wrong("a number with a fraction, or of this size");
-        }
-        Ok(())
-    }
-
-    fn visit_str<E>(self, text: &str) -> Result<(), E> {
-        self.string(text);
-        Ok(())
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
-        let mut count = 0;
-        let below = if matches!(self.field(), Some((_, Kind::List))) { Below::Items } else { Below::Open };
-        loop {
-            let place = Place::Element(self.place, count);
-            let at = At { request: &mut *self.request, strict: self.strict, node: None, below, place: &place };
-            match seq.next_element_seed(at)? {
-                Some(()) => count += 1,
-                None => break,
-            }
-        }
-        match self.field() {
-            Some((_, Kind::List)) => self.put(Slot::Int(count)),
-            _ => self.wrong("a list"),
-        }
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<(), A::Error> {
-        let is_leaf = self.field().is_some();
-        let is_open = self.node.is_some_and(|node| node.open);
-        while let Some(Key(key)) = map.next_key::<Key>()? {
-            let node = self.node.and_then(|node| node.child(&key));
-            let unknown = node.is_none();
-            let is_number = unknown && holds_card_number(&key);
-            if is_number {
-                // Not said which: the name itself is the number.
-                self.card_number();
-            }
-            // A pointer is part of an answer.
-            let place = Place::Member(self.place, if is_number { "(number)" } else { &key });
-            let below = match self.below {
-                Below::Known if !unknown && !node.is_some_and(|n| n.open) => Below::Known,
-                Below::Items if ITEM_IDENTIFIERS.contains(&&*key) => Below::Identifier,
-                _ => Below::Open,
-            };
-            let is_told = unknown && self.below == Below::Known && !is_leaf && self.strict && !is_open;
-            let mut at = At { request: &mut *self.request, strict: self.strict, node, below, place: &place };
-            if is_told {
-                at.fault("is not a field of a check");
-            }
-            map.next_value_seed(at)?;
-        }
-        if is_leaf {
-            self.wrong("an object");
-        }
-        Ok(())
-    }
-}
-
-/// The name of a member, borrowed where it needs no unescaping.
-struct Key<'de>(Cow<'de, str>);
-
-impl<'de> serde::Deserialize<'de> for Key<'de> {
-    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<Key<'de>, D::Error> {
-        struct Text;
-        impl<'de> Visitor<'de> for Text {
-            type Value = Key<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a name")
-            }
-            fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Borrowed(text)))
-            }
-            fn visit_str<E: Error>(self, text: &str) -> Result<Key<'de>, E> {
-                Ok(Key(Cow::Owned(text.to_owned())))
-            }
-        }
-        d.deserialize_str(Text)
-    }
+/// How deep what stands in this is.
+fn deeper(at: &At) -> Result<u8, ScanError> {
+    if at.depth == MAX_DEPTH { Err(ScanError::TooDeep) } else { Ok(at.depth + 1) }
 }

@@ -72,6 +72,17 @@ fn every_fault_has_its_pointer() {
     for body in ["", "{", "[]x", "nul", "{\"a\":1,}", "\"\\ud800\"", "{\"a\":\"\u{1}\"}"] {
         assert!(matches!(parse(body).1, Err(Refused::Syntax(_))), "{body}");
     }
+    let told = |body: &str| match parse(body).1 {
+        Err(Refused::Syntax(text)) => text,
+        other => panic!("{body}: {other:?}"),
+    };
+    assert_eq!(told("{\n\"a\": 01}"), "invalid number at line 2 column 7");
+    assert_eq!(told("{\"a\":1} {"), "trailing characters at line 1 column 9");
+    for (open, close) in [("[", "]"), ("{\"a\":", "}")] {
+        let nested = |depth: usize| format!("{}1{}", open.repeat(depth), close.repeat(depth));
+        assert_eq!(parse(&nested(127)).1, Err(Refused::Faults));
+        assert!(told(&nested(128)).starts_with("recursion limit exceeded at line 1"));
+    }
     assert!(matches!(parse("[]").1, Err(Refused::Faults)));
     assert!(matches!(parse(&"[".repeat(100_000)).1, Err(Refused::Syntax(_))));
 }

@@ -128,6 +128,7 @@ pub struct View<'a> {
 
 impl View<'_> {
     /// NaN where there is none.
+    #[inline]
     pub fn number(&self, name: Name) -> f64 {
         match name {
             Name::Field(field) => self.request.int(field).map_or(f64::NAN, |value| value as f64),
@@ -220,6 +221,34 @@ impl Expr {
             Expr::InNumbers(Number::Of(name), _) if held(self) => Some((*name, f64::NAN)),
             _ => None,
         }
+    }
+}
+
+/// A comparison of a name with a number that has to hold for a condition to hold. Where there is one it is asked for first:
+/// most rules do not match, and few instructions tell.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Guard {
+    name: Name,
+    than: f64,
+    /// Whether it holds for what is less, equal, and above. A missing value is none of them.
+    holds: [bool; 3],
+}
+
+impl Guard {
+    pub fn of(expr: &Expr) -> Option<Guard> {
+        let (op, name, than) = match expr {
+            Expr::All(parts) => return parts.iter().find_map(Guard::of),
+            Expr::Numbers(op, Number::Of(name), Number::Literal(than)) => (*op, *name, *than),
+            Expr::Numbers(op, Number::Literal(than), Number::Of(name)) => (op.turned(), *name, *than),
+            _ => return None,
+        };
+        Some(Guard { name, than, holds: [-1, 0, 1].map(|side| op.holds(side, 0)) })
+    }
+
+    #[inline]
+    pub fn holds(&self, view: &View) -> bool {
+        let (value, [below, equal, above]) = (view.number(self.name), self.holds);
+        (value < self.than) & below | (value == self.than) & equal | (value > self.than) & above
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::Deserialize;
 
+use expr::Guard;
 pub use expr::{Expr, Name, Number, View};
 pub use names::Names;
 
@@ -102,6 +103,7 @@ fn what(value: &toml::Value) -> &'static str {
 pub struct Rule {
     pub id: String,
     pub when: Expr,
+    guard: Option<Guard>,
     pub action: Decision,
     pub shadow: bool,
     /// The risk score is at least this where the rule matches.
@@ -218,8 +220,8 @@ impl Rules {
             note_compared(&when, names, &mut compared);
             let Some(action) = action else { continue };
             let (id, score, message) = (raw.id, raw.score, raw.message);
-            let hits = Arc::default();
-            rules.push(Rule { id, when, action, shadow, score, message, compared, asks_score, typed, hits });
+            let (guard, hits) = (Guard::of(&when), Arc::default());
+            rules.push(Rule { id, when, guard, action, shadow, score, message, compared, asks_score, typed, hits });
         }
         // Rules are logged and shown as they were typed, conditions and comments too.
         if faults.is_empty() && text.lines().any(holds_card_number) {
@@ -230,6 +232,12 @@ impl Rules {
 }
 
 impl Rule {
+    /// False where [`Rule::matches`] would be, for most rules and at little cost.
+    #[inline]
+    pub fn may_match(&self, view: &View) -> bool {
+        self.guard.is_none_or(|guard| guard.holds(view))
+    }
+
     pub fn matches(&self, view: &View) -> bool {
         let matches = self.when.value(view) == Some(true);
         if matches {

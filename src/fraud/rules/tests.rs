@@ -46,6 +46,7 @@ fn matches(when: &str, windows: &[(&str, Value)]) -> bool {
     let view =
         View { request: &request, windows: &shown, model_score: f64::NAN, risk_score: 80, lists: &lists, now: NOW };
     let matches = rules.rules[0].matches(&view);
+    assert!(rules.rules[0].may_match(&view) || !matches, "{when}");
     assert_eq!(rules.rules[0].hits.load(Ordering::Relaxed), u64::from(matches));
     matches
 }
@@ -81,6 +82,28 @@ fn conditions_say_what_they_mean() {
         assert_eq!(matches(when, &windows), expected, "{when}");
     }
     assert!(!matches("card_count_1h >= 0", &[("card_count_1h", Value::Lost)]), "what was evicted decides nothing");
+}
+
+#[test]
+fn a_rule_matches_as_its_condition_says_whatever_is_asked_first() {
+    type Holds = fn(&f64, &f64) -> bool;
+    let operators: [(&str, Holds); 6] =
+        [("==", f64::eq), ("!=", f64::ne), ("<", f64::lt), ("<=", f64::le), (">", f64::gt), (">=", f64::ge)];
+    for (operator, holds) in operators {
+        for value in [Value::Null, Value::Lost, Value::Int(9), Value::Int(10), Value::Int(11), Value::Real(10.5)] {
+            let (number, windows) = (value.as_f64(), [("card_count_1h", value)]);
+            let is_known = !number.is_nan();
+            for (when, expected) in [
+                (format!("card_count_1h {operator} 10"), holds(&number, &10.0)),
+                (format!("10 {operator} card_count_1h"), holds(&10.0, &number)),
+                (format!("stage != null && (card_count_1h {operator} 10 && amount.value > 1)"), holds(&number, &10.0)),
+                (format!("card_count_1h {operator} 10 && amount.value > 5000"), false),
+                (format!("!(card_count_1h {operator} 10)"), !holds(&number, &10.0)),
+            ] {
+                assert_eq!(matches(&when, &windows), expected && is_known, "{when}: {value:?}");
+            }
+        }
+    }
 }
 
 #[test]

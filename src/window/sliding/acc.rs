@@ -83,9 +83,9 @@ impl Acc {
 #[inline]
 pub(super) fn summed(aggregate: Aggregate, count: u64, sum: i128, of: u64) -> Value {
     match aggregate {
-        Aggregate::Sum => i64::try_from(sum).map_or(Value::Real(sum as f64), Value::Int),
+        Aggregate::Sum => i64::try_from(sum).map_or_else(|_| Value::Real(sum as f64), Value::Int),
         Aggregate::Avg if count == 0 => Value::Null,
-        Aggregate::Avg => Value::Real(i64::try_from(sum).map_or(sum as f64, |sum| sum as f64) / count as f64),
+        Aggregate::Avg => Value::Real(i64::try_from(sum).map_or_else(|_| sum as f64, |sum| sum as f64) / count as f64),
         Aggregate::Share if of == 0 => Value::Real(0.0),
         Aggregate::Share => Value::Real(count as f64 / of as f64),
         _ => Value::Int(count as i64),

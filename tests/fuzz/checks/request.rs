@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 
+use gavel::json::ScanError;
 use gavel::openrtb::audio_video::{AudioVideo, DurationFloor};
 use gavel::openrtb::consent::{Cache, Privacy};
 use gavel::openrtb::device_user::Geo;
@@ -9,7 +10,6 @@ use gavel::openrtb::error::RequestError;
 use gavel::openrtb::imp::{Banner, Deal, Imp};
 use gavel::openrtb::list::{IntList, StrList};
 use gavel::openrtb::request::{BidRequest, parse};
-use gavel::openrtb::scan::ScanError;
 use gavel::openrtb::value::Id;
 use serde_json::{Value, json};
 

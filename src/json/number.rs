@@ -51,7 +51,7 @@ impl<'a> Scanner<'a> {
 
     /// Reads the number that starts here if it is an integer of one digit.
     #[inline(always)]
-    pub(super) fn digit(&mut self) -> Option<i64> {
+    pub(crate) fn digit(&mut self) -> Option<i64> {
         let &[first, behind, ..] = self.ahead()?;
         let value = first.wrapping_sub(b'0');
         // `]` and `}` differ in one bit.

@@ -2,10 +2,12 @@
 
 /// Bytes in each half of a [`Key`].
 const HALF: usize = 8;
-/// The longest name.
-const LONGEST: usize = 2 * HALF;
+/// The longest name that a key holds.
+pub const LONGEST: usize = 2 * HALF;
 /// A name falls on one of so many slots.
 const SLOT_BITS: u32 = 6;
+/// How many slots there are.
+pub const SLOTS: usize = 1 << SLOT_BITS;
 
 /// The bytes of a key of at most sixteen, with zeros behind them. There is no NUL in a name, so no other key looks like one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

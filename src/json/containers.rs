@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use super::chunk::STEP;
 use super::keys::Key;
 use super::scan::{ScanError, Scanner, fail};
+use super::string::Str;
 
 /// Reads an array; `$element` reads what is at `$s`.
 macro_rules! each_element {
@@ -19,12 +20,20 @@ macro_rules! each_element {
         }
     };
 }
-pub(super) use each_element;
+pub(crate) use each_element;
+
+/// The name of a field.
+#[derive(Clone, Copy, Debug)]
+pub struct Name<'a> {
+    pub text: Str<'a>,
+    /// [`Key::NONE`] where it is longer than a key.
+    pub key: Key,
+}
 
 impl<'a> Scanner<'a> {
     /// Reads an opening bracket; whether it is not closed at once, which is read, too.
     #[inline(always)]
-    pub(super) fn starts(&mut self, open: u8, close: u8) -> Result<bool, ScanError> {
+    pub(crate) fn starts(&mut self, open: u8, close: u8) -> Result<bool, ScanError> {
         if self.next_byte() != open {
             return fail(self.pos);
         }
@@ -36,7 +45,7 @@ impl<'a> Scanner<'a> {
 
     /// Reads what stands behind an element: whether that is a comma, and not the closing bracket.
     #[inline(never)]
-    pub(super) fn goes_on(&mut self, close: u8) -> Result<bool, ScanError> {
+    pub(crate) fn goes_on(&mut self, close: u8) -> Result<bool, ScanError> {
         let byte = self.next_byte();
         if byte != b',' && byte != close {
             return fail(self.pos);
@@ -60,7 +69,7 @@ impl<'a> Scanner<'a> {
     /// Reads the comma or opening bracket that is here, the key behind it, and its colon; or, which is said, both brackets of
     /// an empty object.
     #[inline(always)]
-    pub(super) fn key(&mut self, key: &mut Key) -> Result<bool, ScanError> {
+    pub(crate) fn key(&mut self, key: &mut Key) -> Result<bool, ScanError> {
         if let Some((bytes, len)) = self.short_key() {
             self.pos += len + 4;
             *key = Key::within(bytes, len);
@@ -70,6 +79,30 @@ impl<'a> Scanner<'a> {
         let is_there = self.apart(|s| s.odd_key(&mut odd))?;
         *key = odd;
         Ok(is_there)
+    }
+
+    /// As [`Scanner::key`], with the text of the key; none where the object is empty.
+    #[inline(always)]
+    pub fn name(&mut self) -> Result<Option<Name<'a>>, ScanError> {
+        match self.short_key() {
+            Some((bytes, len)) => {
+                let start = self.pos + 2;
+                self.pos += len + 4;
+                let text = Str { raw: self.between(start, start + len), escaped: false };
+                Ok(Some(Name { text, key: Key::within(bytes, len) }))
+            }
+            None => self.apart(Scanner::odd_name),
+        }
+    }
+
+    #[inline(never)]
+    fn odd_name(&mut self) -> Result<Option<Name<'a>>, ScanError> {
+        if !self.has_key()? {
+            return Ok(None);
+        }
+        let text = self.string()?;
+        self.colon()?;
+        Ok(Some(Name { text, key: Key::new(text.decode().as_bytes()) }))
     }
 
     #[inline(never)]
@@ -96,13 +129,13 @@ impl<'a> Scanner<'a> {
 
     /// Whether a comma follows, which is left to [`Scanner::key`], and not the end of the object, which is read.
     #[inline(always)]
-    pub(super) fn has_more_fields(&mut self) -> Result<bool, ScanError> {
+    pub fn has_more_fields(&mut self) -> Result<bool, ScanError> {
         self.apart(Scanner::has_more_behind)
     }
 
     /// Whether the next field follows, if it is easily told.
     #[inline(always)]
-    pub(super) fn surely_has_more_fields(&self) -> bool {
+    pub(crate) fn surely_has_more_fields(&self) -> bool {
         self.ahead().is_some_and(|ahead| ahead[0] == b',')
     }
 
@@ -191,7 +224,7 @@ impl<'a> Scanner<'a> {
     }
 
     /// Reads `[]` if that is what stands here.
-    pub(super) fn empty_array(&mut self) -> bool {
+    pub(crate) fn empty_array(&mut self) -> bool {
         let mut ahead = *self;
         let is_empty = ahead.array(|s| fail(s.pos)).is_ok();
         if is_empty {

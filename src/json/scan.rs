@@ -5,7 +5,6 @@
 //! as strictly. Strings are slices of the input. Nothing here recurses on depth that the input chooses.
 
 use super::chunk::{self, STEP};
-use super::error::RequestError;
 
 /// Arrays and objects within each other in what is skipped. Real requests nest less than 20 deep; what is in `ext` is
 /// anyone's, and the bound keeps what must be remembered of it at 8 KiB.
@@ -48,7 +47,8 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub struct Scanner<'a> {
     pub(super) text: &'a str,
-    pub(super) pos: usize,
+    /// Where a scan has stopped: [`Scanner::between`] relies on it.
+    pub(crate) pos: usize,
     /// Before this, [`AHEAD`] bytes lie ahead.
     quick: usize,
     /// Strings end at the next quote and are what they say.
@@ -60,25 +60,26 @@ impl<'a> Scanner<'a> {
         Scanner::at_start(text, chunk::look(text.as_bytes()).is_plain)
     }
 
-    pub fn of_bytes(bytes: &'a [u8]) -> Result<Scanner<'a>, RequestError> {
+    /// None where it is not UTF-8.
+    pub fn of_bytes(bytes: &'a [u8]) -> Option<Scanner<'a>> {
         let look = chunk::look(bytes);
         let text = match look.is_ascii {
             // SAFETY: ASCII is UTF-8.
             true => unsafe { std::str::from_utf8_unchecked(bytes) },
-            false => std::str::from_utf8(bytes).map_err(|_| RequestError::NotUtf8)?,
+            false => std::str::from_utf8(bytes).ok()?,
         };
-        Ok(Scanner::at_start(text, look.is_plain))
+        Some(Scanner::at_start(text, look.is_plain))
     }
 
     /// At the start of a text, or of a part of one that [`Scanner::is_plain`].
     #[inline(always)]
-    pub(super) fn at_start(text: &'a str, is_plain: bool) -> Scanner<'a> {
+    pub(crate) fn at_start(text: &'a str, is_plain: bool) -> Scanner<'a> {
         Scanner { text, pos: 0, quick: (text.len() + 1).saturating_sub(AHEAD), is_plain }
     }
 
     /// Whether it is known that there are neither escapes nor control characters.
     #[inline(always)]
-    pub(super) fn is_plain(&self) -> bool {
+    pub(crate) fn is_plain(&self) -> bool {
         self.is_plain
     }
 
@@ -106,7 +107,7 @@ impl<'a> Scanner<'a> {
 
     /// What `read` does, with a copy: all others then stay in registers.
     #[inline(always)]
-    pub(super) fn apart<T>(&mut self, read: impl FnOnce(&mut Scanner<'a>) -> T) -> T {
+    pub(crate) fn apart<T>(&mut self, read: impl FnOnce(&mut Scanner<'a>) -> T) -> T {
         let mut copy = *self;
         let found = read(&mut copy);
         self.pos = copy.pos;
@@ -115,7 +116,7 @@ impl<'a> Scanner<'a> {
 
     /// The next byte that is not white space; 0, which is never valid JSON, at the end.
     #[inline(always)]
-    pub(super) fn next_byte(&mut self) -> u8 {
+    pub(crate) fn next_byte(&mut self) -> u8 {
         let bytes = self.text.as_bytes();
         match bytes.get(self.pos) {
             Some(&byte) if byte > b' ' => byte,
@@ -128,7 +129,7 @@ impl<'a> Scanner<'a> {
 
     /// Reads a byte that is no white space if it stands right here.
     #[inline(always)]
-    pub(super) fn take(&mut self, byte: u8) -> bool {
+    pub(crate) fn take(&mut self, byte: u8) -> bool {
         let is_here = self.sees(byte);
         if is_here {
             self.pos += 1;
@@ -137,7 +138,7 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline(always)]
-    pub(super) fn sees(&self, byte: u8) -> bool {
+    pub(crate) fn sees(&self, byte: u8) -> bool {
         self.text.as_bytes().get(self.pos) == Some(&byte)
     }
 
@@ -153,30 +154,25 @@ impl<'a> Scanner<'a> {
 
     /// All the text from there on, which is a place as for [`Scanner::between`].
     #[inline(always)]
-    pub(super) fn all_from(&self, start: usize) -> &'a str {
+    pub(crate) fn all_from(&self, start: usize) -> &'a str {
         self.between(start, self.text.len())
     }
 
     #[inline]
-    pub(super) fn advance(&mut self) {
+    pub(crate) fn advance(&mut self) {
         self.pos += 1;
     }
 
     /// What is here is not what JSON has here.
     #[cold]
-    pub(super) fn unexpected(self) -> Result<(), ScanError> {
+    pub(crate) fn unexpected(self) -> Result<(), ScanError> {
         fail(self.pos)
     }
 
-    /// The value that starts or ends here is not of the type that its field has.
+    /// Where this is, in bytes, to say what is wrong there.
     #[cold]
-    pub(super) fn wrong_type(self) -> RequestError {
-        RequestError::WrongType(u32::try_from(self.pos).unwrap_or(u32::MAX))
-    }
-
-    #[cold]
-    pub(super) fn negative(self) -> RequestError {
-        RequestError::Negative(u32::try_from(self.pos).unwrap_or(u32::MAX))
+    pub(crate) fn place(self) -> u32 {
+        u32::try_from(self.pos).unwrap_or(u32::MAX)
     }
 
     #[inline]
@@ -224,13 +220,13 @@ impl<'a> Scanner<'a> {
     }
 
     #[inline]
-    pub(super) fn position(&mut self) -> usize {
+    pub(crate) fn position(&mut self) -> usize {
         self.next_byte();
         self.pos
     }
 
     #[inline]
-    pub(super) fn since(&self, start: usize) -> &'a str {
+    pub(crate) fn since(&self, start: usize) -> &'a str {
         self.between(start, self.pos)
     }
 

@@ -24,7 +24,7 @@ impl<'a> Str<'a> {
 impl<'a> Scanner<'a> {
     /// Reads the string that starts here if it is known to hold no escape.
     #[inline(always)]
-    pub(super) fn plain_string(&mut self) -> Option<&'a str> {
+    pub(crate) fn plain_string(&mut self) -> Option<&'a str> {
         let ahead = self.ahead()?;
         if ahead[0] != b'"' {
             return None;
@@ -67,7 +67,7 @@ impl<'a> Scanner<'a> {
 
     /// Passes over the string whose quote is here.
     #[inline(always)]
-    pub(super) fn pass_string(&mut self) -> Result<(), ScanError> {
+    pub(crate) fn pass_string(&mut self) -> Result<(), ScanError> {
         if self.plain_string().is_none() {
             self.apart(Scanner::pass_odd_string)?;
         }

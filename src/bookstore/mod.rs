@@ -10,6 +10,7 @@ mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
@@ -216,7 +217,7 @@ impl BookStore for SqliteBooks {
                 billed: r.get::<_, i64>(12)? as u64,
                 ..CampaignBook::new(&set)
             };
-            Ok((set.campaign, Box::new(book)))
+            Ok((set.campaign, Arc::new(book)))
         })?;
         books.campaigns = campaigns.collect::<Result<_, _>>()?;
         books.numbers = books.campaigns.iter().map(|(no, book)| (book.id.as_str(), *no)).collect();
@@ -417,7 +418,7 @@ fn save_daily_budgets(rows: &mut Rows, no: CampaignNo, book: &CampaignBook) -> r
 
 fn campaign(books: &mut Books, no: CampaignNo) -> Result<&mut CampaignBook, BookError> {
     let missing = || BookError::Damaged(format!("campaign {} has money but no row", no.0));
-    books.campaigns.get_mut(&no).map(|book| &mut **book).ok_or_else(missing)
+    books.campaigns.get_mut(&no).map(Arc::make_mut).ok_or_else(missing)
 }
 
 #[cfg(test)]

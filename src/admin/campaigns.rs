@@ -144,8 +144,16 @@ impl Registry {
         let is_new = self.numbers.insert(id.clone(), (no, compiled.currency)).is_none();
         self.next_no = self.next_no.max(no.0 + 1);
         let pace = paced.map(|amount| if is_new { first_room(amount, likely) } else { Nanos::ZERO });
+        let tell = |live: &Live| match pace {
+            Some(room) => live.pace.begin(room),
+            None => live.pace.end(),
+        };
         let live = match self.present.get(id) {
-            Some(present) if !same_content => Arc::new(present.live.succeed(active, price)),
+            Some(present) if !same_content => {
+                // Before it is succeeded: both are then on one plan.
+                tell(&present.live);
+                Arc::new(present.live.succeed(active, price))
+            }
             Some(present) => {
                 present.live.set_price(price);
                 present.live.set_active(active);
@@ -153,10 +161,7 @@ impl Registry {
             }
             None => Arc::new(Live::new(hot.account(no), active, price)),
         };
-        match pace {
-            Some(room) => live.pace.begin(room),
-            None => live.pace.end(),
-        }
+        tell(&live);
         let present = Present { compiled, live };
         self.present.insert(present.compiled.id.clone(), present.clone());
         present

@@ -23,6 +23,7 @@ use crate::ledger::Books;
 use crate::ledger::book::{CampaignBook, DayBook};
 use crate::ledger::daily::DailyBudget;
 use crate::ledger::fold::Dirty;
+use crate::ledger::numbers::Numbers;
 use crate::ledger::reservation::{Bits, PageKey};
 use crate::ledger::starts::{Start, Starts};
 use crate::money::Nanos;
@@ -220,7 +221,7 @@ impl BookStore for SqliteBooks {
             Ok((set.campaign, Arc::new(book)))
         })?;
         books.campaigns = campaigns.collect::<Result<_, _>>()?;
-        books.numbers = books.campaigns.iter().map(|(no, book)| (book.id.as_str(), *no)).collect();
+        books.numbers = Numbers::from(&books.campaigns);
 
         let mut rows = self.db.prepare("SELECT no, day, spent, late, billed FROM days")?;
         let days = rows.query_map([], |r| {

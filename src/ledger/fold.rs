@@ -131,10 +131,16 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
             if !books.takes(set) {
                 return Folded::Refused;
             }
-            books.numbers.note(&set.id, set.campaign);
-            let book = books.campaigns.entry(set.campaign).or_insert_with(|| Arc::new(CampaignBook::new(set)));
+            let mut is_new = false;
+            let book = books.campaigns.entry(set.campaign).or_insert_with(|| {
+                is_new = true;
+                Arc::new(CampaignBook::new(set))
+            });
             if Arc::make_mut(book).set(set) {
                 books.dirty.budgets.insert(set.campaign);
+            }
+            if is_new {
+                books.numbers.note(set.campaign, &books.campaigns);
             }
             books.dirty.campaigns.insert(set.campaign);
         }
@@ -182,6 +188,11 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
 }
 
 impl Books {
+    /// The number of the campaign that has this id.
+    pub fn number(&self, id: &str) -> Option<CampaignNo> {
+        self.numbers.of(id, &self.campaigns)
+    }
+
     fn change(&mut self, campaign: CampaignNo, change: impl FnOnce(&mut CampaignBook)) {
         if let Some(book) = self.campaigns.get_mut(&campaign) {
             change(Arc::make_mut(book));
@@ -194,7 +205,7 @@ impl Books {
     fn takes(&self, set: &CampaignSet) -> bool {
         match self.campaigns.get(&set.campaign) {
             Some(book) => book.id == set.id && book.currency == set.currency,
-            None => self.numbers.of(&set.id).is_none(),
+            None => self.number(&set.id).is_none(),
         }
     }
 
@@ -279,7 +290,7 @@ impl Books {
             next: self.next,
             epoch: self.epoch,
             starts: self.starts.clone(),
-            numbers: campaigns.iter().map(|(no, book)| (book.id.as_str(), *no)).collect(),
+            numbers: Numbers::from(&campaigns),
             campaigns,
             bits: self.bits.part(&dirty.pages),
             traffic: self.traffic,

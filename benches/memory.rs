@@ -11,14 +11,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gavel::admin::campaigns::Registry;
 use gavel::bidding::Catalog;
-use gavel::bidding::campaign::{Campaign, parse};
+use gavel::bidding::campaign::{Campaign, Schedule, parse};
+use gavel::bidding::compiled::{Compiled, CompiledCreative};
+use gavel::bidding::creative::Creative;
+use gavel::bidding::live::Live;
+use gavel::bidding::part::Entry;
+use gavel::bidding::sets::Sets;
 use gavel::clock::UnixMs;
 use gavel::config::Config;
 use gavel::event::Promise;
 use gavel::ids::NodeId;
+use gavel::ledger::book::CampaignBook;
 use gavel::ledger::bucket::{Grids, Lifetimes};
 use gavel::ledger::reconcile::reconcile;
-use gavel::ledger::{Books, Hot};
+use gavel::ledger::{Account, Books, Hot, SlotAccount};
 use gavel::money::Rate;
 use serde_json::{Value, json};
 
@@ -101,6 +107,9 @@ fn measure(what: &str, count: usize, json: impl Fn(usize) -> Value) {
     let mut hot = Hot::new(Books::default(), NodeId(1), Arc::new(Grids::new(&[LIFETIMES])), Promise::default());
     let (registry, events) = Registry::start(&config, &Books::default(), parsed(), &mut hot, NOW);
     held.tell("in the registry, with its account and its event", count);
+    let creatives = registry.present.values().flat_map(|p| &p.compiled.creatives);
+    let ready = creatives.map(|c| c.fragment.bytes.len()).sum::<usize>();
+    println!("  {:<50} {:>7}", "of it what bids say of its creative, as JSON", ready / count);
     leases::settle(&mut hot, events, NOW);
     hot.forget_dirty();
     held.tell("its lease and hot book, less the event", count);
@@ -121,6 +130,21 @@ fn measure(what: &str, count: usize, json: impl Fn(usize) -> Value) {
 }
 
 fn main() {
+    println!("bytes of each struct, without what it points to (an Arc adds 16, or the alignment of what is in it)");
+    for (name, bytes) in [
+        ("Compiled", size_of::<Compiled>()),
+        ("  Schedule", size_of::<Schedule>()),
+        ("  Sets", size_of::<Sets>()),
+        ("CompiledCreative", size_of::<CompiledCreative>()),
+        ("  Creative", size_of::<Creative>()),
+        ("Live", size_of::<Live>()),
+        ("Entry of the index", size_of::<Entry>()),
+        ("Account", size_of::<Account>()),
+        ("SlotAccount", size_of::<SlotAccount>()),
+        ("CampaignBook", size_of::<CampaignBook>()),
+    ] {
+        println!("  {name:<50} {bytes:>7}");
+    }
     for count in [10_000, 100_000] {
         measure("one banner each", count, plain);
     }

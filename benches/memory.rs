@@ -11,13 +11,20 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use gavel::admin::campaigns::Registry;
 use gavel::bidding::Catalog;
-use gavel::bidding::campaign::{Campaign, parse};
+use gavel::bidding::campaign::{Campaign, Schedule, parse};
+use gavel::bidding::compiled::{Compiled, CompiledCreative};
+use gavel::bidding::creative::Creative;
+use gavel::bidding::live::Live;
+use gavel::bidding::part::Entry;
+use gavel::bidding::sets::Sets;
 use gavel::clock::UnixMs;
 use gavel::config::Config;
 use gavel::event::Promise;
 use gavel::ids::NodeId;
+use gavel::ledger::book::CampaignBook;
 use gavel::ledger::bucket::{Grids, Lifetimes};
-use gavel::ledger::{Books, Hot};
+use gavel::ledger::reconcile::reconcile;
+use gavel::ledger::{Account, Books, Hot, SlotAccount};
 use gavel::money::Rate;
 use serde_json::{Value, json};
 
@@ -78,7 +85,7 @@ impl Held {
     fn tell(&mut self, part: &str, count: usize) {
         let now = Held::now();
         let per = |now: usize, before: usize| (now as f64 - before as f64) / count as f64;
-        println!("  {part:<44} {:>7.0} {:>6.1}", per(now.0, self.0), per(now.1, self.1));
+        println!("  {part:<50} {:>7.0} {:>6.1}", per(now.0, self.0), per(now.1, self.1));
         *self = now;
     }
 }
@@ -90,7 +97,7 @@ fn measure(what: &str, count: usize, json: impl Fn(usize) -> Value) {
     };
     let mut held = Held::now();
     let files = parsed();
-    println!("  {:<44} {:>7}", "its JSON has", files.iter().map(|c| c.json.len()).sum::<usize>() / count);
+    println!("  {:<50} {:>7}", "its JSON has", files.iter().map(|c| c.json.len()).sum::<usize>() / count);
     held.tell("checked, as it comes from a file", count);
     drop(files);
 
@@ -100,11 +107,19 @@ fn measure(what: &str, count: usize, json: impl Fn(usize) -> Value) {
     let mut hot = Hot::new(Books::default(), NodeId(1), Arc::new(Grids::new(&[LIFETIMES])), Promise::default());
     let (registry, events) = Registry::start(&config, &Books::default(), parsed(), &mut hot, NOW);
     held.tell("in the registry, with its account and its event", count);
+    let creatives = registry.present.values().flat_map(|p| &p.compiled.creatives);
+    let ready = creatives.map(|c| c.fragment.bytes.len()).sum::<usize>();
+    println!("  {:<50} {:>7}", "of it what bids say of its creative, as JSON", ready / count);
     leases::settle(&mut hot, events, NOW);
     hot.forget_dirty();
     held.tell("its lease and hot book, less the event", count);
-    let books = hot.books().clone();
-    held.tell("its book, as the reconciler has it", count);
+    let mut books = hot.books().clone();
+    for book in books.campaigns.values_mut() {
+        *book = Arc::new((**book).clone());
+    }
+    held.tell("its book, as the reconciler has folded it", count);
+    assert!(reconcile(&mut hot, &books).is_empty());
+    held.tell("what comparing gives back while nothing happens", count);
     let ready: Vec<_> = registry.present.values().map(|p| (p.compiled.clone(), p.live.clone())).collect();
     let catalog = Catalog::build(1, &ready, |_| Some(Rate::USD));
     drop(ready);
@@ -115,6 +130,21 @@ fn measure(what: &str, count: usize, json: impl Fn(usize) -> Value) {
 }
 
 fn main() {
+    println!("bytes of each struct, without what it points to (an Arc adds 16, or the alignment of what is in it)");
+    for (name, bytes) in [
+        ("Compiled", size_of::<Compiled>()),
+        ("  Schedule", size_of::<Schedule>()),
+        ("  Sets", size_of::<Sets>()),
+        ("CompiledCreative", size_of::<CompiledCreative>()),
+        ("  Creative", size_of::<Creative>()),
+        ("Live", size_of::<Live>()),
+        ("Entry of the index", size_of::<Entry>()),
+        ("Account", size_of::<Account>()),
+        ("SlotAccount", size_of::<SlotAccount>()),
+        ("CampaignBook", size_of::<CampaignBook>()),
+    ] {
+        println!("  {name:<50} {bytes:>7}");
+    }
     for count in [10_000, 100_000] {
         measure("one banner each", count, plain);
     }

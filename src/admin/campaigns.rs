@@ -41,7 +41,8 @@ pub struct Campaigns {
 /// Every campaign there is and every number ever given.
 #[derive(Default)]
 pub struct Registry {
-    numbers: HashMap<Arc<str>, (CampaignNo, Currency)>,
+    /// Campaigns that have a number and are not present: they were deleted, or do not bid.
+    absent: HashMap<Box<str>, (CampaignNo, Currency)>,
     next_no: u32,
     pub present: BTreeMap<Arc<str>, Present>,
 }
@@ -65,7 +66,7 @@ impl Registry {
         let mut registry = Registry::default();
         let mut campaigns: BTreeMap<String, Campaign> = files.into_iter().map(|c| (c.id.clone(), c)).collect();
         for (no, book) in &books.campaigns {
-            registry.numbers.insert(book.id.as_str().into(), (*no, book.currency));
+            registry.absent.insert(book.id.as_str().into(), (*no, book.currency));
             registry.next_no = registry.next_no.max(no.0 + 1);
             if book.deleted {
                 campaigns.remove(&book.id);
@@ -110,26 +111,40 @@ impl Registry {
             }
             registry.put(no, campaign, false, hot);
         }
+        // Nearly all are present.
+        registry.absent.shrink_to_fit();
         (registry, events)
     }
 
     /// The number of a campaign, or the one it would get; the currency it has when that is another one.
     pub fn number(&self, id: &str, currency: Currency) -> Result<CampaignNo, Currency> {
-        match self.numbers.get(id) {
-            Some((no, has)) if *has == currency => Ok(*no),
-            Some((_, has)) => Err(*has),
+        match self.given(id) {
+            Some((no, has)) if has == currency => Ok(no),
+            Some((_, has)) => Err(has),
             None => Ok(CampaignNo(self.next_no)),
         }
     }
 
     /// Whether the books have each campaign under its number.
     pub fn agrees(&self, books: &Books) -> bool {
-        self.present.values().all(|p| books.numbers.of(&p.compiled.id) == Some(p.compiled.no))
+        self.present.values().all(|p| books.number(&p.compiled.id) == Some(p.compiled.no))
     }
 
     /// The number a campaign once got.
     pub fn known(&self, id: &str) -> Option<CampaignNo> {
-        self.numbers.get(id).map(|(no, _)| *no)
+        self.given(id).map(|(no, _)| no)
+    }
+
+    fn given(&self, id: &str) -> Option<(CampaignNo, Currency)> {
+        let present = self.present.get(id).map(|p| (p.compiled.no, p.compiled.currency));
+        present.or_else(|| self.absent.get(id).copied())
+    }
+
+    /// Takes a campaign out; it keeps its number.
+    pub fn remove(&mut self, id: &str) -> Option<Present> {
+        let present = self.present.remove(id)?;
+        self.absent.insert(id.into(), (present.compiled.no, present.compiled.currency));
+        Some(present)
     }
 
     /// Puts a campaign in place; its account stays. With `same_content` running requests see price and status at once;
@@ -141,11 +156,19 @@ impl Registry {
         let paced = is_even.then(|| campaign.budget.daily.unwrap_or(campaign.budget.total));
         let compiled = Arc::new(Compiled::new(no, campaign));
         let id = &compiled.id;
-        let is_new = self.numbers.insert(id.clone(), (no, compiled.currency)).is_none();
+        let is_new = self.absent.remove(&**id).is_none() && !self.present.contains_key(id);
         self.next_no = self.next_no.max(no.0 + 1);
         let pace = paced.map(|amount| if is_new { first_room(amount, likely) } else { Nanos::ZERO });
+        let tell = |live: &Live| match pace {
+            Some(room) => live.pace.begin(room),
+            None => live.pace.end(),
+        };
         let live = match self.present.get(id) {
-            Some(present) if !same_content => Arc::new(present.live.succeed(active, price)),
+            Some(present) if !same_content => {
+                // Before it is succeeded: both are then on one plan.
+                tell(&present.live);
+                Arc::new(present.live.succeed(active, price))
+            }
             Some(present) => {
                 present.live.set_price(price);
                 present.live.set_active(active);
@@ -153,10 +176,7 @@ impl Registry {
             }
             None => Arc::new(Live::new(hot.account(no), active, price)),
         };
-        match pace {
-            Some(room) => live.pace.begin(room),
-            None => live.pace.end(),
-        }
+        tell(&live);
         let present = Present { compiled, live };
         self.present.insert(present.compiled.id.clone(), present.clone());
         present
@@ -231,7 +251,7 @@ impl Campaigns {
     pub fn number(&self, id: &str, currency: Currency) -> Result<CampaignNo, Currency> {
         let hot = self.hot();
         let books = hot.books();
-        let Some(no) = books.numbers.of(id) else { return Ok(books.numbers.next()) };
+        let Some(no) = books.number(id) else { return Ok(books.numbers.next()) };
         match books.campaigns.get(&no) {
             Some(book) if book.currency != currency => Err(book.currency),
             _ => Ok(no),

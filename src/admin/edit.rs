@@ -146,7 +146,7 @@ pub async fn delete(campaigns: &Arc<Campaigns>, id: &str) -> Result<(), Problem>
 /// Ends the bids of a campaign that the log says is deleted.
 async fn remove(campaigns: &Arc<Campaigns>, edit: &mut Edit<'_>, present: &Present) -> Result<(), Problem> {
     present.live.set_active(false);
-    campaigns.registry().present.remove(&present.compiled.id);
+    campaigns.registry().remove(&present.compiled.id);
     lease(campaigns, present.compiled.no).await;
     edit.delete(present.compiled.no).await
 }

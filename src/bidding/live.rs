@@ -17,7 +17,7 @@ pub struct Live {
     /// Of a paced click-priced campaign: a mean of what its last impressions were worth; 0 before the first.
     worth: AtomicI64,
     /// What an `even` campaign bids of its price.
-    pub pace: Arc<Pace>,
+    pub pace: Pace,
 }
 
 impl Live {
@@ -27,11 +27,11 @@ impl Live {
             active: AtomicBool::new(active),
             price: AtomicI64::new(price.0),
             worth: AtomicI64::new(0),
-            pace: Arc::default(),
+            pace: Pace::default(),
         }
     }
 
-    /// For new content of the same campaign, on the same account and plan.
+    /// For new content of the same campaign, on the same account, and on the same plan if it has been paced by now.
     pub fn succeed(&self, active: bool, price: Nanos) -> Live {
         Live { pace: self.pace.clone(), ..Live::new(self.account.clone(), active, price) }
     }

@@ -10,6 +10,7 @@ mod rows;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
 use rusqlite::types::Type;
 use rusqlite::{Connection, ErrorCode, OpenFlags, params};
@@ -22,6 +23,7 @@ use crate::ledger::Books;
 use crate::ledger::book::{CampaignBook, DayBook};
 use crate::ledger::daily::DailyBudget;
 use crate::ledger::fold::Dirty;
+use crate::ledger::numbers::Numbers;
 use crate::ledger::reservation::{Bits, PageKey};
 use crate::ledger::starts::{Start, Starts};
 use crate::money::Nanos;
@@ -216,10 +218,10 @@ impl BookStore for SqliteBooks {
                 billed: r.get::<_, i64>(12)? as u64,
                 ..CampaignBook::new(&set)
             };
-            Ok((set.campaign, Box::new(book)))
+            Ok((set.campaign, Arc::new(book)))
         })?;
         books.campaigns = campaigns.collect::<Result<_, _>>()?;
-        books.numbers = books.campaigns.iter().map(|(no, book)| (book.id.as_str(), *no)).collect();
+        books.numbers = Numbers::from(&books.campaigns);
 
         let mut rows = self.db.prepare("SELECT no, day, spent, late, billed FROM days")?;
         let days = rows.query_map([], |r| {
@@ -417,7 +419,7 @@ fn save_daily_budgets(rows: &mut Rows, no: CampaignNo, book: &CampaignBook) -> r
 
 fn campaign(books: &mut Books, no: CampaignNo) -> Result<&mut CampaignBook, BookError> {
     let missing = || BookError::Damaged(format!("campaign {} has money but no row", no.0));
-    books.campaigns.get_mut(&no).map(|book| &mut **book).ok_or_else(missing)
+    books.campaigns.get_mut(&no).map(Arc::make_mut).ok_or_else(missing)
 }
 
 #[cfg(test)]

@@ -182,6 +182,8 @@ pub(super) fn explained(so_far: Nanos, before: Option<Nanos>, after: Nanos, prom
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::event::{Event, Facts, NoticeKind, ReturnReason};
     use crate::ids::CampaignNo;
@@ -199,7 +201,7 @@ mod tests {
         (0, Event::LeaseReturned { campaign, epoch, slot, amount: Nanos(amount), why })
     }
 
-    fn book(events: &[(i64, Event)]) -> Box<CampaignBook> {
+    fn book(events: &[(i64, Event)]) -> Arc<CampaignBook> {
         fold_all(events).campaigns[&CampaignNo(1)].clone()
     }
 

@@ -1,6 +1,7 @@
 //! The books: a pure, total, deterministic and idempotent fold of the log.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
 
@@ -21,8 +22,9 @@ pub struct Books {
     /// The newest start.
     pub epoch: Epoch,
     pub starts: Starts,
-    /// Boxed: the table has room for up to twice as many.
-    pub campaigns: HashMap<CampaignNo, Box<CampaignBook>>,
+    /// Held once for hot state and the reconciler while nothing happens to a campaign; whoever folds an event into its book
+    /// has one of its own from then on, until the two were compared (`ledger/reconcile.rs`).
+    pub campaigns: HashMap<CampaignNo, Arc<CampaignBook>>,
     pub numbers: Numbers,
     pub bits: Bits,
     pub traffic: Traffic,
@@ -129,10 +131,16 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
             if !books.takes(set) {
                 return Folded::Refused;
             }
-            books.numbers.note(&set.id, set.campaign);
-            let book = books.campaigns.entry(set.campaign).or_insert_with(|| Box::new(CampaignBook::new(set)));
-            if book.set(set) {
+            let mut is_new = false;
+            let book = books.campaigns.entry(set.campaign).or_insert_with(|| {
+                is_new = true;
+                Arc::new(CampaignBook::new(set))
+            });
+            if Arc::make_mut(book).set(set) {
                 books.dirty.budgets.insert(set.campaign);
+            }
+            if is_new {
+                books.numbers.note(set.campaign, &books.campaigns);
             }
             books.dirty.campaigns.insert(set.campaign);
         }
@@ -147,8 +155,8 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
             books.change(*campaign, |book| book.change_lease((lease.epoch, *slot), *amount));
         }
         Event::LeaseReturned { campaign, epoch, slot, amount, why: _ } => {
-            let returned = |book: &mut CampaignBook| book.returned((*epoch, *slot), *amount);
-            if books.campaigns.get_mut(campaign).is_some_and(|book| returned(book)) {
+            let returned = |book: &mut Arc<CampaignBook>| Arc::make_mut(book).returned((*epoch, *slot), *amount);
+            if books.campaigns.get_mut(campaign).is_some_and(returned) {
                 books.dirty.budgets.insert(*campaign);
             }
             books.dirty.campaigns.insert(*campaign);
@@ -180,9 +188,14 @@ pub fn fold(books: &mut Books, stamped: &Stamped) -> Folded {
 }
 
 impl Books {
+    /// The number of the campaign that has this id.
+    pub fn number(&self, id: &str) -> Option<CampaignNo> {
+        self.numbers.of(id, &self.campaigns)
+    }
+
     fn change(&mut self, campaign: CampaignNo, change: impl FnOnce(&mut CampaignBook)) {
         if let Some(book) = self.campaigns.get_mut(&campaign) {
-            change(book);
+            change(Arc::make_mut(book));
             self.dirty.campaigns.insert(campaign);
         }
     }
@@ -192,7 +205,7 @@ impl Books {
     fn takes(&self, set: &CampaignSet) -> bool {
         match self.campaigns.get(&set.campaign) {
             Some(book) => book.id == set.id && book.currency == set.currency,
-            None => self.numbers.of(&set.id).is_none(),
+            None => self.number(&set.id).is_none(),
         }
     }
 
@@ -234,6 +247,7 @@ impl Books {
         {
             return Folded::Notice { from, outcome: Outcome::OutOfRange };
         }
+        let book = Arc::make_mut(book);
         if to != from {
             self.dirty.pages.insert(self.bits.set(facts.reservation, to));
             self.dirty.campaigns.insert(facts.campaign);
@@ -276,7 +290,7 @@ impl Books {
             next: self.next,
             epoch: self.epoch,
             starts: self.starts.clone(),
-            numbers: campaigns.iter().map(|(no, book)| (book.id.as_str(), *no)).collect(),
+            numbers: Numbers::from(&campaigns),
             campaigns,
             bits: self.bits.part(&dirty.pages),
             traffic: self.traffic,

@@ -491,6 +491,14 @@ impl Hot {
         slots.iter().map(|s| s.surplus(truth.leased(self.epoch, s.account.slot))).sum()
     }
 
+    /// Has the book of a campaign once where it was found to be the same as the reconciler's: two copies of what nothing
+    /// happens to are a fifth of a campaign's memory.
+    pub(super) fn share(&mut self, campaign: CampaignNo, same: &Arc<CampaignBook>) {
+        if let Some(book) = self.books.campaigns.get_mut(&campaign).filter(|book| !Arc::ptr_eq(book, same)) {
+            *book = same.clone();
+        }
+    }
+
     /// Makes the fold's totals of a campaign what the books say they are, and takes out of its accounts what was never
     /// leased, as far as it is not set aside. Nothing is ever added.
     pub(super) fn correct(&mut self, campaign: CampaignNo, truth: &CampaignBook) {
@@ -498,7 +506,7 @@ impl Hot {
             s.account.take(s.surplus(truth.leased(self.epoch, s.account.slot)));
         }
         if let Some(book) = self.books.campaigns.get_mut(&campaign) {
-            **book = truth.clone();
+            *book = Arc::new(truth.clone());
         }
     }
 

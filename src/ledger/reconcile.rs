@@ -1,5 +1,8 @@
 //! Books against hot state: its fold, and the money in its accounts against what is leased.
 
+use std::sync::Arc;
+
+use super::book::CampaignBook;
 use super::fold::Books;
 use super::hot::Hot;
 use crate::event::Event;
@@ -29,24 +32,39 @@ impl Correction {
 }
 
 /// Every account that differs. Only says something when both have come to the same point of the log: otherwise there
-/// is nothing to compare, and the next round will.
-pub fn reconcile(hot: &Hot, books: &Books) -> Vec<Correction> {
-    reconcile_some(hot, books, books.campaigns.keys().copied())
+/// is nothing to compare, and the next round will. Books that are the same are held once from then on; each side folds
+/// what comes into one of its own, so that they are as independent as before.
+pub fn reconcile(hot: &mut Hot, books: &Books) -> Vec<Correction> {
+    if hot.books().next != books.next {
+        return Vec::new();
+    }
+    let mut corrections = Vec::new();
+    for (campaign, truth) in &books.campaigns {
+        match difference(hot, *campaign, truth) {
+            Some(correction) => corrections.push(correction),
+            None => hot.share(*campaign, truth),
+        }
+    }
+    sorted(corrections)
 }
 
-/// As [`reconcile`], for some campaigns: those that changed.
+/// As [`reconcile`], for some campaigns: those that changed, and their books may soon change again.
 pub fn reconcile_some(hot: &Hot, books: &Books, campaigns: impl Iterator<Item = CampaignNo>) -> Vec<Correction> {
     if hot.books().next != books.next {
         return Vec::new();
     }
-    let differs = |campaign: CampaignNo| {
-        let truth = books.campaigns.get(&campaign)?;
-        let seen = hot.books().campaigns.get(&campaign);
-        let drift = truth.spent - seen.map_or(Nanos::ZERO, |book| book.spent);
-        let surplus = hot.surplus(campaign, truth);
-        (seen != Some(truth) || surplus > Nanos::ZERO).then_some(Correction { campaign, drift, surplus })
-    };
-    let mut corrections: Vec<Correction> = campaigns.filter_map(differs).collect();
+    let differs = |campaign| difference(hot, campaign, books.campaigns.get(&campaign)?);
+    sorted(campaigns.filter_map(differs).collect())
+}
+
+fn difference(hot: &Hot, campaign: CampaignNo, truth: &Arc<CampaignBook>) -> Option<Correction> {
+    let seen = hot.books().campaigns.get(&campaign);
+    let drift = truth.spent - seen.map_or(Nanos::ZERO, |book| book.spent);
+    let surplus = hot.surplus(campaign, truth);
+    (seen != Some(truth) || surplus > Nanos::ZERO).then_some(Correction { campaign, drift, surplus })
+}
+
+fn sorted(mut corrections: Vec<Correction>) -> Vec<Correction> {
     corrections.sort_unstable_by_key(|c| c.campaign);
     corrections
 }
@@ -70,7 +88,6 @@ mod tests {
     use crate::ledger::fold;
     use crate::ledger::fold::tests::{START, facts, notice, set};
     use crate::ledger::hot::Plan;
-    use std::sync::Arc;
 
     #[test]
     fn money_that_was_never_leased_is_found_and_taken_out() {
@@ -94,15 +111,15 @@ mod tests {
         let books = settle(&mut hot, &mut queue, 10);
         let slot = hot.account(no).open(Day(0)).and_then(|open| open.clone()).expect("it has a lease");
         let leased = slot.available();
-        assert!(leased > Nanos(40) && reconcile(&hot, &books).is_empty());
+        assert!(leased > Nanos(40) && reconcile(&mut hot, &books).is_empty());
         // Set aside, it is still there.
         let (_, bill_ms) = grids.lifetimes(START.plus(10), lifetimes);
         let until = START.plus(10 + i64::from(bill_ms));
         slot.try_reserve(&grids, Ring::Bill, until, Nanos(30)).unwrap();
-        assert_eq!(reconcile(&hot, &books), []);
+        assert_eq!(reconcile(&mut hot, &books), []);
         // A fault of ours: more comes back than was taken.
         slot.give_back(Nanos(35));
-        let corrections = reconcile(&hot, &books);
+        let corrections = reconcile(&mut hot, &books);
         assert_eq!(corrections, [Correction { campaign: no, drift: Nanos(0), surplus: Nanos(35) }]);
         assert_eq!(
             (corrections[0].size(), corrections[0].event()),
@@ -112,15 +129,15 @@ mod tests {
         assert_eq!((slot.available(), slot.reserved()), (leased - Nanos(30), Nanos(30)));
         // Too little is no surplus: a bid may be under way. And nothing is ever added.
         assert_eq!(slot.take(Nanos(5)), Nanos(5));
-        assert_eq!(reconcile(&hot, &books), []);
+        assert_eq!(reconcile(&mut hot, &books), []);
         slot.give_back(Nanos(5));
         // On its way back it counts too.
         hot.set_plan(no, plan(false));
         hot.look_after_lease_now(no, &mut queue);
         assert_eq!((slot.available(), queue.len()), (Nanos(0), 1));
-        assert_eq!(reconcile(&hot, &books), []);
+        assert_eq!(reconcile(&mut hot, &books), []);
         slot.give_back(Nanos(1));
-        assert_eq!(reconcile(&hot, &books)[0].surplus, Nanos(1));
+        assert_eq!(reconcile(&mut hot, &books)[0].surplus, Nanos(1));
     }
 
     #[test]
@@ -131,19 +148,26 @@ mod tests {
             let stamped = Stamped { offset: Offset(i as u64), at: START, event };
             fold(&mut books, &stamped);
             hot.apply(&stamped, &mut Vec::new());
-            assert_eq!(reconcile(&hot, &books), []);
+            assert_eq!(reconcile(&mut hot, &books), []);
         }
         let no = CampaignNo(1);
         let mut wrong = books.campaigns[&no].clone();
-        wrong.spent = Nanos(5);
+        Arc::make_mut(&mut wrong).spent = Nanos(5);
         hot.correct(no, &wrong);
-        let corrections = reconcile(&hot, &books);
+        let corrections = reconcile(&mut hot, &books);
         assert_eq!(corrections, [Correction { campaign: no, drift: Nanos(2), surplus: Nanos(0) }]);
         correct(&mut hot, &books, &corrections);
-        assert_eq!(reconcile(&hot, &books), []);
+        assert_eq!(reconcile(&mut hot, &books), []);
         assert_eq!(hot.view(no).map(|v| v.spent), Some(Nanos(7)));
+        let shared = |hot: &Hot, books: &Books| Arc::ptr_eq(&hot.books().campaigns[&no], &books.campaigns[&no]);
+        assert!(shared(&hot, &books), "what is the same is held once");
+        let stamped = Stamped { offset: books.next, at: START, event: notice(NoticeKind::Bill, facts(1), 3) };
+        hot.apply(&stamped, &mut Vec::new());
+        assert_eq!((hot.books().campaigns[&no].spent, books.campaigns[&no].spent), (Nanos(10), Nanos(7)));
+        fold(&mut books, &stamped);
+        assert!(!shared(&hot, &books) && reconcile(&mut hot, &books).is_empty() && shared(&hot, &books));
         books.next.0 += 1;
         hot.correct(no, &wrong);
-        assert_eq!(reconcile(&hot, &books), [], "not at the same event: nothing to compare");
+        assert_eq!(reconcile(&mut hot, &books), [], "not at the same event: nothing to compare");
     }
 }

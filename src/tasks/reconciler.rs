@@ -142,7 +142,8 @@ impl Reconciler {
             return false;
         }
         let changed = std::mem::take(&mut self.changed);
-        let corrections = if all { reconcile(&hot, &books) } else { reconcile_some(&hot, &books, changed.into_iter()) };
+        let corrections =
+            if all { reconcile(&mut hot, &books) } else { reconcile_some(&hot, &books, changed.into_iter()) };
         let drift = corrections.iter().fold(0_i64, |sum, c| sum.saturating_add(c.size()));
         self.gauges.drift_nanos.store(drift, Ordering::Relaxed);
         if corrections.is_empty() {

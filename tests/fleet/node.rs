@@ -112,8 +112,8 @@ impl World {
         }
         process.next = end;
         for id in again {
-            let numbers = &process.hot.books().numbers;
-            let no = numbers.of(&id).unwrap_or(numbers.next());
+            let books = process.hot.books();
+            let no = books.number(&id).unwrap_or(books.numbers.next());
             process.asked.push((id.clone(), no));
             out.push(crate::world::set(no, &id, 1_000, None));
         }

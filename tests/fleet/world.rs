@@ -186,8 +186,8 @@ impl World {
     fn name(&mut self, at: usize) {
         let Some(process) = self.nodes[at].process.as_mut().filter(|process| process.lives()) else { return };
         let id = format!("new-{}", self.rng.u32(..40));
-        let numbers = &process.hot.books().numbers;
-        let no = numbers.of(&id).unwrap_or(numbers.next());
+        let books = process.hot.books();
+        let no = books.number(&id).unwrap_or(books.numbers.next());
         process.asked.push((id.clone(), no));
         self.send(at, set(no, &id, 1_000, None));
     }

@@ -97,7 +97,7 @@ impl World {
                 !same_content
             }
             None => {
-                let deleted = life.registry.present.remove(id).expect("it was there");
+                let deleted = life.registry.remove(id).expect("it was there");
                 deleted.live.set_active(false);
                 true
             }

@@ -1,6 +1,7 @@
 //! What the pacer tells the bids of one campaign, and what they tell it.
 
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use fastrand::Rng;
 
@@ -25,9 +26,13 @@ const RAISES: [u64; 34] = {
 /// same, `RAISE_SLOPE` is what spend gains on the logarithm of the multiplier.
 pub const RAISE_SLOPE: f64 = 11.4; // ln 2 / ln (17/16)
 
-/// The multiplier and the limit that an `even` campaign bids by. An `asap` campaign reads one flag of it.
+/// The multiplier and the limit that an `even` campaign bids by. Made when it is first paced: most campaigns never are.
+/// Clones share it once it is made.
+#[derive(Clone, Debug, Default)]
+pub struct Pace(OnceLock<Arc<Paced>>);
+
 #[derive(Debug)]
-pub struct Pace {
+struct Paced {
     /// In units of [`ONE`], or [`UNPACED`].
     multiplier: AtomicU32,
     /// All that bids have set aside since the campaign was first paced, whatever became of it.
@@ -44,10 +49,10 @@ pub struct Pace {
     amount: AtomicI64,
 }
 
-impl Default for Pace {
-    fn default() -> Pace {
+impl Default for Paced {
+    fn default() -> Paced {
         let zero = || AtomicI64::new(0);
-        Pace {
+        Paced {
             multiplier: AtomicU32::new(UNPACED),
             promised: zero(),
             limit: zero(),
@@ -57,6 +62,16 @@ impl Default for Pace {
             counted: zero(),
             amount: zero(),
         }
+    }
+}
+
+impl Paced {
+    fn multiplier(&self) -> Option<u32> {
+        Some(self.multiplier.load(Ordering::Relaxed)).filter(|multiplier| *multiplier != UNPACED)
+    }
+
+    fn promised(&self) -> i64 {
+        self.promised.load(Ordering::Relaxed)
     }
 }
 
@@ -73,22 +88,31 @@ pub struct Order {
 }
 
 impl Pace {
+    /// What there is of a campaign that is paced now.
+    #[inline]
+    fn paced(&self) -> Option<&Paced> {
+        self.0.get().map(|paced| &**paced).filter(|paced| paced.multiplier().is_some())
+    }
+
     /// Whether the pacer minds this campaign.
     pub fn is_paced(&self) -> bool {
-        self.multiplier.load(Ordering::Relaxed) != UNPACED
+        self.paced().is_some()
     }
 
     /// Begins to pace with the whole price and `room` until the pacer has looked, unless it is paced already.
     pub fn begin(&self, room: Nanos) {
-        if !self.is_paced() {
-            self.limit.store(self.promised().0.saturating_add(room.0), Ordering::Relaxed);
-            self.multiplier.store(ONE, Ordering::Relaxed);
+        let paced = self.0.get_or_init(Arc::default);
+        if paced.multiplier().is_none() {
+            paced.limit.store(paced.promised().saturating_add(room.0), Ordering::Relaxed);
+            paced.multiplier.store(ONE, Ordering::Relaxed);
         }
     }
 
     /// Bids the price from now on; what the pacer still has in hand has no effect.
     pub fn end(&self) {
-        self.multiplier.store(UNPACED, Ordering::Relaxed);
+        if let Some(paced) = self.0.get() {
+            paced.multiplier.store(UNPACED, Ordering::Relaxed);
+        }
     }
 
     /// The bid for an impression that is worth `price`.
@@ -98,20 +122,17 @@ impl Pace {
     /// competitors bid the same, the share of auctions won falls by half with each sixteenth that the multiplier lies
     /// below them, instead of falling from all to none: there is always a multiplier that spends what is wanted.
     pub fn bid(&self, price: Nanos, rng: &mut Rng) -> Nanos {
-        match self.multiplier.load(Ordering::Relaxed) {
-            UNPACED => price,
-            multiplier => {
-                note(&self.asked);
-                raised(price, multiplier, rng.u64(..))
-            }
-        }
+        let Some(paced) = self.0.get() else { return price };
+        let Some(multiplier) = paced.multiplier() else { return price };
+        note(&paced.asked);
+        raised(price, multiplier, rng.u64(..))
     }
 
     /// Whether the plan leaves room for a bid of `cost`; takes note when it does not.
     pub fn allows(&self, cost: Nanos) -> bool {
         let allows = self.has_room(cost);
-        if !allows {
-            note(&self.held);
+        if let Some(paced) = self.0.get().filter(|_| !allows) {
+            note(&paced.held);
         }
         allows
     }
@@ -122,46 +143,49 @@ impl Pace {
 
     /// Counts a bid that was made.
     pub fn promise(&self, cost: Nanos) {
-        if self.is_paced() {
-            self.promised.fetch_add(cost.0, Ordering::Relaxed);
+        if let Some(paced) = self.paced() {
+            paced.promised.fetch_add(cost.0, Ordering::Relaxed);
         }
     }
 
     pub fn promised(&self) -> Nanos {
-        Nanos(self.promised.load(Ordering::Relaxed))
+        Nanos(self.0.get().map_or(0, |paced| paced.promised()))
     }
 
     /// What bids may still set aside until the pacer looks again.
     pub fn room(&self) -> Nanos {
-        Nanos(self.limit.load(Ordering::Relaxed).saturating_sub(self.promised().0).max(0))
+        let left = |paced: &Paced| paced.limit.load(Ordering::Relaxed).saturating_sub(paced.promised()).max(0);
+        Nanos(self.0.get().map_or(0, |paced| left(paced)))
     }
 
     /// Whether the campaign was considered, and whether bids were held, since this was last asked.
     pub fn take_signs(&self) -> (bool, bool) {
-        (self.asked.swap(false, Ordering::Relaxed), self.held.swap(false, Ordering::Relaxed))
+        let take = |sign: &AtomicBool| sign.swap(false, Ordering::Relaxed);
+        self.0.get().map_or((false, false), |paced| (take(&paced.asked), take(&paced.held)))
     }
 
     /// Puts an order in force, unless the campaign is not paced any more.
     pub fn obey(&self, order: &Order) {
+        let Some(now) = self.0.get() else { return };
         let paced = |now| (now != UNPACED).then_some(order.multiplier.min(ONE));
-        if self.multiplier.fetch_update(Ordering::Relaxed, Ordering::Relaxed, paced).is_ok() {
-            self.limit.store(self.promised().0.saturating_add(order.room.0), Ordering::Relaxed);
-            self.planned.store(order.planned.0, Ordering::Relaxed);
-            self.counted.store(order.counted.0, Ordering::Relaxed);
-            self.amount.store(order.amount.0, Ordering::Relaxed);
+        if now.multiplier.fetch_update(Ordering::Relaxed, Ordering::Relaxed, paced).is_ok() {
+            now.limit.store(now.promised().saturating_add(order.room.0), Ordering::Relaxed);
+            now.planned.store(order.planned.0, Ordering::Relaxed);
+            now.counted.store(order.counted.0, Ordering::Relaxed);
+            now.amount.store(order.amount.0, Ordering::Relaxed);
         }
     }
 
     /// What was last ordered, for people; `None` for a campaign that is not paced.
     pub fn last(&self) -> Option<Order> {
         let get = |n: &AtomicI64| Nanos(n.load(Ordering::Relaxed));
-        let multiplier = self.multiplier.load(Ordering::Relaxed);
-        (multiplier != UNPACED).then(|| Order {
+        let paced = self.0.get()?;
+        paced.multiplier().map(|multiplier| Order {
             multiplier,
-            room: get(&self.limit) - self.promised(),
-            planned: get(&self.planned),
-            counted: get(&self.counted),
-            amount: get(&self.amount),
+            room: get(&paced.limit) - self.promised(),
+            planned: get(&paced.planned),
+            counted: get(&paced.counted),
+            amount: get(&paced.amount),
         })
     }
 }

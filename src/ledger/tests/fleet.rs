@@ -191,9 +191,8 @@ fn a_number_is_the_first_campaigns_and_an_id_has_one() {
     let events = [of(7, "a"), of(7, "b"), of(8, "a"), euro, of(8, "b"), edit];
     let folded = events.map(|set| log.append(Event::CampaignSet(set)));
     assert_eq!(folded.map(|folded| folded == Folded::Done), [true, false, false, false, true, true]);
-    let numbers = &log.books.numbers;
     assert_eq!(
-        (numbers.of("a"), numbers.of("b"), numbers.next()),
+        (log.books.number("a"), log.books.number("b"), log.books.numbers.next()),
         (Some(CampaignNo(7)), Some(CampaignNo(8)), CampaignNo(9))
     );
     assert_eq!((log.books.campaigns[&CampaignNo(7)].total, log.books.campaigns.len()), (Nanos(5), 2));

@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-pub use recovery::{Progress, remember_impressions};
+pub use recovery::{Progress, of_this_log, remember_impressions};
 use recovery::{Remembered, catch_up, empty_engine, go_on_from, not_begun, open_log, remember};
 use reload::Reloaded;
 use retention::retention;

@@ -15,7 +15,9 @@ use crate::config::Config;
 use crate::event::{Event, Offset, Stamped};
 #[cfg(feature = "kafka")]
 use crate::eventlog::OpenError;
-use crate::eventlog::{AppendError, DirStorage, LogConfig, Opened, SegmentLog, Storage, Unstarted};
+use crate::eventlog::{
+    AppendError, DirStorage, LogConfig, LogReader, Opened, ReadError, SegmentLog, Storage, Unstarted,
+};
 use crate::fraud::edits::Edits;
 use crate::fraud::engine::{Engine, Following};
 use crate::fraud::policy::{Lists, first_lists};
@@ -123,21 +125,7 @@ pub(super) fn not_begun(error: AppendError) -> AppError {
 pub(super) fn catch_up(store: &mut SqliteBooks, opened: &dyn Unstarted) -> Result<Books, AppError> {
     let mut books = store.load().map_err(because("books"))?;
     let (from, end) = (books.next, opened.durable_end());
-    if from > end {
-        return Err(AppError(format!(
-            "the books have come to event {}, but the log ends at {}: log segments are missing. Put them back; or, if \
-             the log was deleted on purpose, delete books.sqlite too",
-            from.0, end.0
-        )));
-    }
-    if from > Offset(0) {
-        let last = opened.read(Offset(from.0 - 1)).and_then(|mut log| log.next_event()).map_err(because("log"))?;
-        if last.is_none_or(|last| last.at != books.starts.at) {
-            let foreign = "books.sqlite belongs to another log. Put its own back; or delete it (and its -wal and -shm): it \
-                           is rebuilt from the log";
-            return Err(AppError(foreign.to_owned()));
-        }
-    }
+    of_this_log(&books, end, |from| opened.read(from)).map_err(AppError)?;
     let mut progress = Progress::new("folding the log into the books");
     let mut reader = opened.read(from).map_err(because("log"))?;
     while let Some(stamped) = reader.next_event().map_err(because("log"))? {
@@ -153,6 +141,33 @@ pub(super) fn catch_up(store: &mut SqliteBooks, opened: &dyn Unstarted) -> Resul
     let dirty = books.take_dirty();
     store.save(&books, &dirty).map_err(because("books"))?;
     Ok(books)
+}
+
+/// Whether stored books are those of the log that ends there and is read so.
+pub fn of_this_log(
+    books: &Books,
+    end: Offset,
+    read: impl FnOnce(Offset) -> Result<Box<dyn LogReader>, ReadError>,
+) -> Result<(), String> {
+    let from = books.next;
+    if from > end {
+        return Err(format!(
+            "the books have come to event {}, but the log ends at {}: log segments are missing. Put them back; or, if \
+             the log was deleted on purpose, delete books.sqlite too",
+            from.0, end.0
+        ));
+    }
+    if from > Offset(0) {
+        let last = read(Offset(from.0 - 1)).and_then(|mut log| log.next_event()).map_err(|e| format!("log: {e}"))?;
+        if last.is_none_or(|last| last.at != books.starts.at) {
+            return Err(
+                "books.sqlite belongs to another log. Put its own back; or delete it (and its -wal and -shm): it \
+                        is rebuilt from the log"
+                    .to_owned(),
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Fraud checks with what REST changed, and frequency caps.

@@ -14,9 +14,10 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::schema::parser::parse_message_type;
+use sha2::{Digest, Sha256};
 
 use super::archive::table::{Field, Form, field, schema};
-use super::archive::{ArchiveError, Column, create, fields_of, guarded, sync_dir};
+use super::archive::{ArchiveError, Column, create, fields_of, guarded, hex, sync_dir};
 use crate::clock::Month;
 use crate::ledger::Books;
 
@@ -27,6 +28,9 @@ const TABLE: &str = "invoice";
 const MAX_BYTES: u64 = 256 << 20;
 const NANOS_A_CENT: i64 = 10_000_000;
 const ROWS: usize = 64 << 10;
+/// A report's files, by their extensions, and that of their sums.
+const FILES: [&str; 2] = ["csv", "parquet"];
+const SUMS: &str = "sha256";
 
 /// The columns, of the CSV file and of the Parquet file.
 pub const COLUMNS: [Field; 10] = [
@@ -185,9 +189,28 @@ impl Reports {
         self.dir.join(format!("{month}.{extension}"))
     }
 
-    /// Whether the month has its report.
-    pub fn has(&self, month: Month) -> bool {
-        self.path(month, "parquet").exists()
+    /// Whether the month has its report; an error where its files are not as they were written.
+    pub fn has(&self, month: Month) -> Result<bool, ArchiveError> {
+        let is_there = self.path(month, "parquet").exists();
+        if is_there {
+            self.check(month, &FILES)?;
+        }
+        Ok(is_there)
+    }
+
+    /// Compares files of a report with the sums that were written beside them.
+    fn check(&self, month: Month, extensions: &[&str]) -> Result<(), ArchiveError> {
+        let sums = self.path(month, SUMS);
+        let written = fs::read_to_string(&sums).map_err(ArchiveError::io("read", &sums))?;
+        for extension in extensions {
+            let path = self.path(month, extension);
+            let found = sum(&bytes_of(&path)?, month, extension);
+            if !written.lines().any(|line| line == found) {
+                let what = format!("it is not as it was written: {} has another sum. Put it back", sums.display());
+                return Err(ArchiveError::damaged(path.display(), what));
+            }
+        }
+        Ok(())
     }
 
     /// What each of them says, by its month.
@@ -200,30 +223,50 @@ impl Reports {
         for entry in entries {
             let name = entry.map_err(ArchiveError::io("list", &self.dir))?.file_name();
             if let Some(month) = name.to_str().and_then(|name| name.strip_suffix(".parquet")).and_then(Month::parse) {
+                self.check(month, &FILES[1..])?;
                 reports.insert(month, read(&self.path(month, "parquet"))?);
             }
         }
         Ok(reports)
     }
 
-    /// Writes both files of a report. It is there when the Parquet file is.
+    /// Writes both files of a report and, in the form of sha256sum, their sums. It is there when the Parquet file is.
     pub fn write(&self, month: Month, lines: &[Line]) -> Result<(), ArchiveError> {
         fs::create_dir_all(&self.dir).map_err(ArchiveError::io("make", &self.dir))?;
-        let unfinished = [self.path(month, "csv.tmp"), self.path(month, "parquet.tmp")];
-        let write = File::create(&unfinished[0])
-            .and_then(|mut file| file.write_all(csv(lines).as_bytes()).and_then(|()| file.sync_all()));
-        write.map_err(ArchiveError::io("write", &unfinished[0]))?;
-        let mut file = create(&unfinished[1], TABLE, &COLUMNS, VERSION)?;
+        let unfinished = ["csv.tmp", "sha256.tmp", "parquet.tmp"].map(|extension| self.path(month, extension));
+        let text = csv(lines);
+        write_synced(&unfinished[0], &text)?;
+        let mut file = create(&unfinished[2], TABLE, &COLUMNS, VERSION)?;
         for lines in lines.chunks(ROWS) {
             file.write(&columns(lines))?;
         }
-        file.close()?;
-        for (from, extension) in unfinished.iter().zip(["csv", "parquet"]) {
+        let parquet = file.close()?.sha256;
+        let csv = sum(text.as_bytes(), month, FILES[0]);
+        write_synced(&unfinished[1], &format!("{csv}\n{parquet}  {month}.{}\n", FILES[1]))?;
+        for (from, extension) in unfinished.iter().zip([FILES[0], SUMS, FILES[1]]) {
             let to = self.path(month, extension);
             fs::rename(from, &to).map_err(ArchiveError::io("rename to", &to))?;
         }
         sync_dir(&self.dir)
     }
+}
+
+fn write_synced(path: &Path, text: &str) -> Result<(), ArchiveError> {
+    let write = File::create(path).and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()));
+    write.map_err(ArchiveError::io("write", path))
+}
+
+/// A line of sha256sum.
+fn sum(bytes: &[u8], month: Month, extension: &str) -> String {
+    format!("{}  {month}.{extension}", hex(&Sha256::digest(bytes)))
+}
+
+fn bytes_of(path: &Path) -> Result<Vec<u8>, ArchiveError> {
+    let failed = || ArchiveError::io("read", path);
+    if fs::metadata(path).map_err(failed())?.len() > MAX_BYTES {
+        return Err(ArchiveError::damaged(path.display(), "it is too large for a report".to_owned()));
+    }
+    fs::read(path).map_err(failed())
 }
 
 fn columns(lines: &[Line]) -> Vec<Column> {
@@ -241,12 +284,8 @@ fn columns(lines: &[Line]) -> Vec<Column> {
 
 /// What a report's Parquet file says of campaigns and the months they spent in.
 fn read(path: &Path) -> Result<Months, ArchiveError> {
-    let failed = || ArchiveError::io("read", path);
     let damaged = |what: &dyn ToString| ArchiveError::damaged(path.display(), what.to_string());
-    if fs::metadata(path).map_err(failed())?.len() > MAX_BYTES {
-        return Err(damaged(&"it is too large for a report"));
-    }
-    let bytes = Bytes::from(fs::read(path).map_err(failed())?);
+    let bytes = Bytes::from(bytes_of(path)?);
     let expected = parse_message_type(&schema(TABLE, &COLUMNS)).map_err(|e| damaged(&e))?;
     let file = guarded(|| SerializedFileReader::new(bytes)).map_err(|e| damaged(&e))?;
     if *file.metadata().file_metadata().schema() != expected {
@@ -355,7 +394,7 @@ mod tests {
         assert_eq!(january.lines().count(), 1, "{january}");
         // Without its files it is the same again, byte for byte, though later reports are there.
         let parquet = fs::read(reports.path(month("2026-12"), "parquet")).unwrap();
-        for extension in ["csv", "parquet"] {
+        for extension in ["csv", "parquet", "sha256"] {
             fs::remove_file(reports.path(month("2026-12"), extension)).unwrap();
         }
         assert_eq!(report(&reports, "2026-12", &after), december);
@@ -401,9 +440,21 @@ mod tests {
             let at = rng.usize(..altered.len());
             altered[at] ^= 1 << rng.u8(..8);
             fs::write(&path, &altered).unwrap();
-            if let Ok(reports) = reports.invoiced() {
-                assert!(reports.len() <= 1);
-            }
+            let fault = reports.invoiced().unwrap_err().to_string();
+            assert!(fault.contains("2026-11.parquet: it is not as it was written"), "{fault}");
         }
+        // Both files are the report: whoever asks for it again is told which is not what it was.
+        fs::write(&path, &bytes).unwrap();
+        let november = month("2026-11");
+        assert!(reports.has(november).unwrap() && !reports.has(month("2026-10")).unwrap());
+        let csv = reports.path(november, "csv");
+        fs::write(&csv, fs::read_to_string(&csv).unwrap().replace("0.05", "0.06")).unwrap();
+        assert!(reports.invoiced().is_ok(), "what is billed next is said by the other");
+        let fault = reports.has(november).unwrap_err().to_string();
+        assert!(fault.contains("2026-11.csv: it is not as it was written"), "{fault}");
+        fs::remove_file(&csv).unwrap();
+        assert!(reports.has(november).unwrap_err().to_string().contains("2026-11.csv"));
+        fs::remove_file(reports.path(november, SUMS)).unwrap();
+        assert!(reports.invoiced().unwrap_err().to_string().contains("2026-11.sha256"));
     }
 }

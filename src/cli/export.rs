@@ -18,7 +18,7 @@ Each export goes on where the last one ended. It writes ranges of the log, each 
   archive/<first>-<end>/bid/date=2026-11-23/hour=07/part.parquet  one table for each kind of event\n\n\
 Try:\n\n  \
   gavel export && gavel audit --archive     recompute the books from the Parquet files alone\n  \
-  duckdb -c \"SELECT campaign, count(*), sum(reserved_nanos) FROM 'data/archive/*/bid/*/*/*.parquet' GROUP BY 1\"\n\n\
+  duckdb -c \"SELECT campaign, count(*), sum(reserved_nanos) FROM 'data/archive/[0-9]*/bid/*/*/*.parquet' GROUP BY 1\"\n\n\
 Columns that end in _nanos are money, 1e-9 of a unit of the currency. `at` is when the log took an event, bid_at when the bid was made.";
 
 #[derive(Args, Debug)]

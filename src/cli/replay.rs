@@ -45,16 +45,16 @@ pub struct Replay {
     #[arg(long)]
     what_if: bool,
     /// Decide fraud checks by these rules, and tell what they would have changed
-    #[arg(long, value_name = "FILE", requires = "fraud")]
+    #[arg(long, value_name = "FILE")]
     rules: Option<PathBuf>,
     /// Decide by the model artifact in this folder, and tell what it would have changed
     #[arg(long, value_name = "DIR")]
     model: Option<PathBuf>,
     /// Decide on bid requests by this config: its campaigns, exchanges and rates
-    #[arg(long, value_name = "FILE", requires = "what_if")]
+    #[arg(long, value_name = "FILE")]
     with: Option<PathBuf>,
     /// Write what both sides bid for each request, as JSON lines
-    #[arg(long, value_name = "FILE", requires = "what_if")]
+    #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Only what was from this time on, such as 2026-11-20T00:00:00Z: what was before is folded all the same, but neither hashed
     /// nor compared nor decided on again
@@ -80,6 +80,10 @@ fn time(text: &str) -> Result<UnixMs, String> {
 
 pub fn run(config: &Config, replay: &Replay) -> ExitCode {
     let done = match (replay.fraud, replay.what_if) {
+        // clap's `requires` says nothing beside a flag that conflicts.
+        (false, _) if replay.rules.is_some() => Err("--rules needs --fraud".to_owned()),
+        (_, false) if replay.with.is_some() => Err("--with needs --what-if".to_owned()),
+        (_, false) if replay.out.is_some() => Err("--out needs --what-if".to_owned()),
         _ if replay.asked().is_empty() => Err("--from is not before --to: there is no event between".to_owned()),
         (true, _) => fraud(config, replay),
         (_, true) => what_if(config, replay),
@@ -101,7 +105,11 @@ fn source(config: &Config, replay: &Replay) -> Result<Source, String> {
         None => Source::Log(open_log(config)?),
         Some(dir) => {
             let dir = dir.clone().unwrap_or_else(|| config.archive());
-            Source::Archive(Archive::open(&dir).map_err(|e| e.to_string())?)
+            let archive = Archive::open(&dir).map_err(|e| e.to_string())?;
+            if archive.ranges.is_empty() {
+                return Err(format!("there is no archive in {}: `gavel export` writes it", dir.display()));
+            }
+            Source::Archive(archive)
         }
     })
 }
@@ -137,10 +145,18 @@ fn rebuilt(config: &Config, replay: &Replay) -> Result<bool, String> {
     let progress = &mut |done, total| progress.tell(done, total);
     let Rebuilt { end, stored } = rebuild::run(&source, state, asked, &config.data_dir, &mut tell, progress)?;
     let At { next, at, events, hashes: Hashes { books, fraud, caps } } = end;
+    let at_end = next;
     println!("{} events, the last one of {at}\nevents  {events}\nbooks   {books}", next.0);
     println!("fraud   {fraud}\ncaps    {caps}");
     match stored {
         None => Ok(true),
+        Some(Stored { next, rebuilt, .. }) if rebuilt.is_empty() => {
+            println!(
+                "stored  not compared: the stored books have come to event {}, this replay to {}",
+                next.0, at_end.0
+            );
+            Ok(true)
+        }
         Some(Stored { next, hash, rebuilt }) if hash == rebuilt => {
             println!("stored  {hash}, the same as rebuilt up to event {}", next.0);
             Ok(true)

@@ -8,7 +8,7 @@ use clap::Args;
 
 use super::audit::open_log;
 use crate::admin::catalog_files;
-use crate::app::Progress;
+use crate::app::{Progress, of_this_log};
 use crate::batch::audit::Replay;
 use crate::batch::report;
 use crate::bidding::campaign;
@@ -20,7 +20,7 @@ use crate::eventlog::ReadOnlyLog;
 use crate::ledger::Books;
 
 pub const HELP: &str = "\
-Writes reports/<month>.csv and .parquet: a line for each campaign that spent in the month, by advertiser. A report is final: run again, it says so \
+Writes reports/<month>.csv and .parquet, and their sums in .sha256: a line for each campaign that spent in the month, by advertiser. A report is final: run again, it says so \
 and changes nothing. What is booked to a month after its report is an adjustment in the report of a later month.\n\n\
 `amount` is in units of the currency, rounded down to a hundredth once for each campaign and month; spent_nanos is exact.\n\n  \
 gavel report --month 2026-10\n  \
@@ -57,7 +57,7 @@ fn write(config: &Config, options: &Report) -> Result<(), String> {
     let month = options.month;
     let reports = report::Reports::new(&options.to.clone().unwrap_or_else(|| config.data_dir.join("reports")));
     let path = reports.path(month, "csv").display().to_string();
-    if !options.draft && reports.has(month) {
+    if !options.draft && reports.has(month).map_err(|e| e.to_string())? {
         println!("{month} has its report, which is final: {path}");
         return Ok(());
     }
@@ -97,7 +97,9 @@ fn write(config: &Config, options: &Report) -> Result<(), String> {
 /// The stored books, and what the log has beyond them.
 fn books(config: &Config, log: &ReadOnlyLog) -> Result<Books, String> {
     let mut stored = SqliteBooks::open_read_only(&config.data_dir.join("books.sqlite")).map_err(|e| e.to_string())?;
-    let mut replay = Replay::from(log, stored.load().map_err(|e| e.to_string())?);
+    let stored = stored.load().map_err(|e| e.to_string())?;
+    of_this_log(&stored, log.end(), |from| log.read(from))?;
+    let mut replay = Replay::from(log, stored);
     let mut progress = Progress::new("folding the log");
     replay.fold_to(log.end(), &mut |done, total| progress.tell(done, total)).map_err(|e| e.to_string())?;
     Ok(replay.books)

@@ -119,4 +119,19 @@ fn a_months_report_is_written_once() {
     fs::remove_dir_all(dir.join("data/reports")).unwrap();
     says(&dir, &["report", "--month", last_year], 0, &["0 line(s)"]);
     assert_eq!(fs::read(dir.join("data/reports/2025-11.parquet")).unwrap(), parquet);
+    let csv = dir.join("data/reports/2025-11.csv");
+    fs::write(&csv, "another").unwrap();
+    says(&dir, &["report", "--month", last_year], 1, &["2025-11.csv: it is not as it was written"]);
+    says(&dir, &["report", "--month", month, "--draft"], 0, &[",daily,USD,"]);
+
+    // Nothing is invoiced by the books of another log.
+    let other = lived();
+    for extension in ["", "-wal", "-shm"] {
+        let name = format!("data/books.sqlite{extension}");
+        let _ = fs::remove_file(dir.join(&name));
+        if other.dir.path().join(&name).exists() {
+            fs::copy(other.dir.path().join(&name), dir.join(&name)).unwrap();
+        }
+    }
+    says(&dir, &["report", "--month", month, "--draft"], 1, &["belongs to another log"]);
 }

@@ -89,6 +89,11 @@ fn other_prices_are_judged_by_what_notices_told() {
     );
     says(dir, &["replay", "--what-if"], 2, &["--with FILE or --model DIR"]);
     says(dir, &["replay", "--what-if", "--model", "nowhere"], 2, &["nowhere", "refused"]);
+    // What would be left out is refused.
+    says(dir, &["replay", "--what-if", "--with", "higher.toml", "--rules", "nowhere"], 2, &["--rules needs --fraud"]);
+    says(dir, &["replay", "--fraud", "--with", "higher.toml"], 2, &["--with needs --what-if"]);
+    says(dir, &["replay", "--fraud", "--out", "nowhere"], 2, &["--out needs --what-if"]);
+    says(dir, &["replay", "--archive", "nowhere"], 2, &["there is no archive in nowhere"]);
 }
 
 #[test]

@@ -43,6 +43,7 @@ pub struct Rebuilt {
 pub struct Stored {
     pub next: Offset,
     pub hash: String,
+    /// Empty where the replay did not come to that event.
     pub rebuilt: String,
 }
 
@@ -83,7 +84,7 @@ pub fn run(
         return Err(fault);
     }
     let end = rebuild.at()?;
-    Ok(Rebuilt { end, stored: rebuild.stored.filter(|stored| !stored.rebuilt.is_empty()) })
+    Ok(Rebuilt { end, stored: rebuild.stored })
 }
 
 impl Rebuild<'_> {

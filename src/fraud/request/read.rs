@@ -2,7 +2,7 @@
 
 use serde_json::{Number, Value};
 
-use super::super::fields::{BODY, Kind, Node};
+use super::super::fields::{self, BODY, Kind, Node};
 use super::super::pan::{holds_card_number, is_card_number_value};
 use super::super::{Fault, MAX_FAULTS, MAX_POINTER};
 use super::{MAX_ID, MAX_TEXT, Request, Slot};
@@ -11,6 +11,8 @@ use crate::json::{self, ScanError, Scanner};
 
 /// Arrays and objects within each other: as many as serde_json takes.
 const MAX_DEPTH: u8 = 127;
+/// Of a phone number (ITU-T E.164 section 6): with more digits it may be a card's.
+const PHONE_DIGITS: usize = 15;
 
 /// Reads a whole body into a request that holds nothing yet; says why it is no JSON.
 pub(super) fn body(body: &[u8], strict: bool, request: &mut Request) -> Result<(), String> {
@@ -218,7 +220,12 @@ impl Reader<'_, '_> {
 
     fn text(&mut self, at: &At, text: &str) {
         let kind = at.field().map(|(_, kind)| kind);
-        if kind != Some(Kind::Identifier) && at.below != Below::Identifier && holds_card_number(text) {
+        let no_phone = || text.bytes().filter(u8::is_ascii_digit).count() > PHONE_DIGITS;
+        let may_hold_any = match at.field() {
+            Some((fields::PHONE, _)) => !no_phone(),
+            _ => kind == Some(Kind::Identifier) || at.below == Below::Identifier,
+        };
+        if !may_hold_any && holds_card_number(text) {
             return self.card_number(at);
         }
         match kind {

@@ -168,7 +168,14 @@ fn card_numbers_are_refused_and_kept_nowhere() {
     let mut identifier = check("t-1", "card-a", 100);
     identifier["customer"]["id"] = json!("6011111111111117");
     assert_eq!(decide_with(client, "key-1", &identifier)["decision"], "allow");
-    assert_eq!(server.metric("gavel_fraud_refused_total{code=\"pan_not_allowed\"}"), 3.0);
+    // What may be a phone number has at most 15 digits.
+    let mut phone = check("t-2", "card-a", 100);
+    phone["customer"]["phone"] = json!(pan);
+    let refused = post(client, "key-2", phone.to_string().as_bytes());
+    assert_eq!(problem(&refused), (422, "pan_not_allowed".into(), vec!["/customer/phone".to_owned()]));
+    phone["customer"]["phone"] = json!("+37 1449 635 398431");
+    assert_eq!(decide_with(client, "key-2", &phone)["decision"], "allow");
+    assert_eq!(server.metric("gavel_fraud_refused_total{code=\"pan_not_allowed\"}"), 4.0);
     for entry in std::fs::read_dir(server.dir.path().join("data/log")).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();
         assert!(!bytes.windows(pan.len()).any(|window| window == pan.as_bytes()));

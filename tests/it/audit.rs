@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use gavel::clock::{SystemClock, UnixMs};
 use gavel::event::{Event, Slot, Stamped};
@@ -493,24 +493,26 @@ fn the_accounts_of_a_running_server_are_compared_with_the_token_of_the_config() 
 fn the_accounts_of_a_busy_server_are_compared_with_the_log_as_of_then() {
     let server = Server::start("", &[campaign("a"), daily("1000.00")]);
     let (url, done) = (format!("http://{}", server.admin()), AtomicBool::new(false));
+    let billed = AtomicUsize::new(0);
     std::thread::scope(|threads| {
-        let busy = threads.spawn(|| {
-            let mut bids = 0;
+        threads.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                let bid = server.bid_soon(&if bids % 2 == 0 { request() } else { wide() });
+                let bid = server.bid_soon(&if billed.load(Ordering::Relaxed) % 2 == 0 { request() } else { wide() });
                 server.bill(&bid, "2.00");
-                bids += 1;
+                billed.fetch_add(1, Ordering::Relaxed);
             }
-            bids
         });
-        for _ in 0..3 {
+        let mut audits = 0;
+        while audits < 3 || billed.load(Ordering::Relaxed) <= 10 {
+            audits += 1;
+            done.store(audits > 1_000, Ordering::Relaxed);
+            assert!(audits <= 1_000, "it was not busy");
             let output = run(server.dir.path(), &["audit", "--server", &url]);
             let said = String::from_utf8(output.stdout.clone()).unwrap() + &errors_of(&output);
             done.store(!output.status.success(), Ordering::Relaxed);
             assert!(output.status.success(), "{said}");
         }
         done.store(true, Ordering::Relaxed);
-        assert!(busy.join().unwrap() > 10, "it was not busy");
     });
 }
 

@@ -497,7 +497,8 @@ fn the_accounts_of_a_busy_server_are_compared_with_the_log_as_of_then() {
     std::thread::scope(|threads| {
         threads.spawn(|| {
             while !done.load(Ordering::Relaxed) {
-                let bid = server.bid_soon(&if billed.load(Ordering::Relaxed) % 2 == 0 { request() } else { wide() });
+                let bid =
+                    server.bid_soon(&if billed.load(Ordering::Relaxed).is_multiple_of(2) { request() } else { wide() });
                 server.bill(&bid, "2.00");
                 billed.fetch_add(1, Ordering::Relaxed);
             }

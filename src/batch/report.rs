@@ -192,25 +192,27 @@ impl Reports {
     /// Whether the month has its report; an error where its files are not as they were written.
     pub fn has(&self, month: Month) -> Result<bool, ArchiveError> {
         let is_there = self.path(month, "parquet").exists();
-        if is_there {
-            self.check(month, &FILES)?;
+        for extension in FILES.into_iter().filter(|_| is_there) {
+            self.checked(month, extension)?;
         }
         Ok(is_there)
     }
 
-    /// Compares files of a report with the sums that were written beside them.
-    fn check(&self, month: Month, extensions: &[&str]) -> Result<(), ArchiveError> {
-        let sums = self.path(month, SUMS);
+    /// A file of a report, if it is the one whose sum was written beside it.
+    fn checked(&self, month: Month, extension: &str) -> Result<Vec<u8>, ArchiveError> {
+        let (path, sums) = (self.path(month, extension), self.path(month, SUMS));
+        let failed = || ArchiveError::io("read", &path);
         let written = fs::read_to_string(&sums).map_err(ArchiveError::io("read", &sums))?;
-        for extension in extensions {
-            let path = self.path(month, extension);
-            let found = sum(&bytes_of(&path)?, month, extension);
-            if !written.lines().any(|line| line == found) {
-                let what = format!("it is not as it was written: {} has another sum. Put it back", sums.display());
-                return Err(ArchiveError::damaged(path.display(), what));
-            }
+        if fs::metadata(&path).map_err(failed())?.len() > MAX_BYTES {
+            return Err(ArchiveError::damaged(path.display(), "it is too large for a report".to_owned()));
         }
-        Ok(())
+        let bytes = fs::read(&path).map_err(failed())?;
+        let found = sum(&bytes, month, extension);
+        if !written.lines().any(|line| line == found) {
+            let what = format!("it is not as it was written: {} has another sum. Put it back", sums.display());
+            return Err(ArchiveError::damaged(path.display(), what));
+        }
+        Ok(bytes)
     }
 
     /// What each of them says, by its month.
@@ -223,8 +225,8 @@ impl Reports {
         for entry in entries {
             let name = entry.map_err(ArchiveError::io("list", &self.dir))?.file_name();
             if let Some(month) = name.to_str().and_then(|name| name.strip_suffix(".parquet")).and_then(Month::parse) {
-                self.check(month, &FILES[1..])?;
-                reports.insert(month, read(&self.path(month, "parquet"))?);
+                let bytes = self.checked(month, "parquet")?;
+                reports.insert(month, read(&self.path(month, "parquet"), bytes.into())?);
             }
         }
         Ok(reports)
@@ -261,14 +263,6 @@ fn sum(bytes: &[u8], month: Month, extension: &str) -> String {
     format!("{}  {month}.{extension}", hex(&Sha256::digest(bytes)))
 }
 
-fn bytes_of(path: &Path) -> Result<Vec<u8>, ArchiveError> {
-    let failed = || ArchiveError::io("read", path);
-    if fs::metadata(path).map_err(failed())?.len() > MAX_BYTES {
-        return Err(ArchiveError::damaged(path.display(), "it is too large for a report".to_owned()));
-    }
-    fs::read(path).map_err(failed())
-}
-
 fn columns(lines: &[Line]) -> Vec<Column> {
     let mut columns = fields_of(&COLUMNS);
     for line in lines {
@@ -283,9 +277,8 @@ fn columns(lines: &[Line]) -> Vec<Column> {
 }
 
 /// What a report's Parquet file says of campaigns and the months they spent in.
-fn read(path: &Path) -> Result<Months, ArchiveError> {
+fn read(path: &Path, bytes: Bytes) -> Result<Months, ArchiveError> {
     let damaged = |what: &dyn ToString| ArchiveError::damaged(path.display(), what.to_string());
-    let bytes = Bytes::from(bytes_of(path)?);
     let expected = parse_message_type(&schema(TABLE, &COLUMNS)).map_err(|e| damaged(&e))?;
     let file = guarded(|| SerializedFileReader::new(bytes)).map_err(|e| damaged(&e))?;
     if *file.metadata().file_metadata().schema() != expected {

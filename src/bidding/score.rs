@@ -167,9 +167,11 @@ impl Ask<'_, '_> {
         let told = scoring.told.active.len() + rows <= MAX_TOLD;
         let mut batch = Batch { model, rows, ..Batch::default() };
         scoring.shadow_first ^= shadow.is_some();
-        let turns = if scoring.shadow_first { [shadow, Some(active)] } else { [Some(active), shadow] };
-        for (turn, artifact) in turns.into_iter().enumerate() {
-            let is_shadow = (turn == 0) == scoring.shadow_first;
+        let mut turns = [(Some(active), false), (shadow, true)];
+        if scoring.shadow_first {
+            turns.reverse();
+        }
+        for (artifact, is_shadow) in turns {
             let Some(artifact) = artifact else { continue };
             let started = (scoring.timer)();
             predict(artifact, &seen, model, snapshot.catalog.as_ref(), waiting, scoring);

@@ -101,13 +101,19 @@ pub fn archive(config: &Config, place: Option<&str>) -> Result<bool, String> {
     agree
 }
 
-fn archive_in(config: &Config, dir: &Path) -> Result<bool, String> {
-    let (stored, next) = stored(config)?;
+/// The archive in a directory, which has some of the log.
+pub(super) fn open_archive(dir: &Path) -> Result<Archive, String> {
     let archive = Archive::open(dir).map_err(|e| e.to_string())?;
-    let end = archive.end();
-    if end == Offset(0) {
+    if archive.ranges.is_empty() {
         return Err(format!("there is no archive in {}: `gavel export` writes it", dir.display()));
     }
+    Ok(archive)
+}
+
+fn archive_in(config: &Config, dir: &Path) -> Result<bool, String> {
+    let (stored, next) = stored(config)?;
+    let archive = open_archive(dir)?;
+    let end = archive.end();
     let mut found = Found::default();
     let next = next.unwrap_or(end);
     let mut progress = Progress::new("folding the archive");

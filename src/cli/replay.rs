@@ -9,10 +9,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::audit::open_log;
+use super::audit::{open_archive, open_log};
 use crate::admin::catalog_files;
 use crate::app::{FRAUD_MODEL, Progress, side};
-use crate::batch::archive::Archive;
 use crate::batch::replay::backtest::{self, Tried};
 use crate::batch::replay::rebuild::{self, Asked, At, Rebuilt, Stored};
 use crate::batch::replay::state::{Hashes, State};
@@ -105,11 +104,7 @@ fn source(config: &Config, replay: &Replay) -> Result<Source, String> {
         None => Source::Log(open_log(config)?),
         Some(dir) => {
             let dir = dir.clone().unwrap_or_else(|| config.archive());
-            let archive = Archive::open(&dir).map_err(|e| e.to_string())?;
-            if archive.ranges.is_empty() {
-                return Err(format!("there is no archive in {}: `gavel export` writes it", dir.display()));
-            }
-            Source::Archive(archive)
+            Source::Archive(open_archive(&dir)?)
         }
     })
 }
@@ -145,15 +140,14 @@ fn rebuilt(config: &Config, replay: &Replay) -> Result<bool, String> {
     let progress = &mut |done, total| progress.tell(done, total);
     let Rebuilt { end, stored } = rebuild::run(&source, state, asked, &config.data_dir, &mut tell, progress)?;
     let At { next, at, events, hashes: Hashes { books, fraud, caps } } = end;
-    let at_end = next;
     println!("{} events, the last one of {at}\nevents  {events}\nbooks   {books}", next.0);
     println!("fraud   {fraud}\ncaps    {caps}");
     match stored {
         None => Ok(true),
-        Some(Stored { next, rebuilt, .. }) if rebuilt.is_empty() => {
+        Some(Stored { next: come_to, rebuilt, .. }) if rebuilt.is_empty() => {
             println!(
                 "stored  not compared: the stored books have come to event {}, this replay to {}",
-                next.0, at_end.0
+                come_to.0, next.0
             );
             Ok(true)
         }

@@ -9,7 +9,12 @@ use super::fields;
 /// An e-mail address: without white space before it, and it and dots at its end, in lower case. RFC 5321 (2.4) lets a host tell local
 /// parts apart by case; no large one does, and who is blocked must not come back with a capital letter.
 pub fn email(text: &str) -> Cow<'_, str> {
-    lower(text.trim_start().trim_end_matches(|c: char| c == '.' || c.is_whitespace()))
+    lower(ended(text.trim_start()))
+}
+
+/// Without what a host name may have at its end and means nothing: white space, and the dot of the root.
+pub fn ended(text: &str) -> &str {
+    text.trim_end_matches(|c: char| c == '.' || c.is_whitespace())
 }
 
 /// A phone number: its digits, after a `+` where that stands before them. A text without digits stays as it is.

@@ -110,7 +110,7 @@ impl Kind {
                 fine.then(|| value.to_owned())
             }
             Kind::Domain => {
-                let value = ended(value).trim_start_matches("*.").to_ascii_lowercase();
+                let value = canonical::ended(value).trim_start_matches("*.").to_ascii_lowercase();
                 let fine = !value.is_empty() && !value.starts_with('.') && !value.contains(['@', ' ', '/']);
                 fine.then_some(value)
             }
@@ -211,7 +211,7 @@ impl List {
                 self.lengths.iter().any(|bits| lives(self.networks.get(&(*bits, address & mask(*bits)))))
             }
             Kind::Domain => {
-                let domain = ended(value).rsplit('@').next().unwrap_or("");
+                let domain = canonical::ended(value).rsplit('@').next().unwrap_or("");
                 let below = domain.match_indices('.').map(|(at, _)| &domain[at + 1..]);
                 std::iter::once(domain).chain(below).any(|name| {
                     let upper = name.bytes().any(|b| b.is_ascii_uppercase());
@@ -246,11 +246,6 @@ impl List {
             sorted.into_iter().map(|(value, until)| Entry { value: value.clone(), expires_at: expires(*until) });
         Content { kind: self.kind, entries: entries.collect() }
     }
-}
-
-/// Without what a host name may have at its end and means nothing: white space, and the dot of the root.
-fn ended(text: &str) -> &str {
-    text.trim_end_matches(|c: char| c == '.' || c.is_whitespace())
 }
 
 fn mapped(address: IpAddr) -> u128 {

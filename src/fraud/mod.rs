@@ -45,6 +45,8 @@ pub use policy::Policy;
 pub use request::Request;
 pub use velocity::Velocity;
 
+use crate::scoring::fault::cut;
+
 /// One thing that is wrong with what came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
@@ -71,16 +73,6 @@ impl Fault {
         let written = |b: u8| if b < b' ' { 6 } else { 1 };
         self.pointer.bytes().chain(self.message.bytes()).map(written).sum::<usize>() + 32
     }
-}
-
-fn cut(mut text: String, most: usize) -> String {
-    if text.len() > most {
-        let end = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
-        text.truncate(end);
-        text.push('…');
-        text.shrink_to_fit();
-    }
-    text
 }
 
 /// What is wrong with a body: as many as are listed, and how many more there are.

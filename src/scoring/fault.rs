@@ -10,17 +10,23 @@ pub struct Fault {
     pub message: String,
 }
 
-/// Characters of a message: a parser's own may repeat what stands in the file.
+/// Bytes of a message: a parser's own may repeat what stands in the file.
 const MAX_MESSAGE: usize = 400;
+
+/// A text of at most so many bytes, and a sign that there was more.
+pub fn cut(mut text: String, most: usize) -> String {
+    if text.len() > most {
+        let end = (0..=most).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+        text.truncate(end);
+        text.push('…');
+        text.shrink_to_fit();
+    }
+    text
+}
 
 impl Fault {
     pub fn new(place: impl Into<String>, message: impl Into<String>) -> Fault {
-        let mut message = message.into();
-        if let Some((end, _)) = message.char_indices().nth(MAX_MESSAGE) {
-            message.truncate(end);
-            message.push('…');
-        }
-        Fault { place: place.into(), message }
+        Fault { place: place.into(), message: cut(message.into(), MAX_MESSAGE) }
     }
 
     /// The same fault, seen from one level further out.

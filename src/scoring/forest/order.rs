@@ -7,7 +7,7 @@ use crate::scoring::fault::Fault;
 pub type Order = Vec<u32>;
 
 /// Steps of a row at most, from the roots of all trees to the deepest leaves: some 0.3 ms. A request waits for 64 rows.
-pub const MAX_STEPS: usize = 250_000;
+const MAX_STEPS: usize = 250_000;
 
 pub fn prove(trees: &Trees) -> Result<Vec<Order>, Fault> {
     let mut orders = Vec::with_capacity(trees.trees.len());
